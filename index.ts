@@ -1,0 +1,48 @@
+import { MetroplexError as MetroplexErrorClass, type ErrorCode as ErrorCodeName } from './lib/errors'
+import { Metroplex } from './lib/metroplex'
+import { server } from './lib/plugin'
+import type * as types from './lib/types'
+import type { Forward as ForwardFunction } from './lib/delivery/surface'
+
+// A class cannot be called; 1.x could be.
+const metroplex: metroplex.Constructor = new Proxy(Metroplex, {
+  apply: (target, _self, args: ConstructorParameters<typeof Metroplex>) => new target(...args)
+}) as unknown as metroplex.Constructor
+Object.assign(metroplex, { server, Metroplex: metroplex, MetroplexError: MetroplexErrorClass })
+
+declare namespace metroplex {
+  /**
+   * What `require('metroplex')` returns: the plugin, which is also the constructor, with or without `new`.
+   *
+   * @example
+   * primus.plugin('metroplex', require('metroplex'))
+   */
+  export interface Constructor {
+    new (primus?: Partial<types.Primus>, options?: types.MetroplexOptions): Metroplex
+    (primus?: Partial<types.Primus>, options?: types.MetroplexOptions): Metroplex
+    readonly prototype: Metroplex
+    /** The server half of the plugin, for Primus. */
+    readonly server: typeof server
+    /** The constructor, by its name. */
+    readonly Metroplex: Constructor
+    /** The class of the cluster's errors. */
+    readonly MetroplexError: typeof MetroplexErrorClass
+  }
+
+  export type Metroplex = import('./lib/metroplex').Metroplex
+  export type MetroplexError = MetroplexErrorClass
+  export type ErrorCode = ErrorCodeName
+  export type Forward = ForwardFunction
+  export type Failure = types.Failure
+  export type Farewell = types.Farewell
+  export type MetroplexEvents = types.MetroplexEvents
+  export type MetroplexOptions = types.MetroplexOptions
+  export type Primus = types.Primus
+  export type RedisClient = types.RedisClient
+  export type Result = types.Result
+  export type ResultCallback = types.ResultCallback
+  export type Spark = types.Spark
+  export type TlsOptions = types.TlsOptions
+}
+
+export = metroplex

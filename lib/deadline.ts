@@ -1,0 +1,36 @@
+/**
+ * Bound a promise by time.
+ *
+ * Rejects with `late()` when `promise` has not settled within `ms` milliseconds; what it does
+ * later is ignored. The timer is cleared as soon as either is known, and keeps no process alive.
+ */
+export async function within<T>(promise: Promise<T>, ms: number, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const expiry = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(late()), ms).unref()
+  })
+  try {
+    return await Promise.race([promise, expiry])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Milliseconds of a clock that never jumps, for measuring durations on this machine alone. */
+export function now(): number {
+  return performance.now()
+}
+
+/** Wait for `ms` milliseconds, or less when `signal` is aborted; keeps no process alive. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal?.aborted === true) return resolve()
+    const done = (): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms).unref()
+    signal?.addEventListener('abort', done, { once: true })
+  })
+}

@@ -1,0 +1,87 @@
+import { ignore, type Callback } from '../callback'
+import { MetroplexError } from '../errors'
+import type { Result, ResultCallback } from '../types'
+import type { Forwarder } from './forward'
+
+/**
+ * What `primus.forward` is. Any JSON value is a message. With a callback a method returns `forward` (the function itself
+ * returns primus); without one, a promise of the `Result`.
+ *
+ * A callback gets the first failure *and* the whole result. A promise rejects only when nothing could be tried:
+ * `TypeError` for wrong arguments, `EMESSAGE` for what is no message, `EREGISTRY` when Redis cannot be asked.
+ *
+ * @example
+ * const { send, failed } = await primus.forward.broadcast({ hello: 'everybody' })
+ */
+export interface Forward {
+  /**
+   * To these servers, one address or several, and to the sparks of our own: to all of them, or to `sparks`.
+   * Prefer the methods below, which know where sparks are.
+   */
+  (servers: string | readonly string[], msg: unknown, sparks?: string | readonly string[] | null): Promise<Result>
+  (servers: string | readonly string[], msg: unknown, sparks: string | readonly string[] | null | undefined, fn: ResultCallback): unknown
+  (servers: string | readonly string[], msg: unknown, fn: ResultCallback): unknown
+  /** To all sparks of the cluster. */
+  broadcast(msg: unknown): Promise<Result>
+  broadcast(msg: unknown, fn: ResultCallback): Forward
+  /** To these sparks, wherever they are. Ids that nobody has are listed in `missing`, and `ok` is `true` all the same. */
+  sparks(ids: readonly string[], msg: unknown): Promise<Result>
+  sparks(ids: readonly string[], msg: unknown, fn: ResultCallback): Forward
+  /** To this spark, wherever it is. For an id that nobody has the callback gets an error with code `ENOSPARK`. */
+  spark(id: string, msg: unknown): Promise<Result>
+  spark(id: string, msg: unknown, fn: ResultCallback): Forward
+  /** To all sparks of the cluster but these. */
+  except(ids: readonly string[], msg: unknown): Promise<Result>
+  except(ids: readonly string[], msg: unknown, fn: ResultCallback): Forward
+}
+
+/** The function with its methods, in both calling styles. `self` is what the function itself returns for chaining. */
+export function surface(forwarder: Forwarder, self: unknown): Forward {
+  const forward = ((servers: unknown, msg: unknown, ...rest: unknown[]) => {
+    const fn = rest.find(argument => typeof argument === 'function') as ResultCallback | undefined
+    const sparks = typeof rest[0] === 'function' ? undefined : rest[0]
+    return answer(forwarder.servers(servers, msg, sparks), fn, self)
+  }) as Forward
+  const methods: Pick<Forward, 'broadcast' | 'sparks' | 'spark' | 'except'> = {
+    broadcast: ((msg: unknown, fn?: ResultCallback) => answer(forwarder.broadcast(msg), fn, forward)) as Forward['broadcast'],
+    sparks: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.sparks(ids, msg), fn, forward)) as Forward['sparks'],
+    spark: ((id: unknown, msg: unknown, fn?: ResultCallback) =>
+      answer(forwarder.spark(id, msg), fn, forward, unfound)) as Forward['spark'],
+    except: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.broadcast(msg, ids), fn, forward)) as Forward['except']
+  }
+  return Object.assign(forward, methods)
+}
+
+/** Hand out a result in the style it was asked for. */
+function answer(
+  promise: Promise<Result>, fn: ResultCallback | undefined, self: unknown,
+  shape: (result: Result) => Result = same
+): unknown {
+  if (typeof fn !== 'function') {
+    promise.catch(ignore)
+    return promise
+  }
+  promise.then(
+    result => process.nextTick(fn, failure(result), shape(result)),
+    (error: unknown) => process.nextTick(fn as Callback<Result>, error)
+  )
+  return self
+}
+
+/** The first thing that went wrong, as an error. */
+function failure({ ok, failed, missing, send }: Result): Error | null {
+  const first = failed?.[0]
+  if (first !== undefined) return new MetroplexError(first.code, first.message, { address: first.address, maybe: first.maybe })
+  if (ok || send > 0 || missing === undefined) return null
+  // The sentence that callers of 1.x look for.
+  return new MetroplexError('ENOSPARK', 'No servers provided')
+}
+
+/** Of an id that nobody has, callers of 1.x read that it was not local. */
+function unfound(result: Result): Result {
+  return result.missing === undefined ? result : { ...result, local: false }
+}
+
+function same(result: Result): Result {
+  return result
+}

@@ -1,0 +1,76 @@
+/**
+ * What can go wrong, by a code that stays the same from version to version.
+ *
+ * | code | cause | what to do |
+ * | --- | --- | --- |
+ * | `EADDRESS` | another live process is registered under our address, or no address can be found | set the option `address` to one that reaches just this process |
+ * | `EAUTH` | a peer did not accept our credentials | use the same omega-supreme `username` and `password` on all servers |
+ * | `ECLOSED` | the operation needs what `destroy` has ended | do not use the object after `destroy` |
+ * | `EDEADLINE` | no answer within `timeout` | look at the peer that is named; raise `timeout` if it is only slow |
+ * | `EMESSAGE` | the message cannot be sent as it is | send a JSON value |
+ * | `ENOSPARK` | no server holds this spark | it has gone: usually nothing |
+ * | `EPROTOCOL` | a peer answered something we do not understand | see which software listens at its address |
+ * | `EREGISTRY` | Redis could not be asked; `cause` is its error | see whether Redis can be reached |
+ * | `ETOOBIG` | the message is larger than `maxBody` | send less, or raise `maxBody` on all servers |
+ * | `EUNREACHABLE` | no connection to a peer | see whether its address can be reached from here |
+ */
+export type ErrorCode =
+  | 'EADDRESS'
+  | 'EAUTH'
+  | 'ECLOSED'
+  | 'EDEADLINE'
+  | 'EMESSAGE'
+  | 'ENOSPARK'
+  | 'EPROTOCOL'
+  | 'EREGISTRY'
+  | 'ETOOBIG'
+  | 'EUNREACHABLE'
+
+/** What an error may carry besides its code and its sentence. */
+export interface ErrorDetails {
+  /** The server it happened at or with. */
+  readonly address?: string
+  /** What lies underneath, for instance the error of the Redis client. */
+  readonly cause?: unknown
+  /** Of a message: `true` when it may have arrived although no answer came. */
+  readonly maybe?: boolean
+}
+
+/**
+ * Every error of the cluster: a stable `code`, and a sentence to act on.
+ *
+ * Wrong arguments and options are no such error but a `TypeError` or a `RangeError`.
+ *
+ * @example
+ * primus.metroplex.spark(id).catch(error => { if (error.code === 'EREGISTRY') pageTheRedisPeople(error.cause) })
+ */
+export class MetroplexError extends Error {
+  override readonly name = 'MetroplexError'
+  readonly code: ErrorCode
+  readonly address?: string
+  readonly maybe?: boolean
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, 'cause' in details ? { cause: details.cause } : undefined)
+    this.code = code
+    if (details.address !== undefined) this.address = details.address
+    if (details.maybe !== undefined) this.maybe = details.maybe
+  }
+}
+
+/** Whatever was thrown, as an `Error`. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown))
+}
+
+/** A value as it may stand in an error's sentence: short, on one line, never throwing. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return value.length > 60 ? `'${value.slice(0, 60)}…'` : `'${value}'`
+  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (typeof value === 'object' && value !== null) {
+    const { constructor } = value as { constructor?: { name?: unknown } }
+    return `an object (${typeof constructor?.name === 'string' && constructor.name ? constructor.name : 'Object'})`
+  }
+  return String(value)
+}

@@ -1,0 +1,133 @@
+import { now } from '../deadline'
+import type { Census, LifeRecord, Registry } from '../registry/registry'
+import type { Farewell } from '../types'
+
+/** What the live set reports. */
+export interface MembersEvents {
+  join(address: string, life: string): void
+  leave(address: string, why: Farewell, life: string): void
+}
+
+interface Member {
+  /** `''`: a server of 1.x, which has no life. */
+  readonly life: string
+  /** Since when the registry has not known it, although nobody said that it left. */
+  missing?: number
+}
+
+/**
+ * The live set: the servers we believe alive right now, without ourselves.
+ *
+ * The registry counts joins and leaves, so that the list is fetched only when it moved. A server that left or was
+ * declared dead is told by the last word on its life. One that is merely absent, as after a flush of Redis, stays for
+ * as long as its lease would have lasted, because its next beat brings it back.
+ */
+export class Members {
+  readonly #members = new Map<string, Member>()
+  #counter: string | undefined
+  #refreshing: Promise<void> | undefined
+  #self = ''
+
+  constructor(
+    private readonly registry: Pick<Registry, 'census' | 'listed'>,
+    /** How long a server that is merely absent is believed in, in ms. */
+    private readonly patience: number,
+    private readonly events: MembersEvents
+  ) {}
+
+  /** Our own address, which is no peer; `''` while we have none. */
+  set self(address: string) {
+    this.#self = address
+    this.#members.delete(address)
+  }
+
+  /** The addresses of all peers that live. */
+  get addresses(): string[] {
+    return [...this.#members.keys()]
+  }
+
+  /** Whether a peer lives. */
+  has(address: string): boolean {
+    return this.#members.has(address)
+  }
+
+  /** The life of a peer; `''` for one of 1.x, `undefined` for one that does not live. */
+  life(address: string): string | undefined {
+    return this.#members.get(address)?.life
+  }
+
+  /** Fetch the list if a beat saw it move. */
+  async beaten(counter: string, servers: number): Promise<void> {
+    const expected = this.#members.size + (this.#self === '' ? 0 : 1)
+    const absent = [...this.#members.values()].some(({ missing }) => missing !== undefined)
+    if (counter !== this.#counter || servers !== expected || absent) await this.refresh()
+  }
+
+  /** Ask for the list itself, which servers of 1.x change without counting; one round trip unless something moved. */
+  async current(): Promise<string[]> {
+    const { members, servers } = await this.registry.listed()
+    const unknown = [...servers].some(address => address !== this.#self && !this.#members.has(address))
+    const gone = [...this.#members.keys()].some(address => !servers.has(address))
+    if (members !== this.#counter || unknown || gone) await this.refresh()
+    return this.addresses
+  }
+
+  /** Fetch the list. Calls that come meanwhile share one that starts after them. */
+  async refresh(): Promise<void> {
+    if (this.#refreshing !== undefined) await this.#refreshing.catch(() => undefined)
+    await (this.#refreshing ??= this.#fetch().finally(() => { this.#refreshing = undefined }))
+  }
+
+  /** A peer has been found dead by ourselves. */
+  buried(address: string, life: string): void {
+    if (this.#members.get(address)?.life === life) this.#lost(address, life, 'expired')
+  }
+
+  async #fetch(): Promise<void> {
+    const census = await this.registry.census(this.#members.keys())
+    this.#counter = census.members
+    for (const [address, { life }] of [...this.#members]) this.#look(address, life, census)
+    for (const address of census.servers) {
+      if (address === this.#self || this.#members.has(address)) continue
+      const record = census.lives.get(address)
+      const life = record?.state === 'up' ? record.life : ''
+      this.#members.set(address, { life })
+      this.events.join(address, life)
+    }
+  }
+
+  /** What has become of a member. */
+  #look(address: string, life: string, { servers, lives }: Census): void {
+    if (address === this.#self) return
+    const record = lives.get(address)
+    const listed = servers.has(address)
+    if (record?.state === 'up' && record.life !== life) return this.#lost(address, life, before(record, life))
+    if (record !== undefined && record.state !== 'up' && record.life === life) {
+      // A server of 1.x may have started where the life ended.
+      return this.#lost(address, life, record.state === 'left' ? 'shutdown' : 'expired')
+    }
+    const member = this.#members.get(address)
+    if (member === undefined) return
+    if (listed) {
+      if (record === undefined && life !== '') return this.#lost(address, life, 'expired')
+      delete member.missing
+    } else if (life === '') {
+      this.#lost(address, life, 'shutdown')
+    } else {
+      member.missing ??= now()
+      if (now() - member.missing > this.patience) this.#lost(address, life, 'expired')
+    }
+  }
+
+  #lost(address: string, life: string, why: Farewell): void {
+    this.#members.delete(address)
+    this.events.leave(address, why, life)
+  }
+}
+
+/** How a life ended that another one has followed at the same address. */
+function before({ former }: LifeRecord, life: string): Farewell {
+  // A server of 1.x says nothing when it goes; that one of 2.x follows it is an upgrade.
+  if (life === '') return 'shutdown'
+  return former?.life === life ? former.farewell : 'expired'
+}

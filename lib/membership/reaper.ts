@@ -1,0 +1,125 @@
+import { now } from '../deadline'
+import type { Identity, LifeRecord, Registry } from '../registry/registry'
+
+/** What a reaper reports. */
+export interface ReaperEvents {
+  /** A life was declared dead. */
+  buried(address: string, life: string): void
+  /** Spark ids of a dead server, about to be removed. */
+  reap(address: string, sparks: string[]): void
+}
+
+/** How patient a reaper is, in ms. */
+export interface ReaperTerms {
+  /** How long it holds the sweep without renewing it. */
+  readonly hold: number
+  /** For how long the alive key of a server of 1.x must be missing. */
+  readonly interval: number
+}
+
+/**
+ * Removes servers that died, with all that they held. One server sweeps at a time for the whole cluster.
+ *
+ * A life without a lease is declared dead, in one script with the check; from then on nobody finds it. Its sparks are
+ * removed in slices, each told before it is forgotten, so that a reaper that dies half-way leaves none unreported.
+ * A server of 1.x, which has no life, is dead when its alive key has been missing for a whole `interval` of ours.
+ */
+export class Reaper {
+  /** Since when the alive key of a server of 1.x has been missing. */
+  readonly #missing = new Map<string, number>()
+  #sweeping: Promise<void> | undefined
+  #renewed = 0
+  #stopped = false
+
+  constructor(
+    private readonly registry: Pick<Registry, 'census' | 'vitals' | 'bury' | 'doomed' | 'reap' | 'bid' | 'leftovers' | 'clear' | 'hold'>,
+    private readonly terms: ReaperTerms,
+    private readonly events: ReaperEvents
+  ) {}
+
+  /** Look after everybody once, on the sweep's turn. Calls that come while one runs share it. */
+  sweep(me: Identity): Promise<void> {
+    return this.#sweeping ??= this.#sweep(me).finally(() => { this.#sweeping = undefined })
+  }
+
+  /** Remove what is left of a life that has ended. `told`: whether its ids are reported. */
+  async clean(dead: Identity, told: boolean, aside: readonly string[] = [], goOn: () => Promise<boolean> = yes): Promise<void> {
+    for (const name of aside) await this.clear(dead.address, name, told, goOn)
+    let cursor = '0'
+    while (!this.#stopped && await goOn()) {
+      const slice = await this.registry.doomed(dead, cursor)
+      if (slice === null) return
+      if (told && slice.theirs.length > 0) this.events.reap(dead.address, slice.theirs)
+      const left = await this.registry.reap(dead, slice.ids)
+      if (left === null) return
+      if (left === 0 && await this.registry.bid(dead)) return
+      cursor = slice.cursor
+    }
+  }
+
+  /** Remove what a former life left behind at an address, sparing the sparks that are back. */
+  async clear(address: string, aside: string, told: boolean, goOn: () => Promise<boolean> = yes): Promise<void> {
+    let cursor = '0'
+    while (!this.#stopped && await goOn()) {
+      const slice = await this.registry.leftovers(address, aside, cursor)
+      if (told && slice.stale.length > 0) this.events.reap(address, slice.stale)
+      if (await this.registry.clear(address, aside, slice.ids) === 0) return
+      cursor = slice.cursor
+    }
+  }
+
+  /** Begin no further slice; resolves when none is in flight. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#sweeping?.catch(() => undefined)
+  }
+
+  async #sweep(me: Identity): Promise<void> {
+    this.#renewed = now()
+    const { servers, lives, kept } = await this.registry.census([])
+    const others = [...new Set([...servers, ...kept])].filter(address => address !== me.address)
+    const vitals = await this.registry.vitals(others)
+    for (const address of this.#missing.keys()) if (!servers.has(address)) this.#missing.delete(address)
+    for (const address of others) {
+      const { leased, alive } = vitals.get(address) ?? { leased: false, alive: false }
+      const record = lives.get(address)
+      const over = record === undefined || !kept.has(address)
+      if (leased || (over && !this.#expired(address, servers.has(address) && !alive))) continue
+      await this.#bury(me, address, over ? undefined : record)
+      if (!await this.#goOn(me)) return
+    }
+  }
+
+  async #bury(me: Identity, address: string, record: LifeRecord | undefined): Promise<void> {
+    const dead = { address, life: record?.life ?? '' }
+    // A life that left cleans up after itself, and has been told as such.
+    const told = record?.state !== 'left'
+    if (record?.state !== 'dead' && await this.registry.bury(dead) !== 'dead') return
+    this.#missing.delete(address)
+    if (told) this.events.buried(address, dead.life)
+    await this.clean(dead, told, record?.aside, () => this.#goOn(me))
+  }
+
+  /** Whether a server of 1.x has been without its alive key for long enough. */
+  #expired(address: string, missing: boolean): boolean {
+    if (!missing) {
+      this.#missing.delete(address)
+      return false
+    }
+    const since = this.#missing.get(address)
+    if (since === undefined) this.#missing.set(address, now())
+    return since !== undefined && now() - since >= this.terms.interval
+  }
+
+  /** Whether the sweep is still ours; renewed now and then. */
+  async #goOn({ life }: Identity): Promise<boolean> {
+    if (this.#stopped) return false
+    if (now() - this.#renewed < this.terms.hold / 3) return true
+    this.#renewed = now()
+    return this.registry.hold(life, this.terms.hold)
+  }
+}
+
+function yes(): Promise<boolean> {
+  return Promise.resolve(true)
+}

@@ -1,0 +1,123 @@
+import { hostname } from 'node:os'
+import Redis from 'ioredis'
+import { checked } from './address'
+import { shown } from './errors'
+import type { MetroplexOptions, RedisClient, TlsOptions } from './types'
+
+/** The options, checked and complete. */
+export interface Settings {
+  readonly redis: RedisClient
+  /** Whether `redis` was opened by us, and is ours to close. */
+  readonly ownRedis: boolean
+  /** Without the colon that stands between it and the rest of a key. */
+  readonly namespace: string
+  readonly interval: number
+  readonly latency: number
+  /** `''`: to be read off the server. */
+  readonly address: string
+  readonly name: string
+  readonly lease: number
+  readonly timeout: number
+  readonly maxBody: number
+  readonly tls: TlsOptions | undefined
+}
+
+/** The shortest time that a lease or an alive key may live, in ms: a beat has to fit in three times. */
+const SHORTEST = 300
+
+const KNOWN = ['name', 'lease', 'timeout', 'maxBody', 'tls'] as const
+
+/**
+ * Check the options and fill in the defaults.
+ *
+ * @throws TypeError or RangeError, in one sentence, with what was given and what is allowed
+ */
+export function settings(options: MetroplexOptions = {}): Settings {
+  const own = options.metroplex ?? {}
+  if (typeof own !== 'object' || Array.isArray(own)) {
+    throw new TypeError(`metroplex: \`metroplex\` must be an object with our options; given: ${shown(own)}.`)
+  }
+  for (const key of Object.keys(own)) refuseUnknown(key)
+
+  const interval = milliseconds('interval', options.interval, 300_000, SHORTEST)
+  const latency = milliseconds('latency', options.latency, Math.min(2000, interval / 2), 0)
+  if (latency >= interval) {
+    throw new RangeError(`metroplex: \`latency\` must be less than \`interval\`; given: latency ${latency}, interval ${interval}.`)
+  }
+  const lease = milliseconds('metroplex.lease', own.lease, Math.min(interval, 15_000), SHORTEST)
+  if (lease > interval) {
+    throw new RangeError(`metroplex: \`metroplex.lease\` must not be more than \`interval\`; given: lease ${lease}, interval ${interval}.`)
+  }
+  const timeout = milliseconds('metroplex.timeout', own.timeout, 5000, 1)
+  const maxBody = whole('metroplex.maxBody', own.maxBody, 10_485_760, 1024, 'bytes')
+  const name = own.name ?? process.env['METROPLEX_NAME'] ?? `${hostname()}:${process.pid}`
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError(`metroplex: \`metroplex.name\` must be a string that is not empty; given: ${shown(name)}.`)
+  }
+  if (own.tls !== undefined && (typeof own.tls !== 'object' || own.tls as unknown === null)) {
+    throw new TypeError(`metroplex: \`metroplex.tls\` must be an object such as { ca, cert, key, servername }; given: ${shown(own.tls)}.`)
+  }
+
+  return {
+    namespace: namespaceOf(options.namespace),
+    interval, latency, lease, timeout, maxBody, name,
+    address: options.address === undefined || options.address === '' ? '' : checked(options.address),
+    tls: own.tls,
+    ...client(options.redis)
+  }
+}
+
+/** @throws TypeError which says what to pass instead */
+function client(redis: unknown): Pick<Settings, 'redis' | 'ownRedis'> {
+  // A client of our own is opened by the first command alone: a Primus that only makes client
+  // sockets loads its server's plugins too.
+  if (redis === undefined || redis === null) return { redis: new Redis({ lazyConnect: true }), ownRedis: true }
+  const given = redis as Partial<Record<string, unknown>>
+  const fits = typeof redis === 'object' && typeof given['status'] === 'string' &&
+    typeof given['duplicate'] === 'function' && typeof given['defineCommand'] === 'function'
+  if (fits) return { redis: redis as RedisClient, ownRedis: false }
+  const nodeRedis = typeof redis === 'object' && typeof given['sendCommand'] === 'function' && 'isOpen' in given
+  throw new TypeError(
+    `metroplex: \`redis\` must be an ioredis client, \`new Redis(url)\` or \`new Redis.Cluster(nodes)\` of the package 'ioredis'; ` +
+    `given: ${nodeRedis ? "a client of the package 'redis' (node-redis), which has other commands" : shown(redis)}.`
+  )
+}
+
+function namespaceOf(given: unknown): string {
+  if (given === undefined) return 'metroplex'
+  if (typeof given === 'string' && given !== '') return given
+  throw new TypeError(`metroplex: \`namespace\` must be a string that is not empty; given: ${shown(given)}.`)
+}
+
+function milliseconds(what: string, given: unknown, standard: number, least: number): number {
+  return whole(what, given, standard, least, 'milliseconds', 2 ** 31 - 1)
+}
+
+function whole(what: string, given: unknown, standard: number, least: number, unit: string, most = Number.MAX_SAFE_INTEGER): number {
+  if (given === undefined) return Math.floor(standard)
+  const allowed = `metroplex: \`${what}\` must be a whole number of ${unit}, from ${least} to ${most}; given: ${shown(given)}.`
+  if (typeof given !== 'number') throw new TypeError(allowed)
+  if (!Number.isInteger(given) || given < least || given > most) throw new RangeError(allowed)
+  return given
+}
+
+function refuseUnknown(key: string): void {
+  if ((KNOWN as readonly string[]).includes(key)) return
+  const nearest = KNOWN.map(known => ({ known, off: distance(known.toLowerCase(), key.toLowerCase()) })).sort((a, b) => a.off - b.off)[0]
+  const hint = nearest !== undefined && nearest.off <= 3 ? ` Did you mean \`${nearest.known}\`?` : ` Known are: ${KNOWN.join(', ')}.`
+  throw new TypeError(`metroplex: the option \`metroplex.${key}\` is not known.${hint}`)
+}
+
+/** Levenshtein's distance: how many letters must be changed, added or left out. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}

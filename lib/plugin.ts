@@ -1,0 +1,131 @@
+import { Forwarder } from './delivery/forward'
+import { Local } from './delivery/local'
+import { surface, type Forward } from './delivery/surface'
+import { Metroplex } from './metroplex'
+import { OmegaTransport, type OmegaWire } from './transport/omega'
+import { omegaReceiver } from './transport/omega-receiver'
+import type { Primus, PrimusOptions, Spark } from './types'
+
+/** The events that also appear on `primus`, and are reserved there; the other ones are on `primus.metroplex` alone. */
+const MIRRORED = ['register', 'unregister', 'error'] as const
+
+/** omega-supreme's layer; its name tells that it is loaded. */
+const OMEGA = 'omega-supreme'
+
+/**
+ * The server half of the plugin: ties Primus's events, middleware and shutdown to our methods.
+ *
+ * A client that is made with our name among its plugins runs this too, on a server that cannot listen: nothing is done there.
+ */
+export function server(primus: Primus, options: PrimusOptions): void {
+  if (!canListen(primus.server)) return
+  const metroplex = new Metroplex(primus, options)
+  primus.metroplex = metroplex
+
+  for (const event of MIRRORED) {
+    // Shared by all Primus servers of the process, and harmless so.
+    primus.reserved.events[event] = 1
+    metroplex.on(event, (detail: string | Error) => primus.emit(event, detail))
+  }
+
+  const closed = primus.Spark.CLOSED
+  const connection = (spark: Spark): void => {
+    // A slow listener before ours may have let it go meanwhile, and its disconnection with it.
+    if (spark.readyState !== closed) metroplex.connect(spark)
+  }
+  const disconnection = (spark: Spark): void => { metroplex.disconnect(spark) }
+  const listening = (): void => { metroplex.begin() }
+  primus.on('connection', connection)
+  primus.on('disconnection', disconnection)
+  primus.server.on('listening', listening)
+  metroplex.begin()
+
+  const above = primus.indexOfLayer('authorization')
+  primus.use('metroplex', metroplex.middleware, {}, above)
+  const forwarding = attachForward(primus, metroplex, options)
+
+  const leave = async (): Promise<void> => {
+    await metroplex.close()
+    await forwarding.close()
+  }
+  watchDestroy(primus, leave)
+  // Two parameters: Primus waits for `next`. An error would stop its cleaning up, so that none is handed on.
+  primus.on('close', (_options: unknown, next: () => void) => { leave().then(next, next) })
+  primus.on('plugout', (_name: string, plugin: { server?: unknown }) => {
+    if (plugin.server !== server) return
+    primus.removeListener('connection', connection)
+    primus.removeListener('disconnection', disconnection)
+    primus.remove('metroplex')
+    leave().catch((error: unknown) => primus.emit('error', error))
+  })
+}
+
+/**
+ * Leave the registry the moment the sparks have been ended: Primus tells of its end only when its HTTP server has closed,
+ * which waits for every straggler.
+ */
+function watchDestroy(primus: Primus, leave: () => Promise<void>): void {
+  const original = primus.destroy.bind(primus)
+  const destroy = (...args: [options?: unknown, fn?: unknown]): unknown => {
+    const result = original(...args)
+    const [options] = args
+    const { timeout } = typeof options === 'object' && options !== null ? options as { timeout?: unknown } : {}
+    // Primus has just set a timer of this length to end the sparks: timers of one length fire in their order.
+    setTimeout(() => { leave().catch((error: unknown) => primus.emit('error', error)) }, Number(timeout) || 0)
+    return result
+  }
+  // Assigning would fail: both names are read-only on the prototype.
+  Object.defineProperty(primus, 'destroy', { value: destroy, configurable: true })
+  Object.defineProperty(primus, 'end', { value: destroy, configurable: true })
+}
+
+/**
+ * `primus.forward` is there as soon as omega-supreme is, whichever of the two plugins comes first: ours takes the place of
+ * omega-supreme's function, and our layer that of its layer.
+ */
+function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOptions): { close(): Promise<void> } {
+  let forwarder: Forwarder | undefined
+  let current: unknown
+
+  const take = (assigned: unknown): void => {
+    if (forwarder !== undefined || primus.indexOfLayer(OMEGA) === -1) {
+      current = assigned
+      return
+    }
+    const wire = wireOf(options)
+    const { bounds } = metroplex
+    const local = new Local(primus, id => metroplex.owns(id))
+    forwarder = new Forwarder(local, new OmegaTransport(wire, bounds), {
+      get self() { return metroplex.address },
+      owns: id => metroplex.owns(id),
+      places: ids => metroplex.sparks(ids),
+      peers: () => metroplex.peers(),
+      knowsExcept: address => !metroplex.isOld(address),
+      sparksOn: address => metroplex.sparksOn(address)
+    })
+    const receive = omegaReceiver(wire, options.middleware, bounds, ({ msg, sparks, except }) =>
+      sparks === undefined ? local.all(msg, new Set(except)) : local.some(sparks, msg))
+    primus.use(OMEGA, receive, {}, primus.indexOfLayer(OMEGA))
+    current = surface(forwarder, primus)
+  }
+
+  if (primus.forward !== undefined) take(primus.forward)
+  Object.defineProperty(primus, 'forward', { get: () => current, set: take, enumerable: true, configurable: true })
+  return { close: async () => forwarder?.close() }
+}
+
+/** omega-supreme's options, with its defaults. */
+function wireOf(options: PrimusOptions): OmegaWire {
+  return {
+    url: options.url ?? '/primus/omega/supreme',
+    method: (options.method ?? 'PUT').toUpperCase(),
+    username: options.username ?? 'omega',
+    password: options.password ?? 'supreme'
+  }
+}
+
+function canListen(candidate: unknown): candidate is { on(event: string, listener: () => void): unknown } {
+  return typeof candidate === 'object' && candidate !== null && typeof (candidate as { listen?: unknown }).listen === 'function'
+}
+
+export type { Forward }

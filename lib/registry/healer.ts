@@ -1,0 +1,68 @@
+import { SLICE, type Identity, type Registry } from './registry'
+import type { Table } from './table'
+import type { Writer } from './writer'
+
+/**
+ * Puts right what the registry says of our sparks, in both directions, slice by slice.
+ *
+ * What we hold and the registry lacks is added, unless another server that lives has it: such an id is
+ * disowned, and asked for again at each beat until its owner lets go of it or our spark has gone.
+ * What the registry has under our name and we do not hold is removed. Meanwhile the registry can be used.
+ */
+export class Healer {
+  #running: Promise<number> | undefined
+
+  constructor(
+    private readonly registry: Pick<Registry, 'page'>,
+    private readonly table: Table,
+    private readonly writer: Writer
+  ) {}
+
+  /** Compare all; how many entries were wrong. Calls that come while one runs share it. Rejects when Redis fails: call again. */
+  heal(me: Identity): Promise<number> {
+    return this.#running ??= this.#heal(me).finally(() => { this.#running = undefined })
+  }
+
+  /** Ask again for ids that another server had; how many have become ours. */
+  async reclaim(): Promise<number> {
+    const ids = [...this.table.disowned].slice(0, SLICE)
+    return ids.length === 0 ? 0 : this.#claim(ids)
+  }
+
+  async #heal({ address }: Identity): Promise<number> {
+    // Even with nothing to add, a claim moves the number on, and whatever is still on its way to Redis comes too late.
+    let wrong = await this.#claim([])
+    let slice: string[] = []
+    for (const id of this.table.ids()) {
+      slice.push(id)
+      if (slice.length < SLICE) continue
+      wrong += await this.#claim(slice)
+      slice = []
+    }
+    wrong += await this.#claim(slice)
+
+    let cursor = '0'
+    do {
+      const page = await this.registry.page(address, cursor)
+      wrong += await this.writer.release(page.ids.filter(id => !this.table.owns(id)))
+      cursor = page.cursor
+    } while (cursor !== '0')
+
+    this.writer.trust()
+    return wrong
+  }
+
+  async #claim(ids: readonly string[]): Promise<number> {
+    const claimed = await this.writer.claim(ids)
+    if (claimed.as !== 'ok') throw new Error(`The registry has ${claimed.as} our claim.`)
+    const others = new Set<string>()
+    let wrong = claimed.missing
+    for (const [owner, theirs] of claimed.others) {
+      const taken = await this.writer.wrest(owner, theirs)
+      if (taken === null) for (const id of theirs) others.add(id)
+      else wrong += taken
+    }
+    for (const id of ids) if (others.has(id)) this.table.disown(id); else this.table.own(id)
+    return wrong
+  }
+}

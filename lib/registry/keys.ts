@@ -1,0 +1,49 @@
+/** The names of all Redis keys of one namespace. The first four are public, and as in 1.x. */
+export class Keys {
+  /** The namespace and its colon. */
+  readonly prefix: string
+  /** SET of the addresses of registered servers. */
+  readonly servers: string
+  /** HASH: spark id → address. */
+  readonly sparks: string
+  /** SET of the addresses that have a life. */
+  readonly lives: string
+  /** Counter that every join and leave moves. */
+  readonly members: string
+  /** STRING, expiring: the life whose turn the sweep is. */
+  readonly sweep: string
+
+  constructor(namespace: string) {
+    this.prefix = `${namespace}:`
+    this.servers = `${this.prefix}servers`
+    this.sparks = `${this.prefix}sparks`
+    this.lives = `${this.prefix}lives`
+    this.members = `${this.prefix}members`
+    this.sweep = `${this.prefix}sweep`
+  }
+
+  /** STRING, expiring: when the server last beat, in epoch ms by Redis's clock. */
+  alive(address: string): string {
+    return this.prefix + address
+  }
+
+  /** SET of the spark ids of a server. */
+  sparksOf(address: string): string {
+    return `${this.prefix}${address}:sparks`
+  }
+
+  /** HASH of what is known of the server's life; its last word, expiring, once that has ended. */
+  life(address: string): string {
+    return `${this.prefix}${address}:life`
+  }
+
+  /** STRING, expiring: the life that is believed to live; absent beside a life: dead. */
+  lease(address: string): string {
+    return `${this.prefix}${address}:lease`
+  }
+
+  /** SET of the spark ids a former life left behind, put aside when another took over. */
+  aside(address: string, life: string): string {
+    return `${this.prefix}${address}:sparks:${life}`
+  }
+}

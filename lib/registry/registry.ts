@@ -1,0 +1,344 @@
+import { MetroplexError } from '../errors'
+import type { Farewell, RedisClient } from '../types'
+import { Connection, type ConnectionEvents } from './connection'
+import { Keys } from './keys'
+import * as scripts from './scripts'
+
+/** Ids in one step of work that has no natural end, so that no script keeps Redis from others. */
+export const SLICE = 250
+
+/** One start of one server. */
+export interface Identity {
+  readonly address: string
+  readonly life: string
+}
+
+/** What a server says of itself when it joins. */
+export interface Description {
+  readonly name: string
+  readonly version: string
+  readonly protocol: string
+  readonly pathname: string
+  readonly transport: string
+}
+
+/** How long what we write lives, in ms. */
+export interface Terms {
+  readonly lease: number
+  readonly interval: number
+}
+
+/** What became of an attempt to join. */
+export type Joined =
+  | { readonly as: 'joined'; readonly aside: readonly string[] }
+  | { readonly as: 'held'; readonly left: number }
+  | { readonly as: 'changed' }
+
+/** What a beat learnt. */
+export type Beat =
+  | { readonly as: 'gone' | 'other' | 'ended' }
+  | {
+    readonly as: 'ok'
+    /** Number of the last commit the registry has seen. */
+    readonly seq: number
+    /** How many sparks the registry says we have. */
+    readonly sparks: number
+    /** Lease, life and listing were all there. */
+    readonly whole: boolean
+    readonly members: string
+    readonly servers: number
+    readonly turn: boolean
+  }
+
+/** What became of a write of our sparks. */
+export type Written =
+  | { readonly as: 'refused' | 'old' }
+  | { readonly as: 'ok'; readonly missing: number; readonly others: ReadonlyMap<string, readonly string[]> }
+
+/** What the registry says of an address that has a life, or had one until lately. */
+export interface LifeRecord {
+  readonly life: string
+  readonly state: 'up' | 'left' | 'dead' | 'reaped'
+  readonly aside: readonly string[]
+  /** The life before this one at the same address, and how that ended. */
+  readonly former?: { readonly life: string; readonly farewell: Farewell }
+}
+
+/** Everything the registry says about who is there. */
+export interface Census {
+  readonly members: string
+  readonly servers: ReadonlySet<string>
+  /** By address; also the last words on lives of which nothing is left. */
+  readonly lives: ReadonlyMap<string, LifeRecord>
+  /** Addresses of which something is left: those that live, and those still to be cleaned up. */
+  readonly kept: ReadonlySet<string>
+}
+
+/** Who shows signs of life. */
+export interface Vital {
+  readonly leased: boolean
+  readonly alive: boolean
+}
+
+/**
+ * The only place that reads and writes our keys: verbs of the domain outside, Redis inside.
+ *
+ * Every method is one round trip, and rejects with `EREGISTRY` when Redis does not answer within the deadline.
+ */
+export class Registry {
+  readonly #connection: Connection
+  readonly #keys: Keys
+
+  constructor(redis: RedisClient, namespace: string, options: { readonly timeout: number }, events: ConnectionEvents) {
+    this.#keys = new Keys(namespace)
+    this.#connection = new Connection(redis, { ...scripts }, options, events)
+  }
+
+  /** The namespace and its colon. */
+  get prefix(): string {
+    return this.#keys.prefix
+  }
+
+  /** Whether Redis can be asked at once. */
+  get reachable(): boolean {
+    return this.#connection.ready
+  }
+
+  /** Close our connection. What is under way fails with `ECLOSED`. */
+  close(): void {
+    this.#connection.close()
+  }
+
+  // Who is there
+
+  /** The life at an address, and whether it holds a lease. */
+  async resident(address: string): Promise<{ life: string; leased: boolean }> {
+    const [life, leased] = await this.#connection.pipeline([
+      ['HGET', this.#keys.life(address), 'id'],
+      ['EXISTS', this.#keys.lease(address)]
+    ])
+    return { life: asText(life), leased: leased === 1 }
+  }
+
+  /** Make an address ours. `expected` is the life that we found there; with `over` it loses its place although it holds a lease. */
+  async join(me: Identity, seq: number, terms: Terms, description: Description, expected: string, over: boolean): Promise<Joined> {
+    const { address, life } = me
+    const aside = expected === '' ? life : expected
+    const keys = this.#keys
+    const answer = await this.#run('join', [
+      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.sparksOf(address), keys.aside(address, aside),
+      address, life, expected, over ? '1' : '0', terms.lease, terms.interval, aside,
+      'seq', seq, ...Object.entries(description).flat()
+    ])
+    const [as, detail] = answer
+    if (as === 'held') return { as, left: Number(detail) }
+    if (as === 'joined') return { as, aside: words(detail) }
+    return { as: 'changed' }
+  }
+
+  /** Renew lease and alive key. `sweep`: for how many ms to hold the sweep if it is free, 0 not to ask. */
+  async beat(me: Identity, terms: Terms, sweep: number): Promise<Beat> {
+    const keys = this.#keys
+    const [as, seq, sparks, whole, members, servers, turn] = await this.#run('beat', [
+      ...this.#personal(me.address), keys.servers, keys.members, keys.sparksOf(me.address), keys.sweep, keys.lives,
+      me.life, terms.lease, terms.interval, me.address, sweep
+    ])
+    if (as !== 'ok') return { as: as as 'gone' | 'other' | 'ended' }
+    return {
+      as, seq: Number(seq), sparks: Number(sparks), whole: whole === 1,
+      members: asText(members), servers: Number(servers), turn: turn === 1
+    }
+  }
+
+  /** Take a server off the list; `false` when another life is there. What it held remains to be cleaned up. */
+  async leave({ address, life }: Identity): Promise<boolean> {
+    const keys = this.#keys
+    return await this.#connection.run('leave', [
+      keys.servers, keys.members, ...this.#personal(address), keys.lives, address, life
+    ]) === 1
+  }
+
+  /** The addresses on the list and the counter of joins and leaves: enough to see whether a census is due. */
+  async listed(): Promise<{ members: string; servers: ReadonlySet<string> }> {
+    const [members, servers] = await this.#connection.pipeline([['GET', this.#keys.members], ['SMEMBERS', this.#keys.servers]])
+    return { members: asText(members), servers: new Set(servers as string[]) }
+  }
+
+  /** Everybody on the list, everybody who has a life, and what is known of `known`. Two round trips. */
+  async census(known: Iterable<string>): Promise<Census> {
+    const [members, servers, lives] = await this.#connection.pipeline([
+      ['GET', this.#keys.members], ['SMEMBERS', this.#keys.servers], ['SMEMBERS', this.#keys.lives]
+    ])
+    const listed = new Set(servers as string[])
+    const addresses = [...new Set([...listed, ...lives as string[], ...known])]
+    const records = await this.#connection.pipeline(addresses.map(address =>
+      ['HMGET', this.#keys.life(address), 'id', 'state', 'aside', 'former', 'farewell']
+    ))
+    const found = new Map<string, LifeRecord>()
+    records.forEach((record, i) => {
+      const [life, state, aside, former, farewell] = record as (string | null)[]
+      if (typeof life !== 'string') return
+      found.set(addresses[i] ?? '', {
+        life,
+        state: state as LifeRecord['state'],
+        aside: words(aside),
+        ...typeof former === 'string' && { former: { life: former, farewell: farewell as Farewell } }
+      })
+    })
+    return { members: asText(members), servers: listed, lives: found, kept: new Set(lives as string[]) }
+  }
+
+  /** Who of these holds a lease, and who has an alive key. */
+  async vitals(addresses: readonly string[]): Promise<Map<string, Vital>> {
+    if (addresses.length === 0) return new Map()
+    const [leases, alives] = await this.#connection.pipeline([
+      ['MGET', ...addresses.map(address => this.#keys.lease(address))],
+      ['MGET', ...addresses.map(address => this.#keys.alive(address))]
+    ]) as (string | null)[][]
+    return new Map(addresses.map((address, i) =>
+      [address, { leased: typeof leases?.[i] === 'string', alive: typeof alives?.[i] === 'string' }]))
+  }
+
+  // Cleaning up
+
+  /** Go on holding the sweep for `ms`; `false` when another server has it. */
+  async hold(life: string, ms: number): Promise<boolean> {
+    return await this.#connection.run('hold', [this.#keys.sweep, life, ms]) === 1
+  }
+
+  /** Declare a life dead, if it is. */
+  async bury({ address, life }: Identity): Promise<'changed' | 'alive' | 'replaced' | 'dead'> {
+    const keys = this.#keys
+    return await this.#connection.run('bury', [
+      keys.servers, keys.lives, keys.members, ...this.#personal(address), address, life
+    ]) as 'changed' | 'alive' | 'replaced' | 'dead'
+  }
+
+  /** A slice of the sparks of a life that has ended, from `cursor`; `null` when it is no longer ended. */
+  async doomed({ address, life }: Identity, cursor: string): Promise<{ cursor: string; ids: string[]; theirs: string[] } | null> {
+    const keys = this.#keys
+    const [as, next, ids, theirs] = await this.#run('doomed', [
+      ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, cursor, SLICE
+    ])
+    return as === 'ok' ? { cursor: String(next), ids: ids as string[], theirs: theirs as string[] } : null
+  }
+
+  /** Remove sparks of a life that has ended; `null` when it is no longer ended, else how many are left. */
+  async reap({ address, life }: Identity, ids: readonly string[]): Promise<number | null> {
+    const keys = this.#keys
+    const [as, left] = await this.#run('reap', [
+      ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, ...ids
+    ])
+    return as === 'ok' ? Number(left) : null
+  }
+
+  /** Write the last word on a life of which nothing is left; `false` when that is not (yet) so. */
+  async bid({ address, life }: Identity): Promise<boolean> {
+    const keys = this.#keys
+    const [as] = await this.#run('close', [
+      ...this.#personal(address), keys.sparksOf(address), keys.lives, life, address
+    ])
+    return as === 'ok'
+  }
+
+  /** A slice of what a former life left behind, from `cursor`. */
+  async leftovers(address: string, aside: string, cursor: string): Promise<{ cursor: string; ids: string[]; stale: string[] }> {
+    const keys = this.#keys
+    const [next, ids, stale] = await this.#run('leftovers', [
+      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), address, cursor, SLICE
+    ])
+    return { cursor: String(next), ids: ids as string[], stale: stale as string[] }
+  }
+
+  /** Remove what a former life left behind; how much is left. */
+  async clear(address: string, aside: string, ids: readonly string[]): Promise<number> {
+    const keys = this.#keys
+    return Number(await this.#connection.run('clear', [
+      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), keys.life(address), address, aside, ...ids
+    ]))
+  }
+
+  // Our sparks
+
+  /** Write connects and disconnects as commit `seq`. `others` are the former owners of what moved to us. */
+  async commit(me: Identity, seq: number, connects: readonly string[], disconnects: readonly string[]): Promise<Written> {
+    const [as, ...moved] = await this.#run('commit', [
+      ...this.#ours(me), me.life, seq, me.address, connects.length, ...connects, ...disconnects
+    ])
+    return as === 'ok' ? { as, missing: 0, others: byOwner(moved) } : { as: as as 'refused' | 'old' }
+  }
+
+  /** Tell the set of a former owner that these ids have moved. */
+  async moved(owner: string, ids: readonly string[]): Promise<void> {
+    await this.#connection.run('moved', [this.#keys.sparks, this.#keys.sparksOf(owner), owner, ...ids])
+  }
+
+  /** Add of these ids what is missing, as commit `seq`. `others` are the owners of those that are not ours. */
+  async claim(me: Identity, seq: number, ids: readonly string[]): Promise<Written> {
+    const [as, missing, ...owned] = await this.#run('claim', [...this.#ours(me), me.life, seq, me.address, ...ids])
+    return as === 'ok' ? { as, missing: Number(missing), others: byOwner(owned) } : { as: as as 'refused' | 'old' }
+  }
+
+  /** Take ids from an owner that is dead, as commit `seq`; `null` when it is alive. */
+  async wrest(me: Identity, seq: number, owner: string, ids: readonly string[]): Promise<number | null> {
+    const [as, taken] = await this.#run('wrest', [
+      ...this.#ours(me), ...this.#personal(owner), me.life, seq, me.address, owner, ...ids
+    ])
+    return as === 'ok' ? Number(taken) : null
+  }
+
+  // Questions
+
+  /** The addresses these ids are registered under, in their order. */
+  async places(ids: readonly string[]): Promise<(string | null)[]> {
+    return await this.#connection.run('HMGET', [this.#keys.sparks, ...ids]) as (string | null)[]
+  }
+
+  /** A page of the ids registered under an address; the cursor is `'0'` at the first and after the last. Ids may repeat. */
+  async page(address: string, cursor: string): Promise<{ cursor: string; ids: string[] }> {
+    const [next, ids] = await this.#run('SSCAN', [this.#keys.sparksOf(address), cursor, 'COUNT', SLICE])
+    return { cursor: String(next), ids: ids as string[] }
+  }
+
+  /** How many sparks are registered under these addresses. */
+  async count(addresses: readonly string[]): Promise<number> {
+    const counts = await this.#connection.pipeline(addresses.map(address => ['SCARD', this.#keys.sparksOf(address)]))
+    return counts.reduce<number>((sum, count) => sum + Number(count), 0)
+  }
+
+  /** The keys that say whether a server lives, in the order all scripts take them. */
+  #personal(address: string): [life: string, lease: string, alive: string] {
+    return [this.#keys.life(address), this.#keys.lease(address), this.#keys.alive(address)]
+  }
+
+  /** The keys of whoever writes sparks, in the order all scripts take them. */
+  #ours({ address }: Identity): [life: string, sparks: string, own: string] {
+    return [this.#keys.life(address), this.#keys.sparks, this.#keys.sparksOf(address)]
+  }
+
+  async #run(name: string, args: readonly (string | number)[]): Promise<unknown[]> {
+    const answer = await this.#connection.run(name, args)
+    if (!Array.isArray(answer)) throw new MetroplexError('EREGISTRY', `Redis answered ${name} with something that is no list.`)
+    return answer
+  }
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
+}
+
+function words(value: unknown): string[] {
+  return asText(value).split(' ').filter(Boolean)
+}
+
+/** Alternating ids and owners, by owner. */
+function byOwner(pairs: readonly unknown[]): Map<string, string[]> {
+  const owners = new Map<string, string[]>()
+  for (let i = 0; i < pairs.length; i += 2) {
+    const owner = String(pairs[i + 1])
+    const ids = owners.get(owner)
+    if (ids) ids.push(String(pairs[i]))
+    else owners.set(owner, [String(pairs[i])])
+  }
+  return owners
+}

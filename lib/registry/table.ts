@@ -1,0 +1,81 @@
+import type { Spark } from '../types'
+
+/**
+ * The sparks that are connected to this process: the truth that the registry has to follow.
+ *
+ * Keyed by the spark itself, because an application's `idGenerator` may repeat ids: an id is there
+ * as long as one spark has it.
+ */
+export class Table {
+  readonly #sparks = new Map<string, Spark | Spark[]>()
+  readonly #disowned = new Set<string>()
+
+  /** How many ids are connected here. */
+  get size(): number {
+    return this.#sparks.size
+  }
+
+  /** Ids that are connected here and, by the registry, at another server that lives. We do not answer for them. */
+  get disowned(): ReadonlySet<string> {
+    return this.#disowned
+  }
+
+  /** Note a connection; `true` when its id is now here for the first time, or ours again. */
+  add(spark: Spark): boolean {
+    const id = String(spark.id)
+    const there = this.#sparks.get(id)
+    const returned = this.#disowned.delete(id)
+    if (there === undefined) {
+      this.#sparks.set(id, spark)
+      return true
+    }
+    if (Array.isArray(there)) {
+      if (!there.includes(spark)) there.push(spark)
+    } else if (there !== spark) {
+      this.#sparks.set(id, [there, spark])
+    }
+    return returned
+  }
+
+  /** Forget a connection; `true` when its id is no longer here, and was ours. A spark that we do not know changes nothing. */
+  remove(spark: Spark): boolean {
+    const id = String(spark.id)
+    const there = this.#sparks.get(id)
+    if (Array.isArray(there)) {
+      const rest = there.filter(other => other !== spark)
+      if (rest.length > 0) {
+        this.#sparks.set(id, rest)
+        return false
+      }
+    } else if (there !== spark) {
+      return false
+    }
+    this.#sparks.delete(id)
+    return !this.#disowned.delete(id)
+  }
+
+  /** Whether an id is connected here, whoever the registry says has it. */
+  holds(id: string): boolean {
+    return this.#sparks.has(id)
+  }
+
+  /** Whether an id is connected here and ours to answer for. */
+  owns(id: string): boolean {
+    return this.#sparks.has(id) && !this.#disowned.has(id)
+  }
+
+  /** Another server that lives has this id. */
+  disown(id: string): void {
+    if (this.#sparks.has(id)) this.#disowned.add(id)
+  }
+
+  /** The id is ours again. */
+  own(id: string): void {
+    this.#disowned.delete(id)
+  }
+
+  /** All ids that are connected here. */
+  ids(): IterableIterator<string> {
+    return this.#sparks.keys()
+  }
+}

@@ -1,0 +1,160 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { MetroplexError } from './errors'
+
+/** A connection, as Primus calls it; as much of it as we use. */
+export interface Spark {
+  readonly id: string
+  readonly readyState?: number
+  write(data: unknown): boolean
+  end(data?: unknown, options?: { reconnect?: boolean }): unknown
+}
+
+/** A request handler of Primus, with three parameters always. */
+export type Middleware = (this: Primus, req: IncomingMessage, res: ServerResponse, next: (error?: Error) => void) => void
+
+/** A Primus server; as much of it as a plugin touches. Primus itself ships no types. */
+export interface Primus {
+  /** The HTTP server it is attached to; `null` once it has been destroyed. */
+  readonly server: unknown
+  readonly pathname: string
+  readonly options: PrimusOptions
+  readonly reserved: { readonly events: Record<string, number> }
+  readonly Spark: { readonly CLOSED: number }
+  forward?: unknown
+  metroplex?: unknown
+  on(event: string, listener: (...args: never[]) => void): unknown
+  emit(event: string, ...args: unknown[]): boolean
+  removeListener(event: string, listener: (...args: never[]) => void): unknown
+  spark(id: string): Spark | undefined
+  forEach(each: (spark: Spark) => unknown): unknown
+  use(name: string, layer: Middleware, options: object, level: number): unknown
+  remove(name: string): unknown
+  indexOfLayer(name: string): number
+  destroy(options?: unknown, fn?: unknown): unknown
+  end(options?: unknown, fn?: unknown): unknown
+}
+
+/**
+ * What our options need to know of a Redis client: an ioredis `Redis` or `Cluster`, version 5 or 6,
+ * or one that behaves so. Recognised by structure, because applications bring their own copy.
+ */
+export interface RedisClient {
+  readonly status: string
+  duplicate(...args: never[]): unknown
+  defineCommand(name: string, definition: { lua: string; numberOfKeys?: number }): void
+}
+
+/** How TLS is spoken with peers whose address is `https://`. */
+export interface TlsOptions {
+  readonly ca?: string | Buffer | (string | Buffer)[]
+  readonly cert?: string | Buffer
+  readonly key?: string | Buffer
+  readonly passphrase?: string
+  /** The name the peers' certificate is made out to: an address that is an IP rarely matches one. */
+  readonly servername?: string
+  /** Default `true`. */
+  readonly rejectUnauthorized?: boolean
+}
+
+/**
+ * Options of `new Primus(server, options)` that are ours; the four that metroplex 1.x had, `address`,
+ * and everything new nested in `metroplex`, because Primus and its plugins share one flat object.
+ */
+export interface MetroplexOptions {
+  /**
+   * An ioredis client or Cluster, for our options; we talk through a duplicate of it, and never close yours.
+   * @default `new Redis()`, that is localhost:6379, closed by us at the end
+   */
+  redis?: RedisClient
+  /** Prefix of every key. Not empty. @default 'metroplex' */
+  namespace?: string
+  /** How long the alive key lives, in ms; at least 300. @default 300000 */
+  interval?: number
+  /** Head start of its renewal, in ms; less than `interval`. @default 2000, or `interval / 2` if that is less */
+  latency?: number
+  /** Where peers reach exactly this process: `http://10.0.0.5:8080`, no path. @default read off the server */
+  address?: string
+  metroplex?: {
+    /** What operators read. @default `METROPLEX_NAME`, else `host:pid` */
+    name?: string
+    /**
+     * How long peers believe in us after a beat, in ms; at least 300, at most `interval`.
+     * A crash is noticed within 5/3 of it.
+     * @default the lesser of `interval` and 15000
+     */
+    lease?: number
+    /** Deadline of one operation, in ms; at least 1. @default 5000 */
+    timeout?: number
+    /** Largest request taken or sent in one piece, in bytes; at least 1024. @default 10485760 */
+    maxBody?: number
+    /** How to speak TLS with peers whose address is `https://`. @default as Node does */
+    tls?: TlsOptions
+  }
+}
+
+/** What omega-supreme's options mean to us; it shares the flat object too. */
+export interface OmegaOptions {
+  url?: string
+  method?: string
+  username?: string
+  password?: string
+  /** Called instead of reading the body, with the function that takes the raw text of it. */
+  middleware?: (
+    primus: Primus,
+    parse: (primus: Primus, raw: string, res: ServerResponse) => void,
+    req: IncomingMessage,
+    res: ServerResponse,
+    next: (error?: Error) => void
+  ) => void
+}
+
+/** Options of a Primus that loads this plugin, as far as we read them. */
+export type PrimusOptions = MetroplexOptions & OmegaOptions
+
+/** Why and where a message did not arrive, or may not have. */
+export interface Failure {
+  readonly address: string
+  readonly code: MetroplexError['code']
+  readonly message: string
+  /** `true`: bytes had left and no answer came, so that it may have arrived; `false`: it did not. */
+  readonly maybe: boolean
+  /** The ids it was meant for; absent when it was meant for all. */
+  readonly sparks?: readonly string[]
+}
+
+/** What has become of a message. */
+export interface Result {
+  /** Nothing failed, and nothing is missing. For `forward.sparks`, as in 1.x, missing ids do not count against it. */
+  ok: boolean
+  /** Sparks it was handed to. */
+  send: number
+  /** `true` when no peer was needed. */
+  local?: boolean
+  /** Ids that no server holds. */
+  missing?: string[]
+  failed?: Failure[]
+}
+
+/** A callback that gets the first failure *and* the whole result: old callers notice, new ones know all. */
+export type ResultCallback = (error: Error | null, result?: Result) => void
+
+/** Why a server left: it said so, or its lease ran out. */
+export type Farewell = 'shutdown' | 'expired'
+
+/** What `primus.metroplex` emits; the first three also appear on `primus`. */
+export interface MetroplexEvents {
+  /** We are registered at this address. */
+  register: (address: string) => void
+  /** This address has been removed by us. */
+  unregister: (address: string) => void
+  /** Something in the background went wrong; it goes on by itself. Nothing is thrown for want of a listener. */
+  error: (error: Error) => void
+  /** A peer is there; `life` is `''` for one that runs metroplex 1.x. */
+  join: (address: string, life: string) => void
+  /** A peer has gone. Once per life on each server. */
+  leave: (address: string, why: Farewell, life: string) => void
+  /** The registry was wrong about us in this many entries, and has been put right. */
+  heal: (healed: { sparks: number }) => void
+  /** On the one server that cleans up after a dead one: some of its spark ids; each is named at least once. */
+  reap: (address: string, sparks: string[]) => void
+}

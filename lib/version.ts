@@ -1,0 +1,2 @@
+/** Our version, as peers read it. */
+export const VERSION = '2.0.0-rc.1'
