@@ -2,6 +2,8 @@ import metroplex from './index.js'
 
 // The same objects as `require('metroplex')` gives, by name.
 export const { server, Metroplex, MetroplexError } = metroplex
+export type Metroplex = metroplex.Metroplex
+export type MetroplexError = metroplex.MetroplexError
 export default metroplex
 export type {
   ErrorCode, Failure, Farewell, Forward, MetroplexEvents, MetroplexOptions, Primus, RedisClient, Result, ResultCallback, Spark, TlsOptions

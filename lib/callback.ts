@@ -10,6 +10,8 @@ export type Callback<T> = (error: Error | null, value?: T) => void
  * The callback runs outside of our promises, so that what it throws is thrown as an
  * uncaught exception, as with any callback, and never swallowed.
  */
+export function settle<T, Self>(promise: Promise<T>, callback: Callback<T>, self: Self): Self
+export function settle<T, Self>(promise: Promise<T>, callback: Callback<T> | undefined, self: Self): Self | Promise<T>
 export function settle<T, Self>(promise: Promise<T>, callback: Callback<T> | undefined, self: Self): Self | Promise<T> {
   if (callback === undefined) {
     promise.catch(ignore)

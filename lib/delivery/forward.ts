@@ -130,7 +130,7 @@ export class Forwarder {
         else groups.set(place, [id])
       })
       sum.miss(absent)
-      const stale = await Promise.all([...groups].map(([place, group]) => place === this.where.self
+      const stale = await Promise.all([...groups].map(async ([place, group]) => place === this.where.self
         ? this.#here(group, msg, sum)
         : this.#some(place, group, text, sum)))
       sought = stale.flat()
@@ -169,7 +169,7 @@ export class Forwarder {
       try {
         for await (const id of this.where.sparksOn(address)) if (!left.has(id)) ids.push(id)
       } catch (error) {
-        return sum.fail(address, error)
+        sum.fail(address, error); return;
       }
       await this.#some(address, ids, text, sum)
     }

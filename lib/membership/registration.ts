@@ -39,10 +39,11 @@ export class Registration {
    */
   async join(me: Identity, seq: number, description: Description, signal: AbortSignal): Promise<readonly string[] | null> {
     let told = ''
-    while (!signal.aborted) {
+    const over = (): boolean => signal.aborted
+    while (!over()) {
       const { life, leased } = await this.registry.resident(me.address)
       const answerer = leased && life !== me.life ? await this.ask(me.address) : 'self'
-      if (signal.aborted) return null
+      if (over()) return null
       if (answerer === 'self') {
         const joined = await this.registry.join(me, seq, this.terms, description, life, leased)
         if (joined.as === 'joined') return joined.aside

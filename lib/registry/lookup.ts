@@ -8,8 +8,8 @@ const MOST = 1000
 
 interface Question {
   readonly id: string
-  resolve(place: string | null): void
-  reject(error: Error): void
+  readonly resolve: (place: string | null) => void
+  readonly reject: (error: Error) => void
 }
 
 /**

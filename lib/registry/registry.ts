@@ -128,7 +128,7 @@ export class Registry {
     const answer = await this.#run('join', [
       keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.sparksOf(address), keys.aside(address, aside),
       address, life, expected, over ? '1' : '0', terms.lease, terms.interval, aside,
-      'seq', seq, ...Object.entries(description).flat()
+      'seq', seq, ...Object.entries(description).flatMap(([field, value]: [string, string]) => [field, value])
     ])
     const [as, detail] = answer
     if (as === 'held') return { as, left: Number(detail) }
@@ -319,7 +319,7 @@ export class Registry {
   async #run(name: string, args: readonly (string | number)[]): Promise<unknown[]> {
     const answer = await this.#connection.run(name, args)
     if (!Array.isArray(answer)) throw new MetroplexError('EREGISTRY', `Redis answered ${name} with something that is no list.`)
-    return answer
+    return answer as unknown[]
   }
 }
 

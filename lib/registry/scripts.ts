@@ -59,7 +59,7 @@ export const join: Script = {
     local over = state == 'left' or state == 'reaped'
     if former ~= ARGV[2] then
       if former ~= ARGV[3] then return {'changed'} end
-      if not over and ARGV[4] ~= '1' then
+      if not over and ARGV[4] ~= '1' and redis.call('GET', KEYS[5]) ~= ARGV[2] then
         local left = redis.call('PTTL', KEYS[5])
         if left > 0 then return {'held', left} end
       end

@@ -1,3 +1,4 @@
+import { idOf } from '../message'
 import type { Spark } from '../types'
 
 /**
@@ -22,7 +23,7 @@ export class Table {
 
   /** Note a connection; `true` when its id is now here for the first time, or ours again. */
   add(spark: Spark): boolean {
-    const id = String(spark.id)
+    const id = idOf(spark.id)
     const there = this.#sparks.get(id)
     const returned = this.#disowned.delete(id)
     if (there === undefined) {
@@ -39,7 +40,7 @@ export class Table {
 
   /** Forget a connection; `true` when its id is no longer here, and was ours. A spark that we do not know changes nothing. */
   remove(spark: Spark): boolean {
-    const id = String(spark.id)
+    const id = idOf(spark.id)
     const there = this.#sparks.get(id)
     if (Array.isArray(there)) {
       const rest = there.filter(other => other !== spark)

@@ -93,7 +93,7 @@ export class OmegaTransport implements Transport {
       this.#agent.dispatch({
         origin: address,
         path: this.wire.url,
-        method: this.wire.method as Dispatcher.HttpMethod,
+        method: this.wire.method,
         headers: this.#headers,
         body
       }, {

@@ -1,0 +1,380 @@
+import fc from 'fast-check'
+import type { Spark } from '../lib/types'
+import { Healer } from '../lib/registry/healer'
+import { Keys } from '../lib/registry/keys'
+import { Registry, type Beat, type Identity } from '../lib/registry/registry'
+import { Table } from '../lib/registry/table'
+import { Writer } from '../lib/registry/writer'
+import { assume } from './support/assume'
+import { using } from './support/dispose'
+import { namespace } from './support/namespace'
+import { startRedis, type RedisProcess } from './support/redis'
+import { rejection } from './support/rejection'
+
+const terms = { lease: 60_000, interval: 60_000 }
+const description = { name: 'test', version: '2', protocol: '2', pathname: '/primus', transport: 'omega' }
+
+function spark(id: string): Spark {
+  return { id, write: () => true, end: () => undefined }
+}
+
+/** One server's side of the registry, without Primus. */
+class Side {
+  readonly table = new Table()
+  readonly doubts: Error[] = []
+  readonly me: Identity
+  readonly registry: Registry
+  readonly writer: Writer
+  readonly healer: Healer
+
+  constructor(redis: RedisProcess, space: string, name: string, life = `life-of-${name}`) {
+    this.me = { address: `http://${name}`, life }
+    this.registry = new Registry(redis.client(), space, { timeout: 5000 }, { ready: () => undefined, lost: () => undefined })
+    this.writer = new Writer(this.registry, this.table, { doubt: error => this.doubts.push(error) })
+    this.healer = new Healer(this.registry, this.table, this.writer)
+    using(() => this.registry.close())
+  }
+
+  async join(expected = '', over = false): Promise<void> {
+    const joined = await this.registry.join(this.me, this.writer.seq, terms, description, expected, over)
+    assume(joined.as).equals('joined')
+  }
+
+  async joined(): Promise<this> {
+    await this.join()
+    this.writer.open(this.me, true)
+    return this
+  }
+
+  connect(one: Spark): void {
+    if (this.table.add(one)) this.writer.connect(one.id)
+  }
+
+  disconnect(one: Spark): void {
+    if (this.table.remove(one)) this.writer.disconnect(one.id)
+  }
+
+  /** A beat, and whether it found what has been written. */
+  async beat(): Promise<{ beat: Beat; right: boolean }> {
+    return this.writer.exclusive(async () => {
+      const beat = await this.registry.beat(this.me, terms, 0)
+      return { beat, right: beat.as === 'ok' && this.writer.agrees(beat) }
+    })
+  }
+
+  /** Until nothing is waiting to be written. */
+  async settled(): Promise<void> {
+    await new Promise(resolve => setImmediate(resolve))
+    await this.writer.exclusive(() => Promise.resolve())
+    const { beat, right } = await this.beat()
+    const written = right && beat.as === 'ok' && beat.sparks === this.table.size - this.table.disowned.size
+    if (!written && !this.writer.inDoubt) await this.settled()
+  }
+}
+
+describe('the registry', () => {
+  let redis: RedisProcess
+  let space: string
+  let keys: Keys
+
+  before(async () => { redis = await startRedis({ scope: 'suite' }) })
+  after(() => redis.stop())
+  beforeEach(() => {
+    space = namespace()
+    keys = new Keys(space)
+  })
+
+  const side = (name: string, life?: string): Side => new Side(redis, space, name, life)
+  const joined = (name: string): Promise<Side> => side(name).joined()
+
+  describe('writing sparks', () => {
+    it('commits what gathers in one turn of the event loop together', async () => {
+      const a = await joined('a')
+      for (let i = 0; i < 100; i++) a.connect(spark(`s${i}`))
+      await a.settled()
+      assume(a.writer.seq).equals(1)
+      assume(await redis.client().hlen(keys.sparks)).equals(100)
+      assume(await redis.client().scard(keys.sparksOf('http://a'))).equals(100)
+    })
+
+    it('writes nothing of a spark that came and went in between', async () => {
+      const a = await joined('a')
+      const brief = spark('brief')
+      a.connect(brief)
+      a.disconnect(brief)
+      await a.settled()
+      assume(a.writer.seq).equals(0)
+    })
+
+    it('keeps a spark that went and came back in between', async () => {
+      const a = await joined('a')
+      const [first, second] = [spark('same'), spark('same')]
+      a.connect(first)
+      await a.settled()
+      a.disconnect(first)
+      a.connect(second)
+      await a.settled()
+      assume(await a.registry.places(['same'])).eql(['http://a'])
+    })
+
+    it('keeps an id as long as one spark has it', async () => {
+      const a = await joined('a')
+      const [first, second] = [spark('twice'), spark('twice')]
+      a.connect(first)
+      a.connect(second)
+      a.connect(second)
+      await a.settled()
+      a.disconnect(first)
+      a.disconnect(first)
+      await a.settled()
+      assume(await a.registry.places(['twice'])).eql(['http://a'])
+      a.disconnect(second)
+      await a.settled()
+      assume(await a.registry.places(['twice'])).eql([null])
+    })
+
+    it('leaves alone what a spark nobody knows says', async () => {
+      const a = await joined('a')
+      a.connect(spark('s'))
+      a.disconnect(spark('s'))
+      await a.settled()
+      assume(await a.registry.places(['s'])).eql(['http://a'])
+    })
+
+    it('moves a spark to where it connected last, and its late disconnect there removes nothing', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      const old = spark('mover')
+      a.connect(old)
+      await a.settled()
+      b.connect(spark('mover'))
+      await b.settled()
+      assume(await redis.client().scard(keys.sparksOf('http://a'))).equals(0)
+      a.disconnect(old)
+      await a.beat()
+      assume(await a.registry.places(['mover'])).eql(['http://b'])
+    })
+
+    it('refuses a commit whose number was seen, and one of another life', async () => {
+      const a = await joined('a')
+      assume((await a.registry.commit(a.me, 1, ['x'], [])).as).equals('ok')
+      assume((await a.registry.commit(a.me, 1, ['y'], [])).as).equals('old')
+      assume((await a.registry.commit({ ...a.me, life: 'another' }, 2, ['y'], [])).as).equals('refused')
+      assume(await a.registry.places(['x', 'y'])).eql(['http://a', null])
+    })
+
+    for (const id of [':', '{}', '%41', '*', 'a\nb', 'ünï¢ødé 🚀', '__proto__', 'x'.repeat(10_240), '0', ' ']) {
+      it(`stores and finds the id ${JSON.stringify(id.slice(0, 12))} as it is`, async () => {
+        const a = await joined('a')
+        const one = spark(id)
+        a.connect(one)
+        await a.settled()
+        assume(await a.registry.places([id])).eql(['http://a'])
+        a.disconnect(one)
+        await a.settled()
+        assume(await a.registry.places([id])).eql([null])
+      })
+    }
+
+    it('splits what is too much for one script', async () => {
+      const a = await joined('a')
+      const all = Array.from({ length: 1200 }, (_, i) => spark(`s${i}`))
+      all.forEach(one => a.connect(one))
+      await a.settled()
+      assume(await redis.client().hlen(keys.sparks)).equals(1200)
+      all.forEach(one => a.disconnect(one))
+      await a.settled()
+      assume(await redis.client().exists(keys.sparks, keys.sparksOf('http://a'))).equals(0)
+    })
+  })
+
+  describe('healing', () => {
+    it('puts back what a flush has taken, and takes away what nobody holds', async () => {
+      const a = await joined('a')
+      for (let i = 0; i < 600; i++) a.connect(spark(`s${i}`))
+      await a.settled()
+      await redis.client().del(keys.sparks)
+      await redis.client().srem(keys.sparksOf('http://a'), 's1', 's2')
+      await redis.client().sadd(keys.sparksOf('http://a'), 'ghost')
+      await redis.client().hset(keys.sparks, 'ghost', 'http://a')
+      assume((await a.beat()).right).false()
+      assume(await a.healer.heal(a.me)).equals(601)
+      assume((await a.beat()).right).true()
+      assume(await redis.client().hlen(keys.sparks)).equals(600)
+    })
+
+    it('never takes an id from a server that has a lease, and answers no more for it', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      a.connect(spark('mine?'))
+      await a.settled()
+      b.connect(spark('mine?'))
+      await b.settled()
+      assume((await a.beat()).right).false()
+      await a.healer.heal(a.me)
+      assume(await a.registry.places(['mine?'])).eql(['http://b'])
+      assume(a.table.owns('mine?')).false()
+      assume((await a.beat()).right).true()
+    })
+
+    it('asks again for such an id, and has it once the other lets go', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      const theirs = spark('s')
+      a.connect(spark('s'))
+      await a.settled()
+      b.connect(theirs)
+      await b.settled()
+      await a.healer.heal(a.me)
+      b.disconnect(theirs)
+      await b.settled()
+      assume(await a.healer.reclaim()).equals(1)
+      assume(a.table.owns('s')).true()
+      assume(await a.registry.places(['s'])).eql(['http://a'])
+      assume((await a.beat()).right).true()
+      assume(await a.healer.reclaim()).equals(0)
+    })
+
+    it('takes an id from a server that is dead', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      b.connect(spark('s'))
+      await b.settled()
+      await redis.client().del(keys.lease('http://b'))
+      a.table.add(spark('s'))
+      assume(await a.healer.heal(a.me)).equals(1)
+      assume(await a.registry.places(['s'])).eql(['http://a'])
+    })
+
+    it('fences off a commit that is still on its way', async () => {
+      const a = await joined('a')
+      a.table.add(spark('s'))
+      await a.healer.heal(a.me)
+      assume((await a.registry.commit(a.me, 1, [], ['s'])).as).equals('old')
+    })
+
+    it('is needed when a commit was refused, and not before', async () => {
+      const a = await joined('a')
+      await redis.client().del(keys.life('http://a'))
+      a.connect(spark('s'))
+      await a.settled()
+      assume(a.writer.inDoubt).true()
+      assume(a.doubts).has.length(1)
+      assume((await a.beat()).beat.as).equals('gone')
+      await a.join()
+      a.writer.open(a.me, false)
+      await a.healer.heal(a.me)
+      assume(a.writer.inDoubt).false()
+      assume(await a.registry.places(['s'])).eql(['http://a'])
+    })
+
+    it('says that it failed when the life is another by now', async () => {
+      const a = await joined('a')
+      await redis.client().hset(keys.life('http://a'), 'id', 'another')
+      assume((await rejection(a.healer.heal(a.me))).message).includes('refused our claim')
+      assume((await a.beat()).beat.as).equals('other')
+    })
+  })
+
+  describe('joining', () => {
+    it('is refused while another life has its lease, and when it is not the one that was expected', async () => {
+      await joined('a')
+      const second = side('a', 'second')
+      assume((await second.registry.join(second.me, 0, terms, description, '', false)).as).equals('changed')
+      const held = await second.registry.join(second.me, 0, terms, description, 'life-of-a', false)
+      assume(held.as).equals('held')
+    })
+
+    it('puts the sparks of the former life aside, and spares those that are back', async () => {
+      const a = await joined('a')
+      for (const id of ['back', 'gone']) a.connect(spark(id))
+      await a.settled()
+      const second = side('a', 'second')
+      const answer = await second.registry.join(second.me, 0, terms, description, 'life-of-a', true)
+      assume(answer).eql({ as: 'joined', aside: ['life-of-a'] })
+      second.writer.open(second.me, true)
+      second.connect(spark('back'))
+      await second.settled()
+      const { ids, stale } = await second.registry.leftovers('http://a', 'life-of-a', '0')
+      assume(ids.sort()).eql(['back', 'gone'])
+      assume(stale).eql(['gone'])
+      assume(await second.registry.clear('http://a', 'life-of-a', ids)).equals(0)
+      assume(await second.registry.places(['back', 'gone'])).eql(['http://a', null])
+      assume(await redis.client().hget(keys.life('http://a'), 'aside')).equals('')
+    })
+
+    it('leaves the old life nothing to write', async () => {
+      const a = await joined('a')
+      const second = side('a', 'second')
+      await second.join('life-of-a', true)
+      a.connect(spark('s'))
+      await a.settled()
+      assume(a.writer.inDoubt).true()
+      assume(await a.registry.places(['s'])).eql([null])
+      assume((await a.beat()).beat.as).equals('other')
+      assume(await a.registry.leave(a.me)).false()
+    })
+  })
+
+  it('fails with the error of Redis when that refuses', async () => {
+    const a = await joined('a')
+    await redis.client().set(keys.sparks, 'no hash')
+    const error = await rejection(a.registry.places(['s']))
+    assume(error.code).equals('EREGISTRY')
+    assume((error.cause as Error).message).includes('WRONGTYPE')
+  })
+
+  it('ends up saying what is true, whatever comes and goes in which order', async function () {
+    this.timeout(60_000)
+    // Few ids and two servers, so that they meet: connects, disconnects, duplicates, moves, losses, heals.
+    const id = fc.constantFrom('p', 'q', 'r')
+    const who = fc.constantFrom(0, 1)
+    const step = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ do: fc.constant('connect' as const), who, id }) },
+      { weight: 4, arbitrary: fc.record({ do: fc.constant('disconnect' as const), who, id }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('settle' as const), who }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('forget' as const), id }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('ghost' as const), who, id }) }
+    )
+    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 25 }), async steps => {
+      space = namespace()
+      keys = new Keys(space)
+      const sides = [await joined('a'), await joined('b')] as const
+      const held: Spark[][] = [[], []]
+      for (const action of steps) {
+        if (action.do === 'connect') {
+          const one = spark(action.id)
+          held[action.who]?.push(one)
+          sides[action.who === 0 ? 0 : 1].connect(one)
+        } else if (action.do === 'disconnect') {
+          const sparks = held[action.who] ?? []
+          const at = sparks.findIndex(one => one.id === action.id)
+          const [one] = at === -1 ? [] : sparks.splice(at, 1)
+          if (one) sides[action.who === 0 ? 0 : 1].disconnect(one)
+        } else if (action.do === 'settle') {
+          const one = sides[action.who === 0 ? 0 : 1]
+          if (!(await one.beat()).right) await one.healer.heal(one.me)
+        } else if (action.do === 'forget') {
+          await redis.client().hdel(keys.sparks, action.id)
+        } else {
+          await redis.client().sadd(keys.sparksOf(`http://${action.who === 0 ? 'a' : 'b'}`), action.id)
+        }
+      }
+      // Two rounds: what one lets go of in the first, the other has in the second.
+      for (let round = 0; round < 2; round++) {
+        for (const one of sides) {
+          await new Promise(resolve => setImmediate(resolve))
+          await one.healer.heal(one.me)
+        }
+      }
+      for (const name of ['p', 'q', 'r']) {
+        const holders = [0, 1].filter(i => held[i]?.some(one => one.id === name)).map(i => `http://${i === 0 ? 'a' : 'b'}`)
+        const [place] = await sides[0].registry.places([name])
+        if (holders.length === 0) assume(place).equals(null)
+        else assume(holders).includes(place)
+        for (const one of sides) {
+          const listed = await redis.client().sismember(keys.sparksOf(one.me.address), name)
+          assume(listed === 1).equals(place === one.me.address)
+          assume(one.table.owns(name)).equals(place === one.me.address)
+        }
+      }
+      for (const one of sides) one.registry.close()
+    }), { numRuns: 150 })
+  })
+})

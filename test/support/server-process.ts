@@ -1,0 +1,142 @@
+/**
+ * The child of `startServer`: a Primus server with metroplex, driven over IPC.
+ *
+ * It obeys the orders of `server-wire.ts` one by one as they come, and ends by itself
+ * when its parent has gone.
+ */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { runInThisContext } from 'node:vm'
+import type { Redis } from 'ioredis'
+import { isAlarming } from './accidents'
+import { load, loadPlugin, loadPrimus, type PrimusUnderTest } from './primus-types'
+import { pack, type Order, type Report, type ServerSettings } from './server-wire'
+
+type Anything = (...args: unknown[]) => unknown
+
+const events = ['register', 'unregister', 'error', 'join', 'leave', 'reap', 'heal', 'state', 'drain']
+
+let primus: PrimusUnderTest | undefined
+let redis: Redis | undefined
+let leaving = false
+
+process.on('uncaughtException', (error, origin) => report({ kind: 'crash', origin, error: pack(error) }))
+process.on('warning', warning => {
+  if (isAlarming(warning)) report({ kind: 'crash', origin: 'warning', error: pack(warning) })
+})
+process.on('disconnect', () => {
+  if (!leaving) process.exit(0)
+})
+process.on('message', (order: Order) => {
+  if (order.verb === 'leave') {
+    leave()
+    return
+  }
+  obey(order)
+    .then(value => report({ kind: 'value', id: order.id, value }))
+    // Also when the value could not travel.
+    .catch((error: unknown) => report({ kind: 'error', id: order.id, error: (error as Refusal).packed ?? pack(error) }))
+})
+
+/** A callback's error together with what it was given beside it. */
+type Refusal = Error & { packed?: ReturnType<typeof pack> }
+
+async function obey(order: Exclude<Order, { verb: 'leave' }>): Promise<unknown> {
+  if (order.verb === 'start') return start(order.settings)
+  if (!primus) throw new Error('the server has not been started')
+  switch (order.verb) {
+    case 'call': return call(primus, order.path, order.args, order.style)
+    case 'run': return collect(await (compile(order.source)(primus, ...order.args)))
+    case 'sparks': return Object.keys(primus.connections)
+    case 'destroy': return destroy(primus, order.options)
+  }
+}
+
+async function start(settings: ServerSettings): Promise<{ port: number }> {
+  if (settings.clockShift) shiftClock(settings.clockShift)
+
+  const client = load(settings.ioredis === 5 ? 'ioredis5' : 'ioredis') as { Redis: new (url: string) => Redis }
+  redis = new client.Redis(settings.redis.url)
+  // Faults are the tests' own; without this ioredis prints each of them.
+  redis.on('error', () => undefined)
+
+  const options: Record<string, unknown> = { transformer: 'websockets', redis, ...settings.primus }
+  if (settings.redis.namespace !== undefined) options['namespace'] = settings.redis.namespace
+  if (settings.prepare !== undefined) await compile(settings.prepare)(options)
+
+  const server = createServer()
+  primus = new (loadPrimus())(server, options)
+  if (settings.omega === 'before') primus.plugin('omega-supreme', loadPlugin('omega-supreme'))
+  primus.plugin('metroplex', loadPlugin(settings.metroplex))
+  if (settings.omega === 'after') primus.plugin('omega-supreme', loadPlugin('omega-supreme'))
+
+  for (const event of events) {
+    primus.metroplex.on(event, (...args) => {
+      report({ kind: 'event', event, args: args.map(arg => arg instanceof Error ? pack(arg) : arg) })
+    })
+  }
+
+  server.listen(settings.port, settings.host)
+  await once(server, 'listening')
+  return { port: (server.address() as AddressInfo).port }
+}
+
+async function call(root: PrimusUnderTest, path: string, args: unknown[], style: 'promise' | 'callback'): Promise<unknown> {
+  let owner: unknown
+  let member: unknown = root
+  for (const name of path.split('.')) {
+    owner = member
+    member = (owner as Record<string, unknown> | undefined)?.[name]
+  }
+  if (typeof member !== 'function') {
+    if (args.length > 0 || style === 'callback') throw new TypeError(`primus.${path} is not a function`)
+    return member
+  }
+  const fn = member as Anything
+  if (style === 'promise') return collect(await fn.apply(owner, args))
+  return new Promise((resolve, reject) => {
+    fn.apply(owner, [...args, (error: unknown, result: unknown) => {
+      if (error) reject(Object.assign(new Error('refused'), { packed: pack(error, result) }))
+      else resolve(result)
+    }])
+  })
+}
+
+/** Functions do not travel, iterators neither: collect what the latter yield. */
+async function collect(value: unknown): Promise<unknown> {
+  if (typeof value !== 'object' || value === null || !(Symbol.asyncIterator in value)) return value
+  const values: unknown[] = []
+  for await (const one of value as AsyncIterable<unknown>) values.push(one)
+  return values
+}
+
+function destroy(root: PrimusUnderTest, options: Parameters<PrimusUnderTest['destroy']>[0]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    root.destroy(options ?? {}, error => error ? reject(error) : resolve())
+  })
+}
+
+/** From here on only what the plugin left behind keeps this process alive. */
+function leave(): void {
+  leaving = true
+  redis?.disconnect()
+  process.disconnect()
+}
+
+function compile(source: string): Anything {
+  return runInThisContext(`(${source})`, { filename: 'sent-by-a-test.js' }) as Anything
+}
+
+/** Shows this process another time of day; timers and `performance` go on as they are. */
+function shiftClock(shift: number): void {
+  globalThis.Date = new Proxy(Date, {
+    construct: (target, args: unknown[]) => Reflect.construct(target, args.length > 0 ? args : [target.now() + shift]) as Date,
+    get: (target, key) => key === 'now' ? () => target.now() + shift : Reflect.get(target, key) as unknown
+  })
+}
+
+function report(message: Report): void {
+  // A parent that dies meanwhile is what 'disconnect' is for.
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined)
+}
