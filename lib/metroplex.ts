@@ -66,6 +66,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   /** The attempt to register that is under way, or the registration itself. */
   #stay: AbortController | undefined
   #aside = new Set<string>()
+  #begun = false
   #turn: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
   readonly #ready = deferred<string>()
@@ -105,8 +106,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     // The connection tells of its own troubles, once for each.
     this.#heartbeat = new Heartbeat(() => this.#beat(), { period, retry: period / 4 }, { failed: ignore })
 
-    const address = set.address || parse(this.#primus.server)
-    if (address !== '') this.#begin(address)
+    this.begin()
   }
 
   /** Where peers reach exactly this process; `''` until it is registered. */
@@ -285,19 +285,18 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   /** Begin to register in the background, for as long as it takes. @internal */
   begin(): void {
     const { address } = this.#settings
-    if (this.address !== '' || this.#stay !== undefined || this.#closing !== undefined) return
+    if (this.#begun || this.address !== '' || this.#closing !== undefined) return
     if (address === '' && onUnixSocket(this.#primus.server)) {
       const error = unixSocket()
       this.#ready.reject(error)
-      this.#report(error)
+      // Nobody can listen to us before we are constructed.
+      process.nextTick(() => { this.#report(error) })
       return
     }
     const found = address || parse(this.#primus.server)
-    if (found !== '') this.#begin(found)
-  }
-
-  #begin(address: string): void {
-    this.#inTurn(() => this.#enlist(address, { fresh: true, announced: true, patient: true })).catch((error: unknown) => {
+    if (found === '') return
+    this.#begun = true
+    this.#inTurn(() => this.#enlist(found, { fresh: true, announced: true, patient: true })).catch((error: unknown) => {
       this.#report(asError(error))
     })
   }
