@@ -1,0 +1,350 @@
+import { Redis } from 'ioredis'
+import metroplex, { type Metroplex } from '../index'
+import { assume } from './support/assume'
+import { openClient } from './support/client'
+import { using } from './support/dispose'
+import { namespace } from './support/namespace'
+import { createPrimus } from './support/primus'
+import { startProxy } from './support/proxy'
+import { startRedis, type RedisProcess } from './support/redis'
+import { rejection } from './support/rejection'
+import { startServer, type ServerOptions, type ServerProcess } from './support/server'
+import { elapsed, eventually } from './support/wait'
+
+/** Quick enough to watch: a lease of one second. */
+const QUICK = { interval: 1000, latency: 200 }
+
+describe('a cluster', () => {
+  let redis: RedisProcess
+  let space: string
+
+  beforeEach(async () => {
+    redis = await startRedis()
+    space = namespace()
+  })
+
+  const start = (primus: Record<string, unknown> = {}, more: Partial<ServerOptions> = {}): Promise<ServerProcess> =>
+    startServer({ redis: { url: redis.url, namespace: space }, omega: true, primus: { ...QUICK, ...primus }, ...more })
+
+  /** A member of the cluster in this process, without Primus. */
+  const member = (address: string, options: object = {}, client = redis.client()): Metroplex => {
+    const one = new metroplex({}, { redis: client, namespace: space, address, ...QUICK, ...options })
+    using(() => one.close())
+    return one
+  }
+
+  const live = async (server: ServerProcess): Promise<string[]> => (await server.call('metroplex.servers', true) as string[]).sort()
+
+  /** A client whose connection can be harmed. */
+  const through = ({ port }: { port: number }): Redis => {
+    const client = new Redis(port)
+    client.on('error', () => undefined)
+    using(() => client.disconnect())
+    return client
+  }
+
+  const none = (server: ServerProcess, ...events: string[]): void => {
+    assume(server.log.filter(({ event }) => events.includes(event)).map(({ event, args }) => [event, ...args])).eql([])
+  }
+
+  it('learns who joins, and who leaves on purpose', async () => {
+    const a = await start()
+    const b = await start()
+    const life = await b.call('metroplex.id')
+    assume(await a.seen('join')).eql([b.address, life])
+    assume(await live(a)).eql([a.address, b.address].sort())
+    assume(await a.call('metroplex.servers')).eql([b.address])
+    assume((await b.stop()).signal).equals(null)
+    assume(await a.seen('leave')).eql([b.address, 'shutdown', life])
+    assume(await live(a)).eql([a.address])
+    assume(a.log.filter(({ event }) => event === 'leave')).has.length(1)
+  })
+
+  it('notices within two intervals that a server was killed, and reaps its sparks, each named', async () => {
+    const [a, b] = [await start(), await start()]
+    const [near, far] = await Promise.all([a, b].map(server => Promise.all(Array.from({ length: 10 }, () => openClient(server.url)))))
+    const [ours, theirs] = [(near ?? []).map(({ id }) => id), (far ?? []).map(({ id }) => id)]
+    await eventually(async () => await a.call('metroplex.count') === 20)
+    const places = await a.call('metroplex.sparks', [...ours, ...theirs])
+    assume(places).eql([...ours.map(() => a.address), ...theirs.map(() => b.address)])
+    assume(await b.call('metroplex.sparks', [...ours, ...theirs])).eql(places)
+    assume((await a.call('metroplex.sparksOn', b.address) as string[]).sort()).eql([...theirs].sort())
+
+    const life = await b.call('metroplex.id')
+    await b.kill()
+    const { ms } = await elapsed(() => a.seen('leave', { within: 2 * QUICK.interval }))
+    assume(ms).is.below(2 * QUICK.interval)
+    assume(a.log.find(({ event }) => event === 'leave')?.args).eql([b.address, 'expired', life])
+    assume(await live(a)).eql([a.address])
+    assume(await a.call('metroplex.sparks', theirs)).eql(theirs.map(() => null))
+    assume(await a.call('metroplex.sparks', ours)).eql(ours.map(() => a.address))
+    await eventually(async () => await redis.client().hlen(`${space}:sparks`) === 10)
+    const reaped = a.log.filter(({ event }) => event === 'reap').flatMap(({ args }) => args[1] as string[])
+    assume(reaped.sort()).eql([...theirs].sort())
+    assume(a.crashes).eql([])
+  })
+
+  it('tells every survivor once, and one of them reaps', async () => {
+    const survivors = [await start(), await start()]
+    const victim = await start()
+    const client = await openClient(victim.url)
+    await eventually(async () => await victim.call('metroplex.count') === 1)
+    await victim.kill()
+    for (const survivor of survivors) await survivor.seen('leave')
+    await eventually(() => survivors.some(({ log }) => log.some(({ event }) => event === 'reap')))
+    await eventually(async () => await redis.client().exists(`${space}:${victim.address}:sparks`, `${space}:${victim.address}:lease`) === 0)
+    for (const { log } of survivors) assume(log.filter(({ event }) => event === 'leave')).has.length(1)
+    const reaps = survivors.flatMap(({ log }) => log.filter(({ event }) => event === 'reap'))
+    assume(reaps.map(({ args }) => args)).eql([[victim.address, [client.id]]])
+  })
+
+  it('reaps with a patience of 25 s at most by default: the lease is 15 s', async () => {
+    const a = await start({ interval: undefined, latency: undefined })
+    assume(await redis.client().pttl(`${space}:${a.address}:lease`)).within(10_000, 15_000)
+    assume(await redis.client().pttl(`${space}:${a.address}`)).is.above(290_000)
+  })
+
+  it('takes a server back that was paused past its lease, as another life, with all its sparks', async () => {
+    const [a, b] = [await start(), await start()]
+    const client = await openClient(b.url)
+    await eventually(async () => await a.call('metroplex.spark', client.id) === b.address)
+    const life = await b.call('metroplex.id')
+    b.pause()
+    await a.seen('leave')
+    await a.seen('reap')
+    b.resume()
+    await eventually(async () => await a.call('metroplex.spark', client.id) === b.address)
+    await b.seen('heal')
+    const [, second] = await a.seen('join', { filter: (_address, joined) => joined !== life }) as [string, string]
+    assume(second).does.not.equal(life)
+    assume(await live(b)).eql([a.address, b.address].sort())
+    assume(b.crashes).eql([])
+  })
+
+  for (const how of ['flushed', 'restarted empty'] as const) {
+    it(`puts everything back after Redis was ${how}, and nobody leaves`, async () => {
+      const [a, b] = [await start(), await start()]
+      const clients = [await openClient(a.url), await openClient(b.url)]
+      await eventually(async () => await a.call('metroplex.count') === 2)
+      const lives = [await a.call('metroplex.id'), await b.call('metroplex.id')]
+      if (how === 'flushed') await redis.client().flushall()
+      else await redis.restart({ empty: true })
+      await a.seen('heal')
+      await b.seen('heal')
+      for (const server of [a, b]) {
+        assume(await server.call('metroplex.sparks', clients.map(({ id }) => id))).eql([a.address, b.address])
+        assume(await live(server)).eql([a.address, b.address].sort())
+        none(server, 'leave', 'reap')
+        assume(server.crashes).eql([])
+      }
+      assume([await a.call('metroplex.id'), await b.call('metroplex.id')]).eql(lives)
+    })
+  }
+
+  it('outlives an outage of Redis longer than the lease: nobody leaves, and the registry is right again', async () => {
+    const [a, b] = [await start({ metroplex: { timeout: 500 } }), await start({ metroplex: { timeout: 500 } })]
+    const [stays, goes] = [await openClient(b.url), await openClient(b.url)]
+    await eventually(async () => await a.call('metroplex.count') === 2)
+    const began = performance.now()
+    redis.pause()
+    await a.seen('error', { within: 5000 })
+    await b.seen('error', { within: 5000 })
+    await goes.close()
+    const comes = await openClient(b.url)
+    // Local sparks are served all the same.
+    assume(await b.call('forward.spark', comes.id, 'x')).eql({ ok: true, send: 1, local: true })
+    const error = await rejection(a.call('metroplex.spark', stays.id))
+    assume(error.code).equals('EREGISTRY')
+    // The length of the outage is the fault itself: every lease runs out meanwhile.
+    await eventually(() => performance.now() - began > 2 * QUICK.interval)
+    redis.resume()
+    await eventually(async () => {
+      const places = await a.call('metroplex.sparks', [stays.id, goes.id, comes.id]) as unknown[]
+      return places[0] === b.address && places[1] === null && places[2] === b.address
+    }, { within: 10_000 })
+    for (const server of [a, b]) {
+      none(server, 'leave', 'reap')
+      assume(server.crashes).eql([])
+    }
+  })
+
+  it('starts without Redis, and registers when that comes', async () => {
+    const { port } = redis
+    await redis.kill()
+    const a = await start({}, { until: 'listening' })
+    const client = await openClient(a.url)
+    assume(await a.call('forward.broadcast', 'local')).eql({ ok: true, send: 1, local: true })
+    assume(await client.next()).equals('local')
+    const [error] = await a.seen('error') as [Error & { code: string }]
+    assume(error.code).equals('EREGISTRY')
+    const again = await startRedis({ port })
+    using(() => again.stop())
+    await a.seen('register', { within: 10_000 })
+    await eventually(async () => await a.call('metroplex.spark', client.id) === `http://127.0.0.1:${a.port}`)
+    assume(a.crashes).eql([])
+  })
+
+  it('has its clock at Redis: a machine that is ten minutes off harms nobody', async () => {
+    const a = await start()
+    const early = await start({}, { clockShift: -600_000 })
+    const late = await start({}, { clockShift: 600_000 })
+    // Several sweeps of each.
+    const beats = async (): Promise<string | null> => redis.client().get(`${space}:${late.address}`)
+    for (let i = 0, last = await beats(); i < 8; i++) last = await eventually(async () => { const now = await beats(); return now !== last && now })
+    assume(await live(a)).eql([a.address, early.address, late.address].sort())
+    for (const server of [a, early, late]) none(server, 'leave', 'reap')
+  })
+
+  it('goes on after a connection that was cut in the middle of everything', async () => {
+    const proxy = await startProxy({ port: redis.port })
+    const one = member('http://one:1', {}, through(proxy))
+    await one.ready()
+    for (let i = 0; i < 30; i++) {
+      one.connect({ id: `s${i}`, write: () => true, end: () => null })
+      if (i % 10 === 5) proxy.cut()
+    }
+    await eventually(async () => (await redis.client().smembers(`${space}:http://one:1:sparks`)).length === 30)
+    assume(await redis.client().hlen(`${space}:sparks`)).equals(30)
+  })
+
+  it('finds out about an answer that was lost', async () => {
+    const proxy = await startProxy({ port: redis.port })
+    const one = member('http://one:1', { metroplex: { timeout: 300 } }, through(proxy))
+    await one.ready()
+    const [first, second] = ['first', 'second'].map(id => ({ id, write: () => true, end: () => null }))
+    if (!first || !second) throw new Error('no sparks')
+    one.connect(first)
+    await eventually(() => redis.client().hget(`${space}:sparks`, 'first'))
+    proxy.dropNextReply({ cut: true })
+    one.disconnect(first)
+    one.connect(second)
+    await eventually(async () => (await redis.client().hkeys(`${space}:sparks`)).join() === 'second')
+    assume(await redis.client().smembers(`${space}:http://one:1:sparks`)).eql(['second'])
+  })
+
+  it('gives up a connection on which nothing comes back', async () => {
+    const proxy = await startProxy({ port: redis.port })
+    const one = member('http://one:1', { metroplex: { timeout: 300 } }, through(proxy))
+    await one.ready()
+    proxy.freeze()
+    const { ms, value } = await elapsed(() => rejection(one.spark('s')))
+    assume(value.code).equals('EREGISTRY')
+    assume(ms).is.below(1500)
+    proxy.thaw()
+    await eventually(async () => await one.spark('s').catch(() => 'not yet') === null)
+  })
+
+  it('lets a client know when it is closed', async () => {
+    const one = member('http://one:1')
+    await one.ready()
+    await one.close()
+    assume((await rejection(one.spark('s'))).code).equals('ECLOSED')
+    assume((await rejection(one.register('http://two:1'))).code).equals('ECLOSED')
+    assume(await redis.client().smembers(`${space}:servers`)).eql([])
+  })
+
+  it('enters no spark that has gone before its connection was told', async () => {
+    const { primus, metroplex: plugin, url } = await createPrimus({
+      redis: { url: redis.url, namespace: space },
+      // A slow listener before ours: metroplex is loaded after it.
+      plugin: { server(this: unknown, primus: { on(event: string, fn: (spark: unknown, next: () => void) => void): void }, options: object) {
+        primus.on('connection', (_spark, next) => { setTimeout(next, 200) })
+        metroplex.server(primus as never, options)
+      } }
+    })
+    await (plugin as unknown as Metroplex).ready()
+    const client = await openClient(url)
+    await client.close()
+    await eventually(() => Object.keys(primus.connections).length === 0)
+    const other = await openClient(url)
+    await eventually(() => redis.client().hexists(`${space}:sparks`, other.id))
+    assume(await redis.client().hkeys(`${space}:sparks`)).eql([other.id])
+  })
+
+  describe('shuts down', () => {
+    for (const options of [{}, { reconnect: true }, { timeout: 100 }, { close: false }]) {
+      it(`with ${JSON.stringify(options)}: out of the registry, called back, and the process ends by itself`, async () => {
+        const a = await start()
+        const b = await start()
+        const client = await openClient(b.url)
+        await eventually(async () => await a.call('metroplex.spark', client.id) === b.address)
+        await b.destroy(options)
+        await a.seen('leave')
+        assume(await redis.client().hlen(`${space}:sparks`)).equals(0)
+        assume(await redis.client().smembers(`${space}:servers`)).eql([a.address])
+        none(a, 'reap')
+        await client.close()
+        assume(b.crashes).eql([])
+        // Told not to close the HTTP server, Primus leaves that to the application.
+        if (!('close' in options)) assume((await b.stop()).signal).equals(null)
+      })
+    }
+
+    it('is out of the registry as soon as its sparks are ended, though a request is still in flight', async () => {
+      const a = await start()
+      const b = await start()
+      await a.seen('join')
+      const asked = fetch(`${b.url}/primus/omega/supreme`, {
+        method: 'PUT', duplex: 'half', headers: { authorization: `Basic ${Buffer.from('omega:supreme').toString('base64')}` },
+        body: new ReadableStream({ start: controller => { controller.enqueue(new TextEncoder().encode('{')) } })
+      } as RequestInit).catch(() => null)
+      await eventually(async () => (await b.run(primus => (primus.server as unknown as { _connections: number })._connections)) > 0)
+      const destroyed = b.destroy()
+      await a.seen('leave', { within: 3000 })
+      assume(await live(a)).eql([a.address])
+      await asked
+      await destroyed
+    })
+
+    it('is found as long as its sparks are served', async () => {
+      const a = await start()
+      const b = await start()
+      const client = await openClient(b.url)
+      await eventually(async () => await a.call('metroplex.spark', client.id) === b.address)
+      const destroyed = b.destroy({ timeout: 1000 })
+      assume(await a.call('forward.spark', client.id, 'still there')).eql({ ok: true, send: 1 })
+      assume(await client.next()).equals('still there')
+      await destroyed
+      await client.close()
+    })
+
+    it('within the deadline though Redis has gone', async () => {
+      const a = await start({ metroplex: { timeout: 500 } })
+      await redis.kill()
+      const { ms } = await elapsed(() => a.destroy())
+      assume(ms).is.below(3000)
+      assume((await a.stop()).signal).equals(null)
+      assume(a.crashes).eql([])
+    })
+
+    it('twice, and before it listened', async () => {
+      const { primus, dispose } = await createPrimus({ redis: { url: redis.url, namespace: space }, listen: false })
+      await new Promise(resolve => primus.destroy({}, () => resolve(null)))
+      await dispose()
+      const second = await createPrimus({ redis: { url: redis.url, namespace: space } })
+      await Promise.all([1, 2].map(() => new Promise(resolve => second.primus.destroy({}, () => resolve(null)))))
+    })
+
+    it('when the plugin is taken out, without touching Primus', async () => {
+      const { primus, metroplex: plugin, url } = await createPrimus({ redis: { url: redis.url, namespace: space } })
+      const address = await (plugin as unknown as Metroplex).ready()
+      ;(primus as unknown as { plugout(name: string): boolean }).plugout('metroplex')
+      await eventually(async () => await redis.client().sismember(`${space}:servers`, address) === 0)
+      const client = await openClient(url)
+      assume(client.id).is.a('string')
+    })
+
+    it('closing a client of its own, and never that of its user', async () => {
+      const client = new Redis(redis.url)
+      using(() => client.disconnect())
+      const one = member('http://one:1', {}, client)
+      await one.ready()
+      await one.close()
+      assume(client.status).equals('ready')
+      const own = new metroplex({}, {})
+      assume(own.redis.status).equals('wait')
+      await own.close()
+      assume(own.redis.status).equals('end')
+    })
+  })
+})
