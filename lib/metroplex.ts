@@ -65,6 +65,8 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   #me: Me | undefined
   /** The attempt to register that is under way, or the registration itself. */
   #stay: AbortController | undefined
+  /** For how many ms the sweep is held without being renewed. */
+  readonly #hold: number
   #aside = new Set<string>()
   #begun = false
   #turn: Promise<unknown> = Promise.resolve()
@@ -82,8 +84,8 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     this.name = set.name
 
     const { lease, interval, timeout } = set
-    const period = Math.min(lease / 3, interval - set.latency)
-    const report = (error: Error): void => { this.#report(error) }
+    const period = Math.floor(Math.min(lease / 3, interval - set.latency))
+    const report = (error: unknown): void => { this.#report(asError(error)) }
     this.#registry = new Registry(set.redis, set.namespace, { timeout }, {
       ready: () => { this.#heartbeat.now().catch(report) },
       lost: error => {
@@ -98,7 +100,8 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       join: (address, life) => this.emit('join', address, life),
       leave: (address, why, life) => this.emit('leave', address, why, life)
     })
-    this.#reaper = new Reaper(this.#registry, { hold: 2 * period, interval }, {
+    this.#hold = 2 * period
+    this.#reaper = new Reaper(this.#registry, { hold: this.#hold, interval }, {
       buried: (address, life) => this.#members.buried(address, life),
       reap: (address, sparks) => this.emit('reap', address, sparks)
     })
@@ -355,14 +358,14 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       }
     }
     // Whatever is left is on the registry's list: the next life at this address, or the sweep, goes on with it.
-    clear().catch(ignore)
+    this.#inBackground(clear())
   }
 
   async #beat(): Promise<void> {
     const me = this.#me
     if (me === undefined) return
     const { lease, interval } = this.#settings
-    const sweep = this.#heartbeat.unbroken >= lease ? Math.ceil(2 * lease / 3) : 0
+    const sweep = this.#heartbeat.unbroken >= lease ? this.#hold : 0
     const { beat, right } = await this.#writer.exclusive(async () => {
       const beat = await this.#registry.beat(me, { lease, interval }, sweep)
       return { beat, right: beat.as === 'ok' && this.#writer.agrees(beat) }
@@ -370,8 +373,8 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     if (this.#me !== me) return
     if (beat.as !== 'ok') return this.#forgotten(me, beat.as)
     if (!right || this.#writer.inDoubt) this.#heal(me, false)
-    else if (this.#table.disowned.size > 0) this.#healer.reclaim().catch(ignore)
-    if (beat.turn) this.#reaper.sweep(me).catch(ignore)
+    else if (this.#table.disowned.size > 0) this.#inBackground(this.#healer.reclaim())
+    if (beat.turn) this.#inBackground(this.#reaper.sweep(me))
     await this.#members.beaten(beat.members, beat.servers)
   }
 
@@ -398,10 +401,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
 
   /** Put right what the registry says of us; beats go on meanwhile, and the next one tries again when it fails. */
   #heal(me: Me, forgotten: boolean): void {
-    this.#healer.heal(me).then(
-      sparks => { if (sparks > 0 || forgotten) this.emit('heal', { sparks }) },
-      ignore
-    )
+    this.#inBackground(this.#healer.heal(me).then(sparks => { if (sparks > 0 || forgotten) this.emit('heal', { sparks }) }))
   }
 
   async #leave(): Promise<string> {
@@ -455,6 +455,14 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       if (here(id)) return self
       const place = places.get(id) ?? null
       return place !== null && this.#members.has(place) ? place : null
+    })
+  }
+
+  /** What nobody waits for, and a later beat does again: its failure is told, unless the connection's own trouble has been. */
+  #inBackground(work: Promise<unknown>): void {
+    work.catch((error: unknown) => {
+      const known = this.#closing !== undefined || (error instanceof MetroplexError && !this.#registry.reachable)
+      if (!known) this.#report(asError(error))
     })
   }
 

@@ -104,6 +104,37 @@ describe('a cluster', () => {
     assume(await redis.client().pttl(`${space}:${a.address}`)).is.above(290_000)
   })
 
+  it('reaps many in slices, each named once, and holds the sweep for as long as that takes', async function () {
+    this.timeout(60_000)
+    const [client, dead] = [redis.client(), 'http://10.0.0.9:1']
+    const ids = Array.from({ length: 100_000 }, (_, i) => `spark-${i}`)
+    for (let i = 0; i < ids.length; i += 5000) {
+      const part = ids.slice(i, i + 5000)
+      await client.hset(`${space}:sparks`, ...part.flatMap(id => [id, dead]))
+      await client.sadd(`${space}:${dead}:sparks`, ...part)
+    }
+    // One that has connected elsewhere meanwhile.
+    await client.hset(`${space}:sparks`, 'spark-7', 'http://10.0.0.8:1')
+    await client.hset(`${space}:${dead}:life`, { id: 'its-life', state: 'up', seq: 1, stamp: 1 })
+    await client.sadd(`${space}:servers`, dead)
+    await client.sadd(`${space}:lives`, dead)
+    // Periods that are no whole number of milliseconds.
+    const [one, two] = [member('http://10.0.0.1:1', { interval: 500, latency: 100 }), member('http://10.0.0.2:1', { interval: 500, latency: 100 })]
+    const named: string[] = []
+    const left: unknown[] = []
+    for (const reaper of [one, two]) {
+      reaper.on('reap', (_address, sparks) => named.push(...sparks))
+      reaper.on('leave', (...args) => left.push(args))
+      reaper.on('error', error => left.push(error))
+    }
+    await eventually(async () => await client.exists(`${space}:${dead}:sparks`) === 0, { within: 30_000 })
+    assume(named).has.length(99_999)
+    assume(new Set(named).size).equals(99_999)
+    await eventually(() => left.length === 2)
+    assume(left).eql([[dead, 'expired', 'its-life'], [dead, 'expired', 'its-life']])
+    assume(await client.hgetall(`${space}:sparks`)).eql({ 'spark-7': 'http://10.0.0.8:1' })
+  })
+
   it('takes a server back that was paused past its lease, as another life, with all its sparks', async () => {
     const [a, b] = [await start(), await start()]
     const client = await openClient(b.url)
@@ -287,7 +318,7 @@ describe('a cluster', () => {
       const asked = fetch(`${b.url}/primus/omega/supreme`, {
         method: 'PUT', duplex: 'half', headers: { authorization: `Basic ${Buffer.from('omega:supreme').toString('base64')}` },
         body: new ReadableStream({ start: controller => { controller.enqueue(new TextEncoder().encode('{')) } })
-      } as RequestInit).catch(() => null)
+      }).catch(() => null)
       await eventually(async () => (await b.run(primus => (primus.server as unknown as { _connections: number })._connections)) > 0)
       const destroyed = b.destroy()
       await a.seen('leave', { within: 3000 })

@@ -1,5 +1,6 @@
 import { createServer, request, type Server } from 'node:http'
 import { once as happens } from 'node:events'
+import { inspect } from 'node:util'
 import { createServer as createTcp, type AddressInfo, type Socket } from 'node:net'
 import { type Forward, type Metroplex, type Result } from '../index'
 import { assume } from './support/assume'
@@ -232,7 +233,7 @@ describe('forwarding on omega-supreme', () => {
     })
 
     for (const id of ['', undefined, null, {}, [], true, () => 1] as unknown[]) {
-      it(`refuses ${String(typeof id === 'object' ? JSON.stringify(id) : id)} as the id of a spark, rather than telling everybody`, async () => {
+      it(`refuses ${inspect(id)} as the id of a spark, rather than telling everybody`, async () => {
         const error = await rejection(a.forward.spark(id as string, 'private'))
         assume(error).is.instanceOf(TypeError)
         assume(error.message).includes('must be a string that is not empty')
