@@ -58,12 +58,21 @@ export function settings(options: MetroplexOptions = {}): Settings {
     throw new TypeError(`metroplex: \`metroplex.tls\` must be an object such as { ca, cert, key, servername }; given: ${shown(own.tls)}.`)
   }
 
+  const chosen = client(options.redis)
+  const namespace = namespaceOf(options.namespace)
+  if ('isCluster' in chosen.redis && chosen.redis.isCluster === true && !/\{[^}]+\}/.test(namespace)) {
+    throw new TypeError(
+      'metroplex: on Redis Cluster `namespace` must carry a hash tag, so that all keys of the registry lie in one slot: ' +
+      `'{metroplex}' for instance; given: ${shown(namespace)}.`
+    )
+  }
+
   return {
-    namespace: namespaceOf(options.namespace),
+    namespace,
     interval, latency, lease, timeout, maxBody, name,
     address: options.address === undefined || options.address === '' ? '' : checked(options.address),
     tls: own.tls,
-    ...client(options.redis)
+    ...chosen
   }
 }
 

@@ -100,10 +100,11 @@ function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOpti
       owns: id => metroplex.owns(id),
       places: ids => metroplex.sparks(ids),
       peers: () => metroplex.peers(),
-      knowsExcept: address => !metroplex.isOld(address),
+      // The application's own reading of a request need not know it either.
+      knowsExcept: address => options.middleware === undefined && !metroplex.isOld(address),
       sparksOn: address => metroplex.sparksOn(address)
     })
-    const receive = omegaReceiver(wire, options.middleware, bounds, ({ msg, sparks, except }) =>
+    const receive = omegaReceiver(wire, () => options.middleware, bounds, ({ msg, sparks, except }) =>
       sparks === undefined ? local.all(msg, new Set(except)) : local.some(sparks, msg))
     primus.use(OMEGA, receive, {}, primus.indexOfLayer(OMEGA))
     current = surface(forwarder, primus)

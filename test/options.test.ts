@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import metroplex from '../index'
 import { settings } from '../lib/options'
 import { assume } from './support/assume'
@@ -74,6 +74,14 @@ describe('options', () => {
     const error = said({ redis: nodeRedis })
     assume(error).is.instanceOf(TypeError)
     assume(error.message).matches(/new Redis\(url\).*'ioredis'.*node-redis/)
+  })
+
+  it('want a hash tag in the namespace on Redis Cluster', () => {
+    const cluster = new Cluster([{ host: '127.0.0.1', port: 1 }], { lazyConnect: true })
+    const error = said({ redis: cluster })
+    assume(error).is.instanceOf(TypeError)
+    assume(error.message).matches(/hash tag.*'\{metroplex\}' for instance; given: 'metroplex'/)
+    assume(settings({ redis: cluster, namespace: '{metroplex}' }).namespace).equals('{metroplex}')
   })
 
   it('refuse a URL or a plain object as client', () => {

@@ -15,7 +15,7 @@ const terms = { lease: 60_000, interval: 60_000 }
 const description = { name: 'test', version: '2', protocol: '2', pathname: '/primus', transport: 'omega' }
 
 function spark(id: string): Spark {
-  return { id, write: () => true, end: () => undefined }
+  return { id, readyState: 1, write: () => true, end: () => undefined }
 }
 
 /** One server's side of the registry, without Primus. */

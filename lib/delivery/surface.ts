@@ -62,18 +62,21 @@ function answer(
     return promise
   }
   promise.then(
-    result => process.nextTick(fn, failure(result), shape(result)),
+    result => {
+      const shaped = shape(result)
+      process.nextTick(fn, failure(shaped), shaped)
+    },
     (error: unknown) => process.nextTick(fn as Callback<Result>, error)
   )
   return self
 }
 
 /** The first thing that went wrong, as an error. */
-function failure({ ok, failed, missing, send }: Result): Error | null {
+function failure({ failed, local }: Result): Error | null {
   const first = failed?.[0]
   if (first !== undefined) return new MetroplexError(first.code, first.message, { address: first.address, maybe: first.maybe })
-  if (ok || send > 0 || missing === undefined) return null
-  // The sentence that callers of 1.x look for.
+  // Nobody was left to ask: the sentence is the one that callers of 1.x look for.
+  if (local !== false) return null
   return new MetroplexError('ENOSPARK', 'No servers provided')
 }
 

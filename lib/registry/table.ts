@@ -38,17 +38,17 @@ export class Table {
     return returned
   }
 
-  /** Forget a connection; `true` when its id is no longer here, and was ours. A spark that we do not know changes nothing. */
+  /**
+   * Forget a connection; `true` when its id is no longer here, and was ours. A spark of Primus that we do not know changes
+   * nothing; of what an application makes up itself, the id alone counts.
+   */
   remove(spark: Spark): boolean {
     const id = idOf(spark.id)
-    const there = this.#sparks.get(id)
-    if (Array.isArray(there)) {
-      const rest = there.filter(other => other !== spark)
-      if (rest.length > 0) {
-        this.#sparks.set(id, rest)
-        return false
-      }
-    } else if (there !== spark) {
+    const sparks = [this.#sparks.get(id) ?? []].flat()
+    const rest = spark.readyState === undefined ? [] : sparks.filter(other => other !== spark)
+    if (rest.length === sparks.length) return false
+    if (rest.length > 0) {
+      this.#sparks.set(id, rest)
       return false
     }
     this.#sparks.delete(id)

@@ -37,7 +37,7 @@ class Refusal extends Error {
  * The answers: 200 `{ ok: true, send, missing? }`, else `{ ok: false, reason }` with 400 (no such message),
  * 401 (no credentials, or others), 405 (another method), 408 (the body took too long), 413 (it is too large).
  */
-export function omegaReceiver(wire: OmegaWire, middleware: OmegaOptions['middleware'], bounds: ReceiverBounds, deliver: Deliver): Middleware {
+export function omegaReceiver(wire: OmegaWire, middleware: () => OmegaOptions['middleware'], bounds: ReceiverBounds, deliver: Deliver): Middleware {
   const expected = digest(credentials(wire))
   const path = pathOf(wire.url)
 
@@ -58,8 +58,10 @@ export function omegaReceiver(wire: OmegaWire, middleware: OmegaOptions['middlew
     const given = digest(req.headers.authorization ?? '')
     if (!timingSafeEqual(given, expected)) return refuse(res, new Refusal(401, 'The credentials are missing or not ours.'))
     if (Number(req.headers['content-length'] ?? 0) > bounds.maxBody) return refuse(res, tooLarge(bounds))
-    if (middleware !== undefined) {
-      middleware(this, (_primus, raw, response) => answer(response, raw), req, res, next)
+    // Applications set it after loading, too.
+    const own = middleware()
+    if (typeof own === 'function') {
+      own(this, (_primus, raw, response) => answer(response, raw), req, res, next)
       return
     }
     read(req, bounds).then(raw => answer(res, raw), (error: unknown) => refuse(res, error))
