@@ -1,3 +1,4 @@
+import { ignore } from '../callback'
 import { now } from '../deadline'
 import type { Identity, LifeRecord, Registry } from '../registry/registry'
 
@@ -45,15 +46,18 @@ export class Reaper {
   /** Remove what is left of a life that has ended. `told`: whether its ids are reported. */
   async clean(dead: Identity, told: boolean, aside: readonly string[] = [], goOn: () => Promise<boolean> = yes): Promise<void> {
     for (const name of aside) await this.clear(dead.address, name, told, goOn)
-    let cursor = '0'
+    let next = this.registry.doomed(dead, '0')
     while (!this.#stopped && await goOn()) {
-      const slice = await this.registry.doomed(dead, cursor)
+      const slice = await next
       if (slice === null) return
       if (told && slice.theirs.length > 0) this.events.reap(dead.address, slice.theirs)
-      const left = await this.registry.reap(dead, slice.ids)
+      const removed = this.registry.reap(dead, slice.ids)
+      // Redis reads the next slice while we hear of this one.
+      next = this.registry.doomed(dead, slice.cursor)
+      next.catch(ignore)
+      const left = await removed
       if (left === null) return
       if (left === 0 && await this.registry.bid(dead)) return
-      cursor = slice.cursor
     }
   }
 

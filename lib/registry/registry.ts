@@ -5,7 +5,7 @@ import { Keys } from './keys'
 import * as scripts from './scripts'
 
 /** Ids in one step of work that has no natural end, so that no script keeps Redis from others. */
-export const SLICE = 250
+export const SLICE = 500
 
 /** One start of one server. */
 export interface Identity {

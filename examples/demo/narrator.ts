@@ -1,0 +1,57 @@
+import { styleText } from 'node:util'
+
+/**
+ * Tells the story in the terminal, one line at a time: when, who, what.
+ *
+ * @example
+ * narrator.tell('server 1', 'registered as http://127.0.0.1:40123')
+ */
+export class Narrator {
+  readonly #start = performance.now()
+  readonly #colour: boolean
+
+  constructor(private readonly out: NodeJS.WriteStream = process.stdout) {
+    this.#colour = out.isTTY && !process.env['NO_COLOR']
+  }
+
+  /** Somebody did something. */
+  tell(who: string, what: string): void {
+    this.#line('cyan', who, what)
+  }
+
+  /** What the story expects came true. */
+  proof(what: string): void {
+    this.#line('green', 'checked', what)
+  }
+
+  /** Something went wrong. */
+  alarm(what: string): void {
+    this.#line('red', 'FAILED', what)
+  }
+
+  /** A line between two scenes. */
+  scene(title: string): void {
+    this.out.write(`\n${this.#paint('bold', title)}\n`)
+  }
+
+  #line(colour: Colour, who: string, what: string): void {
+    const time = `+${seconds(performance.now() - this.#start)}`.padStart(8)
+    this.out.write(`${this.#paint('dim', time)}  ${this.#paint(colour, who.padEnd(9))} ${what}\n`)
+  }
+
+  #paint(colour: Colour, text: string): string {
+    return this.#colour ? styleText(colour, text) : text
+  }
+}
+
+type Colour = 'cyan' | 'green' | 'red' | 'bold' | 'dim'
+
+/** A time in ms as the story tells it: `1.24 s`. */
+export function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`
+}
+
+/** `a, b and c`. */
+export function list(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1) ?? ''}`
+}

@@ -1,0 +1,27 @@
+/** What one server process is told before it begins. */
+export interface Part {
+  /** What it is called on the stage. */
+  readonly name: string
+  readonly transformer: Transformer
+  readonly redisUrl: string
+  /** Where the Redis of this run keeps its files; `''` when the Redis is somebody else's. */
+  readonly redisDirectory: string
+  readonly namespace: string
+  /** What the servers let each other in with. */
+  readonly password: string
+  /** In ms. */
+  readonly lease: number
+}
+
+/** The transformers on the stage. */
+export type Transformer = 'websockets' | 'sockjs'
+
+/** The variable of the environment in which a part is handed over: arguments would show the password to `ps`. */
+export const PART = 'METROPLEX_DEMO_PART'
+
+/** The part of this process. */
+export function part(): Part {
+  const written = process.env[PART]
+  if (written === undefined) throw new Error('This file is a part of the demo: run `npm start`.')
+  return JSON.parse(written) as Part
+}

@@ -1,0 +1,49 @@
+/** As much of Primus and omega-supreme as the demo uses; neither ships types. */
+
+declare module 'primus' {
+  import type { Server } from 'node:http'
+  import type metroplex from 'metroplex'
+
+  class Primus {
+    constructor(server: Server, options: metroplex.MetroplexOptions & Primus.Options)
+    /** Makes the class of clients that fit to a server with this transformer. */
+    static createSocket(options: { transformer: string }): Primus.SocketConstructor
+    readonly metroplex: metroplex.Metroplex
+    readonly forward: metroplex.Forward
+    plugin(name: string, plugin: object): this
+    on(event: 'connection', listener: (spark: Primus.Spark) => void): this
+    write(data: unknown): boolean
+    destroy(options: { reconnect?: boolean }, fn: (error?: Error) => void): this
+  }
+
+  namespace Primus {
+    interface Options {
+      transformer?: string
+      username?: string
+      password?: string
+    }
+
+    interface Spark {
+      readonly id: string
+      on(event: 'data', listener: (data: unknown) => void): this
+      write(data: unknown): boolean
+    }
+
+    interface Socket {
+      id(fn: (id: string) => void): this
+      on(event: string, listener: (...args: unknown[]) => void): this
+      removeListener(event: string, listener: (...args: unknown[]) => void): this
+      write(data: unknown): boolean
+      end(): this
+    }
+
+    type SocketConstructor = new (url: string, options: { strategy: false }) => Socket
+  }
+
+  export = Primus
+}
+
+declare module 'omega-supreme' {
+  const omega: object
+  export = omega
+}
