@@ -1,10 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { EventEmitter } from 'eventemitter3'
 import { checked, onUnixSocket, parse } from './address'
 import { ignore, settle, type Callback } from './callback'
-import { pause, within } from './deadline'
-import { asError, MetroplexError, shown } from './errors'
-import { Heartbeat } from './membership/heartbeat'
+import { MetroplexError, shown } from './errors'
+import { Life } from './membership/life'
 import { Members } from './membership/members'
 import { Reaper } from './membership/reaper'
 import { Registration } from './membership/registration'
@@ -12,7 +10,7 @@ import { idOf } from './message'
 import { settings, type Settings } from './options'
 import { Healer } from './registry/healer'
 import { Lookup } from './registry/lookup'
-import { Registry, type Beat, type Description, type Identity as Me } from './registry/registry'
+import { Registry, type Description } from './registry/registry'
 import { Table } from './registry/table'
 import { Writer } from './registry/writer'
 import { Identity } from './transport/identity'
@@ -21,9 +19,6 @@ import type { Middleware, MetroplexEvents, MetroplexOptions, Primus, RedisClient
 
 /** Number of the language that our servers speak with each other. */
 const PROTOCOL = '2'
-
-/** Pause after a failed attempt to register, in ms; the attempt itself waits for Redis. */
-const TRY_AGAIN = 250
 
 /**
  * One server's part in the cluster: what `primus.metroplex` is.
@@ -54,22 +49,11 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   readonly #registry: Registry
   readonly #table = new Table()
   readonly #writer: Writer
-  readonly #healer: Healer
   readonly #lookup: Lookup
   readonly #members: Members
-  readonly #reaper: Reaper
-  readonly #registration: Registration
-  readonly #heartbeat: Heartbeat
+  readonly #life: Life
   readonly #identity = new Identity(() => `${this.#primus.pathname ?? '/primus'}/metroplex`)
-  /** Our life, while it is registered. */
-  #me: Me | undefined
-  /** The attempt to register that is under way, or the registration itself. */
-  #stay: AbortController | undefined
-  /** For how many ms the sweep is held without being renewed. */
-  readonly #hold: number
-  #aside = new Set<string>()
   #begun = false
-  #turn: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
   readonly #ready = deferred<string>()
 
@@ -85,41 +69,51 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
 
     const { lease, interval, timeout } = set
     const period = Math.floor(Math.min(lease / 3, interval - set.latency))
-    const report = (error: unknown): void => { this.#report(asError(error)) }
-    this.#registry = new Registry(set.redis, set.namespace, { timeout }, {
-      ready: () => { this.#heartbeat.now().catch(report) },
+    const hold = 2 * period
+    const failed = (error: Error): void => { this.emit('error', error) }
+    const registry = this.#registry = new Registry(set.redis, set.namespace, { timeout }, {
+      ready: () => { this.#life.stir() },
       lost: error => {
-        this.#heartbeat.interrupt()
-        this.#report(error)
+        this.#life.disturb()
+        failed(error)
       }
     })
-    this.#writer = new Writer(this.#registry, this.#table, { doubt: () => { this.#heartbeat.now().catch(report) } })
-    this.#healer = new Healer(this.#registry, this.#table, this.#writer)
-    this.#lookup = new Lookup(this.#registry)
-    this.#members = new Members(this.#registry, lease + period, {
+    const table = this.#table
+    const writer = this.#writer = new Writer(registry, table, { doubt: () => { this.#life.stir() } })
+    const healer = new Healer(registry, table, writer)
+    const members = this.#members = new Members(registry, lease + period, {
       join: (address, life) => this.emit('join', address, life),
       leave: (address, why, life) => this.emit('leave', address, why, life)
     })
-    this.#hold = 2 * period
-    this.#reaper = new Reaper(this.#registry, { hold: this.#hold, interval }, {
-      buried: (address, life) => this.#members.buried(address, life),
+    const reaper = new Reaper(registry, { hold, interval }, {
+      buried: (address, life) => { members.buried(address, life) },
       reap: (address, sparks) => this.emit('reap', address, sparks)
     })
-    this.#registration = new Registration(this.#registry, address => this.#identity.ask(address), { lease, interval }, { taken: report })
-    // The connection tells of its own troubles, once for each.
-    this.#heartbeat = new Heartbeat(() => this.#beat(), { period, retry: period / 4 }, { failed: ignore })
+    const registration = new Registration(registry, address => this.#identity.ask(address), { lease, interval }, { taken: failed })
+    const description = (): Description => (
+      { name: this.name, version: VERSION, protocol: PROTOCOL, pathname: this.#primus.pathname ?? '', transport: 'omega' })
+    this.#lookup = new Lookup(registry)
+    this.#life = new Life({ registry, table, writer, healer, members, reaper, registration }, description, { lease, interval, period, hold, timeout }, {
+      registered: address => {
+        this.#ready.resolve(address)
+        this.emit('register', address)
+      },
+      unregistered: address => this.emit('unregister', address),
+      healed: sparks => this.emit('heal', { sparks }),
+      failed
+    })
 
     this.begin()
   }
 
   /** Where peers reach exactly this process; `''` until it is registered. */
   get address(): string {
-    return this.#me?.address ?? ''
+    return this.#life.address
   }
 
   /** This life: a random word, another one after each start; `''` until it is registered. */
   get id(): string {
-    return this.#me?.life ?? ''
+    return this.#life.id
   }
 
   /** The largest request and the longest wait, for those who talk to peers on our behalf. @internal */
@@ -157,17 +151,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   register(address?: unknown): Promise<string>
   register(address: unknown, fn: Callback<string>): this
   register(address?: unknown, fn?: Callback<string>): Promise<string> | this {
-    return settle(this.#inTurn(async () => {
-      const given = address ?? (this.#settings.address || this.#primus.server)
-      if (onUnixSocket(given)) throw unixSocket()
-      const parsed = parse(given)
-      if (parsed === '') return ''
-      const wanted = checked(parsed)
-      if (wanted === this.address) return wanted
-      if (this.#me !== undefined) await this.#leave()
-      await this.#enlist(wanted, { fresh: true, announced: true })
-      return wanted
-    }), fn, this)
+    return settle(this.#register(address), fn, this)
   }
 
   /**
@@ -179,10 +163,8 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   unregister(address: unknown, fn: Callback<string>): this
   unregister(address?: unknown, fn?: Callback<string>): Promise<string> | this {
     const wanted = parse(address)
-    const ours = wanted === '' || wanted === this.address
-    // Also ends an attempt that waits for its address, and with it its turn.
-    if (ours) this.#stay?.abort()
-    return settle(this.#inTurn(() => ours ? this.#leave() : this.#remove(checked(wanted))), fn, this)
+    const ours = wanted === '' || wanted === this.#life.wanted
+    return settle(ours ? this.#life.unregister() : this.#remove(wanted), fn, this)
   }
 
   /** Register a spark of ours. Written soon, together with others; kept until we are registered ourselves. */
@@ -293,149 +275,34 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       const error = unixSocket()
       this.#ready.reject(error)
       // Nobody can listen to us before we are constructed.
-      process.nextTick(() => { this.#report(error) })
+      process.nextTick(() => { this.emit('error', error) })
       return
     }
     const found = address || parse(this.#primus.server)
     if (found === '') return
     this.#begun = true
-    this.#inTurn(() => this.#enlist(found, { fresh: true, announced: true, patient: true })).catch((error: unknown) => {
-      this.#report(asError(error))
-    })
+    this.#life.register(found, true).catch(ignore)
   }
 
-  /** One registration or departure at a time. */
-  #inTurn<T>(task: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(() => {
-      if (this.#closing !== undefined) throw new MetroplexError('ECLOSED', 'This server has been destroyed.')
-      return task()
-    })
-    this.#turn = turn.catch(ignore)
-    return turn
-  }
-
-  /** Become a life of an address. */
-  async #enlist(address: string, how: { fresh: boolean; announced: boolean; patient?: boolean }): Promise<void> {
-    const stay = this.#stay = new AbortController()
-    const me = { address, life: randomBytes(12).toString('base64url') }
-    const aside = await this.#join(me, 0, stay.signal, how.patient === true)
-    if (aside === null) return
-    this.#me = me
-    this.#members.self = address
-    this.#writer.open(me, how.fresh)
-    this.#heartbeat.start()
-    if (!how.fresh) this.#heal(me, true)
-    this.#sweepAside(me, aside)
-    await this.#members.refresh().catch(ignore)
-    this.#ready.resolve(address)
-    if (how.announced) this.emit('register', address)
-  }
-
-  async #join(me: Me, seq: number, signal: AbortSignal, patient: boolean): Promise<readonly string[] | null> {
-    for (;;) {
-      try {
-        return await this.#registration.join(me, seq, this.#description(), signal)
-      } catch (error) {
-        if (!patient || signal.aborted) throw error
-        await pause(TRY_AGAIN, signal)
-      }
-    }
-  }
-
-  #description(): Description {
-    return { name: this.name, version: VERSION, protocol: PROTOCOL, pathname: this.#primus.pathname ?? '', transport: 'omega' }
-  }
-
-  /** Clean up what former lives left behind at our address, while everything else goes on. */
-  #sweepAside(me: Me, names: readonly string[]): void {
-    this.#aside = new Set(names)
-    const clear = async (): Promise<void> => {
-      // What we hold ourselves is to be there first, so that it is spared.
-      await this.#writer.exclusive(() => Promise.resolve())
-      for (const name of names) {
-        await this.#reaper.clear(me.address, name, true, () => Promise.resolve(this.#me === me))
-        this.#aside.delete(name)
-      }
-    }
-    // Whatever is left is on the registry's list: the next life at this address, or the sweep, goes on with it.
-    this.#inBackground(clear())
-  }
-
-  async #beat(): Promise<void> {
-    const me = this.#me
-    if (me === undefined) return
-    const { lease, interval } = this.#settings
-    const sweep = this.#heartbeat.unbroken >= lease ? this.#hold : 0
-    const { beat, right } = await this.#writer.exclusive(async () => {
-      const beat = await this.#registry.beat(me, { lease, interval }, sweep)
-      return { beat, right: beat.as === 'ok' && this.#writer.agrees(beat) }
-    })
-    if (this.#me !== me) return
-    if (beat.as !== 'ok') return this.#forgotten(me, beat.as)
-    if (!right || this.#writer.inDoubt) this.#heal(me, false)
-    else if (this.#table.disowned.size > 0) this.#inBackground(this.#healer.reclaim())
-    if (beat.turn) this.#inBackground(this.#reaper.sweep(me))
-    await this.#members.beaten(beat.members, beat.servers)
-  }
-
-  /** The registry does not know us any more. */
-  async #forgotten(me: Me, why: Exclude<Beat['as'], 'ok'>): Promise<void> {
-    this.#heartbeat.interrupt()
-    if (why === 'gone' && this.#stay !== undefined) {
-      // Redis has lost its data: nobody has declared us dead, and we are who we were.
-      const aside = await this.#registration.join(me, this.#writer.seq, this.#description(), this.#stay.signal)
-      if (aside === null || this.#me !== me) return
-      this.#writer.open(me, false)
-      this.#heal(me, true)
-      this.#sweepAside(me, aside)
-      return
-    }
-    // Peers have seen this life end: another one begins.
-    this.#me = undefined
-    this.#writer.close()
-    const { address } = me
-    this.#inTurn(() => this.#enlist(address, { fresh: false, announced: why === 'other', patient: true })).catch((error: unknown) => {
-      this.#report(asError(error))
-    })
-  }
-
-  /** Put right what the registry says of us; beats go on meanwhile, and the next one tries again when it fails. */
-  #heal(me: Me, forgotten: boolean): void {
-    this.#inBackground(this.#healer.heal(me).then(sparks => { if (sparks > 0 || forgotten) this.emit('heal', { sparks }) }))
-  }
-
-  async #leave(): Promise<string> {
-    const me = this.#me
-    this.#stay?.abort()
-    this.#stay = undefined
-    this.#me = undefined
-    this.#writer.close()
-    await this.#heartbeat.stop()
-    this.#members.self = ''
-    if (me === undefined) return ''
-    await this.#registry.leave(me)
-    await this.#reaper.clean(me, false, [...this.#aside])
-    this.emit('unregister', me.address)
-    return me.address
+  async #register(address: unknown): Promise<string> {
+    const given = address ?? (this.#settings.address || this.#primus.server)
+    if (onUnixSocket(given)) throw unixSocket()
+    const parsed = parse(given)
+    if (parsed === '') return ''
+    const wanted = checked(parsed)
+    await this.#life.register(wanted, false)
+    return wanted
   }
 
   async #remove(address: string): Promise<string> {
-    const { life } = await this.#registry.resident(address)
-    const other = { address, life }
-    await this.#registry.leave(other)
-    await this.#reaper.clean(other, false)
-    this.emit('unregister', address)
-    return address
+    const wanted = checked(address)
+    await this.#life.remove(wanted)
+    return wanted
   }
 
   async #close(): Promise<void> {
-    const { timeout } = this.#settings
     this.#ready.reject(new MetroplexError('ECLOSED', 'This server was destroyed before it could register.'))
-    this.#stay?.abort()
-    // What is not done in time is left to the sweep of the others.
-    const late = (): Error => new MetroplexError('EDEADLINE', `The registry could not be left within ${timeout} ms.`)
-    await within(this.#turn.then(() => this.#leave()), timeout, late).catch((error: unknown) => { this.#report(asError(error)) })
-    await within(this.#reaper.stop(), timeout, late).catch(ignore)
+    await this.#life.close()
     this.#registry.close()
     if (this.#settings.ownRedis) (this.redis as unknown as { disconnect(): void }).disconnect()
   }
@@ -456,18 +323,6 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       const place = places.get(id) ?? null
       return place !== null && this.#members.has(place) ? place : null
     })
-  }
-
-  /** What nobody waits for, and a later beat does again: its failure is told, unless the connection's own trouble has been. */
-  #inBackground(work: Promise<unknown>): void {
-    work.catch((error: unknown) => {
-      const known = this.#closing !== undefined || (error instanceof MetroplexError && !this.#registry.reachable)
-      if (!known) this.#report(asError(error))
-    })
-  }
-
-  #report(error: Error): void {
-    this.emit('error', error)
   }
 }
 

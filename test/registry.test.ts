@@ -294,7 +294,7 @@ describe('the registry', () => {
       const { ids, stale } = await second.registry.leftovers('http://a', 'life-of-a', '0')
       assume(ids.sort()).eql(['back', 'gone'])
       assume(stale).eql(['gone'])
-      assume(await second.registry.clear('http://a', 'life-of-a', ids)).equals(0)
+      assume(await second.registry.clear('http://a', 'life-of-a', stale, ids)).equals(0)
       assume(await second.registry.places(['back', 'gone'])).eql(['http://a', null])
       assume(await redis.client().hget(keys.life('http://a'), 'aside')).equals('')
     })

@@ -61,13 +61,20 @@ export class Reaper {
     }
   }
 
-  /** Remove what a former life left behind at an address, sparing the sparks that are back. */
-  async clear(address: string, aside: string, told: boolean, goOn: () => Promise<boolean> = yes): Promise<void> {
+  /**
+   * Remove what a former life left behind at an address, sparing the sparks that are back.
+   *
+   * @param back whether a spark is back, although the registry may not know it yet
+   */
+  async clear(
+    address: string, aside: string, told: boolean, goOn: () => Promise<boolean> = yes, back: (id: string) => boolean = no
+  ): Promise<void> {
     let cursor = '0'
     while (!this.#stopped && await goOn()) {
       const slice = await this.registry.leftovers(address, aside, cursor)
-      if (told && slice.stale.length > 0) this.events.reap(address, slice.stale)
-      if (await this.registry.clear(address, aside, slice.ids) === 0) return
+      const stale = slice.stale.filter(id => !back(id))
+      if (told && stale.length > 0) this.events.reap(address, stale)
+      if (await this.registry.clear(address, aside, stale, slice.ids) === 0) return
       cursor = slice.cursor
     }
   }
@@ -126,4 +133,8 @@ export class Reaper {
 
 function yes(): Promise<boolean> {
   return Promise.resolve(true)
+}
+
+function no(): boolean {
+  return false
 }

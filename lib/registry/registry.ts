@@ -250,11 +250,11 @@ export class Registry {
     return { cursor: String(next), ids: ids as string[], stale: stale as string[] }
   }
 
-  /** Remove what a former life left behind; how much is left. */
-  async clear(address: string, aside: string, ids: readonly string[]): Promise<number> {
+  /** Forget ids of what a former life left behind, and remove those of them that are stale; how much is left. */
+  async clear(address: string, aside: string, stale: readonly string[], ids: readonly string[]): Promise<number> {
     const keys = this.#keys
     return Number(await this.#connection.run('clear', [
-      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), keys.life(address), address, aside, ...ids
+      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), keys.life(address), address, aside, stale.length, ...stale, ...ids
     ]))
   }
 

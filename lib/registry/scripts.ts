@@ -308,21 +308,21 @@ export const doomed: Script = {
  * Remove a slice of the sparks of a life that has ended.
  *
  * KEYS     1 life · 2 lease · 3 alive · 4 sparks · 5 sparks of the life
- * ARGV     1 life · 2 address · 3… ids, at most ${UNPACK}
+ * ARGV     1 life · 2 address · 3… ids
  * Returns  'changed' · 'ok' and how many are left
  */
 export const reap: Script = {
   numberOfKeys: 5,
-  lua: `${ENDED}
-    if #ARGV > 2 then
+  lua: `${PARTS}${ENDED}
+    parts(3, #ARGV, function (first, last)
       local gone = {}
-      for i, owner in ipairs(redis.call('HMGET', KEYS[4], unpack(ARGV, 3))) do
+      for i, owner in ipairs(redis.call('HMGET', KEYS[4], unpack(ARGV, first, last))) do
         -- A spark that has connected elsewhere belongs to another server by now.
-        if owner == ARGV[2] then gone[#gone + 1] = ARGV[i + 2] end
+        if owner == ARGV[2] then gone[#gone + 1] = ARGV[first + i - 1] end
       end
       if #gone > 0 then redis.call('HDEL', KEYS[4], unpack(gone)) end
-      redis.call('SREM', KEYS[5], unpack(ARGV, 3))
-    end
+      redis.call('SREM', KEYS[5], unpack(ARGV, first, last))
+    end)
     return {'ok', redis.call('SCARD', KEYS[5])}`
 }
 
@@ -352,21 +352,24 @@ export const leftovers: Script = {
  * Remove a slice of what a former life left behind.
  *
  * KEYS     1 sparks · 2 the set put aside · 3 sparks of the address · 4 life of the address
- * ARGV     1 address · 2 name of the set put aside · 3… ids, at most ${UNPACK}
+ * ARGV     1 address · 2 name of the set put aside · 3 how many of the ids are stale · 4… these, then all ids of the slice
  * Returns  how many are left; at none the set's name is forgotten
  */
 export const clear: Script = {
   numberOfKeys: 4,
-  lua: `
-    local gone = {}
-    if #ARGV > 2 then
-      for i, owner in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, 3))) do
-        local id = ARGV[i + 2]
+  lua: `${PARTS}
+    local stale = 3 + tonumber(ARGV[3])
+    parts(4, stale, function (first, last)
+      local gone = {}
+      for i, owner in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, first, last))) do
+        local id = ARGV[first + i - 1]
         if owner == ARGV[1] and redis.call('SISMEMBER', KEYS[3], id) == 0 then gone[#gone + 1] = id end
       end
       if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
-      redis.call('SREM', KEYS[2], unpack(ARGV, 3))
-    end
+    end)
+    parts(stale + 1, #ARGV, function (first, last)
+      redis.call('SREM', KEYS[2], unpack(ARGV, first, last))
+    end)
     local left = redis.call('SCARD', KEYS[2])
     if left == 0 then
       local names = {}

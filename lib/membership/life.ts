@@ -1,0 +1,280 @@
+import { randomBytes } from 'node:crypto'
+import { ignore } from '../callback'
+import { pause, within } from '../deadline'
+import { asError, MetroplexError } from '../errors'
+import type { Healer } from '../registry/healer'
+import type { Beat, Description, Identity, Registry, Terms } from '../registry/registry'
+import type { Table } from '../registry/table'
+import type { Writer } from '../registry/writer'
+import { Heartbeat } from './heartbeat'
+import type { Members } from './members'
+import type { Reaper } from './reaper'
+import type { Registration } from './registration'
+
+/** Whom a life works with. */
+export interface Companions {
+  readonly registry: Pick<Registry, 'beat' | 'leave' | 'resident' | 'reachable'>
+  readonly table: Table
+  readonly writer: Writer
+  readonly healer: Healer
+  readonly members: Members
+  readonly reaper: Reaper
+  readonly registration: Registration
+}
+
+/** How a life goes, in ms. */
+export interface Pace extends Terms {
+  /** From one beat to the next. */
+  readonly period: number
+  /** For how long the sweep is held without being renewed. */
+  readonly hold: number
+  /** Bound of everything that somebody waits for. */
+  readonly timeout: number
+}
+
+/** What a life reports. */
+export interface LifeEvents {
+  registered(address: string): void
+  unregistered(address: string): void
+  /** So many entries were wrong, and are right again. */
+  healed(sparks: number): void
+  /** Something in the background went wrong, and will be tried again. */
+  failed(error: Error): void
+}
+
+/** Pause after a failed attempt to register, in ms; the attempt itself waits for Redis. */
+const TRY_AGAIN = 250
+
+/**
+ * Our own part in the cluster, from the first attempt to register to the farewell.
+ *
+ * Registering, leaving and closing come one after the other. While registered it beats; a beat that finds something off
+ * starts a heal. When the registry has lost its data, the same life joins again; when peers have seen this life end, or
+ * another process has taken the address, another life begins by itself.
+ */
+export class Life {
+  readonly #heartbeat: Heartbeat
+  /** Who we are, while we are registered. */
+  #me: Identity | undefined
+  /** Ends the attempt to register that is under way, or the stay that followed it. */
+  #stay: AbortController | undefined
+  #wanted = ''
+  /** Names of what former lives at our address left behind, as far as it is not cleaned up. */
+  #aside = new Set<string>()
+  /** The failure that has been reported last, and not been overcome since. */
+  #told = ''
+  #turn: Promise<unknown> = Promise.resolve()
+  #closing: Promise<void> | undefined
+
+  constructor(
+    private readonly companions: Companions,
+    private readonly description: () => Description,
+    private readonly pace: Pace,
+    private readonly events: LifeEvents
+  ) {
+    this.#heartbeat = new Heartbeat(() => this.#beat(), { period: pace.period, retry: pace.period / 4 }, {
+      failed: error => { this.#tell(error) }
+    })
+  }
+
+  /** The address that we have or try to have; `''` for none. */
+  get wanted(): string {
+    return this.#stay === undefined ? '' : this.#wanted
+  }
+
+  /** Our address; `''` while we are not registered. */
+  get address(): string {
+    return this.#me?.address ?? ''
+  }
+
+  /** The random word of this life; `''` while we are not registered. */
+  get id(): string {
+    return this.#me?.life ?? ''
+  }
+
+  /** Beat at once: something has happened that a beat would notice. */
+  stir(): void {
+    this.#inBackground(this.#heartbeat.now())
+  }
+
+  /** Redis could not be reached: what we believed of others is in question. */
+  disturb(): void {
+    this.#heartbeat.interrupt()
+  }
+
+  /**
+   * Register under an address, leaving the one that we had. Resolves once that is done.
+   *
+   * @param patient try for as long as it takes when Redis cannot be asked, rather than reject
+   */
+  register(address: string, patient: boolean): Promise<void> {
+    return this.#inTurn(async () => {
+      if (address === this.address) return
+      if (this.#me !== undefined) await this.#leave()
+      await this.#enlist(address, { fresh: true, announced: true, patient })
+    })
+  }
+
+  /** Leave the registry, or give up the attempt to register. Resolves with the address that was left, `''` for none. */
+  unregister(): Promise<string> {
+    // Also ends an attempt that waits for its address, and with it its turn.
+    this.#stay?.abort()
+    return this.#inTurn(() => this.#leave())
+  }
+
+  /** Remove another server. */
+  remove(address: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { registry, reaper } = this.companions
+      const { life } = await registry.resident(address)
+      const other = { address, life }
+      await registry.leave(other)
+      await reaper.clean(other, false)
+      this.events.unregistered(address)
+    })
+  }
+
+  /** Leave for good; takes at most the deadline, Redis or no Redis. Harmless when called twice. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close()
+  }
+
+  /** One registration or departure at a time. */
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(() => {
+      if (this.#closing !== undefined) throw new MetroplexError('ECLOSED', 'This server has been destroyed.')
+      return task()
+    })
+    this.#turn = turn.catch(ignore)
+    return turn
+  }
+
+  /** Become a life of an address. */
+  async #enlist(address: string, how: { fresh: boolean; announced: boolean; patient: boolean }): Promise<void> {
+    const { members, writer } = this.companions
+    const stay = this.#stay = new AbortController()
+    this.#wanted = address
+    const me = { address, life: randomBytes(12).toString('base64url') }
+    const aside = await this.#join(me, stay.signal, how.patient)
+    if (aside === null) return
+    this.#me = me
+    members.self = address
+    writer.open(me, how.fresh)
+    this.#heartbeat.start()
+    if (!how.fresh) this.#heal(me, true)
+    this.#clear(me, aside)
+    await members.refresh().catch(ignore)
+    if (how.announced) this.events.registered(address)
+  }
+
+  async #join(me: Identity, signal: AbortSignal, patient: boolean): Promise<readonly string[] | null> {
+    for (;;) {
+      try {
+        return await this.companions.registration.join(me, 0, this.description(), signal)
+      } catch (error) {
+        if (!patient) throw error
+        if (signal.aborted) return null
+        this.#tell(asError(error))
+        await pause(TRY_AGAIN, signal)
+      }
+    }
+  }
+
+  /** Clean up what former lives left behind at our address, while everything else goes on. */
+  #clear(me: Identity, names: readonly string[]): void {
+    const { reaper, table } = this.companions
+    this.#aside = new Set(names)
+    const clear = async (): Promise<void> => {
+      for (const name of names) {
+        await reaper.clear(me.address, name, true, () => Promise.resolve(this.#me === me), id => table.holds(id))
+        this.#aside.delete(name)
+      }
+    }
+    // Whatever is left is on the registry's list: the next life at this address, or the sweep, goes on with it.
+    this.#inBackground(clear())
+  }
+
+  async #beat(): Promise<void> {
+    const me = this.#me
+    if (me === undefined) return
+    const { registry, writer, healer, table, reaper, members } = this.companions
+    const { lease, hold } = this.pace
+    // After an outage the others had no chance to beat either: a sweep would bury the living.
+    const sweep = this.#heartbeat.unbroken >= lease ? hold : 0
+    const { beat, right } = await writer.exclusive(async () => {
+      const beat = await registry.beat(me, this.pace, sweep)
+      return { beat, right: beat.as === 'ok' && writer.agrees(beat) }
+    })
+    this.#told = ''
+    if (this.#me !== me) return
+    if (beat.as !== 'ok') return this.#forgotten(me, beat.as)
+    if (!right || writer.inDoubt) this.#heal(me, false)
+    else if (table.disowned.size > 0) this.#inBackground(healer.reclaim())
+    if (beat.turn) this.#inBackground(reaper.sweep(me))
+    await members.beaten(beat.members, beat.servers)
+  }
+
+  /** The registry does not know us any more. */
+  async #forgotten(me: Identity, why: Exclude<Beat['as'], 'ok'>): Promise<void> {
+    const { registration, writer } = this.companions
+    this.#heartbeat.interrupt()
+    if (why === 'gone' && this.#stay !== undefined) {
+      // Redis has lost its data: nobody has declared us dead, and we are who we were.
+      const aside = await registration.join(me, writer.seq, this.description(), this.#stay.signal)
+      if (aside === null || this.#me !== me) return
+      writer.open(me, false)
+      this.#heal(me, true)
+      this.#clear(me, aside)
+      return
+    }
+    // Peers have seen this life end: another one begins.
+    this.#me = undefined
+    writer.close()
+    const { address } = me
+    this.#inBackground(this.#inTurn(() => this.#enlist(address, { fresh: false, announced: why === 'other', patient: true })))
+  }
+
+  /** Put right what the registry says of us; beats go on meanwhile, and the next one tries again when it fails. */
+  #heal(me: Identity, forgotten: boolean): void {
+    this.#inBackground(this.companions.healer.heal(me).then(sparks => {
+      if (sparks > 0 || forgotten) this.events.healed(sparks)
+    }))
+  }
+
+  async #leave(): Promise<string> {
+    const { registry, writer, members, reaper } = this.companions
+    const me = this.#me
+    this.#stay?.abort()
+    this.#stay = this.#me = undefined
+    writer.close()
+    await this.#heartbeat.stop()
+    members.self = ''
+    if (me === undefined) return ''
+    await registry.leave(me)
+    await reaper.clean(me, false, [...this.#aside])
+    this.events.unregistered(me.address)
+    return me.address
+  }
+
+  async #close(): Promise<void> {
+    const { timeout } = this.pace
+    this.#stay?.abort()
+    // What is not done in time is left to the sweep of the others.
+    const late = (): Error => new MetroplexError('EDEADLINE', `The registry could not be left within ${timeout} ms.`)
+    const left = this.#turn.then(() => this.#leave()).then(() => this.companions.reaper.stop())
+    await within(left, timeout, late).catch((error: unknown) => { this.events.failed(asError(error)) })
+  }
+
+  /** What nobody waits for, and a later beat does again. */
+  #inBackground(work: Promise<unknown>): void {
+    work.catch((error: unknown) => { this.#tell(asError(error)) })
+  }
+
+  /** Report a failure once, until a beat succeeds; the connection tells of its own troubles. */
+  #tell(error: Error): void {
+    const known = error instanceof MetroplexError && !this.companions.registry.reachable
+    if (known || this.#closing !== undefined || error.message === this.#told) return
+    this.#told = error.message
+    this.events.failed(error)
+  }
+}
