@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import metroplex, { type Metroplex } from '../index'
 import { assume } from './support/assume'
@@ -36,8 +38,8 @@ describe('a cluster', () => {
   const live = async (server: ServerProcess): Promise<string[]> => (await server.call('metroplex.servers', true) as string[]).sort()
 
   /** A client whose connection can be harmed. */
-  const through = ({ port }: { port: number }): Redis => {
-    const client = new Redis(port)
+  const through = ({ port }: { port: number }, options: { username?: string; password?: string } = {}): Redis => {
+    const client = new Redis(port, options)
     client.on('error', () => undefined)
     using(() => client.disconnect())
     return client
@@ -263,6 +265,34 @@ describe('a cluster', () => {
     assume(ms).is.below(1500)
     proxy.thaw()
     await eventually(async () => await one.spark('s').catch(() => 'not yet') === null)
+  })
+
+  it('needs no more of Redis than the documents say', async () => {
+    const documents = readFileSync(join(__dirname, '..', '..', 'docs', 'keys.md'), 'utf8')
+    const allowed = /\n(\+get [^`]*)```/.exec(documents)?.[1]?.replaceAll('metroplex:*', `${space}:*`).trim().split(/\s+/) ?? []
+    assume(allowed.length).is.above(20)
+    // What ioredis itself says when it connects.
+    await redis.client().call('acl', 'setuser', 'limited', 'on', '>secret', '+info', '+client', '+ping', ...allowed)
+    const limited = (): Redis => through(redis, { username: 'limited', password: 'secret' })
+    const [one, two] = [member('http://one:1', {}, limited()), member('http://two:1', {}, limited())]
+    const errors: Error[] = []
+    for (const server of [one, two]) server.on('error', error => errors.push(error))
+    await one.ready()
+    await two.ready()
+    two.connect({ id: 'a', write: () => true, end: () => null })
+    await eventually(async () => await one.spark('a') === 'http://two:1')
+    await redis.client().del(`${space}:sparks`)
+    await redis.client().srem(`${space}:http://two:1:sparks`, 'a')
+    await eventually(async () => await one.spark('a') === 'http://two:1')
+    for await (const id of one.sparksOn('http://two:1')) assume(id).equals('a')
+    assume(await one.count()).equals(1)
+    // Another server's death, seen by its lease alone.
+    await redis.client().multi().hset(`${space}:http://three:1:life`, 'id', 'gone', 'state', 'up').sadd(`${space}:lives`, 'http://three:1')
+      .sadd(`${space}:servers`, 'http://three:1').sadd(`${space}:http://three:1:sparks`, 'b').hset(`${space}:sparks`, 'b', 'http://three:1').exec()
+    await eventually(async () => await redis.client().hexists(`${space}:sparks`, 'b') === 0)
+    await two.close()
+    await eventually(async () => (await one.servers()).length === 0)
+    assume(errors).eql([])
   })
 
   it('lets a client know when it is closed', async () => {
