@@ -28,6 +28,11 @@ export function idOf(id: unknown): string {
   throw new TypeError(`metroplex: a spark id must be a string that is not empty; given: ${shown(id)}.`)
 }
 
+/** An id that Primus has, to compare with ours: an application's `idGenerator` may make numbers. */
+export function plain(id: unknown): unknown {
+  return typeof id === 'number' ? String(id) : id
+}
+
 /** Ids as the registry knows them, each once. @throws TypeError */
 export function idsOf(ids: unknown): string[] {
   if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'eventemitter3'
 import { checked, onUnixSocket, parse } from './address'
 import { ignore, settle, type Callback } from './callback'
+import { within } from './deadline'
 import { MetroplexError, shown } from './errors'
 import { Life } from './membership/life'
 import { Members } from './membership/members'
@@ -85,7 +86,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       join: (address, life) => this.emit('join', address, life),
       leave: (address, why, life) => this.emit('leave', address, why, life)
     })
-    const reaper = new Reaper(registry, { hold, interval }, {
+    const reaper = new Reaper(registry, { hold, lease, interval }, {
       buried: (address, life) => { members.buried(address, life) },
       reap: (address, sparks) => this.emit('reap', address, sparks)
     })
@@ -254,7 +255,9 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   /** The addresses of the peers that live; the last known ones when Redis cannot be asked. @internal */
   async peers(): Promise<string[]> {
     if (!this.#registry.reachable) return this.#members.addresses
-    return this.#members.current().catch(() => this.#members.addresses)
+    // Half of the time is left for the message itself.
+    const patience = this.#settings.timeout / 2
+    return within(this.#members.current(), patience, () => new MetroplexError('EREGISTRY', 'Redis is slow.')).catch(() => this.#members.addresses)
   }
 
   /** Whether a peer runs metroplex 1.x, as far as we know. @internal */

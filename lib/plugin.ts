@@ -1,6 +1,7 @@
 import { Forwarder } from './delivery/forward'
 import { Local } from './delivery/local'
 import { surface, type Forward } from './delivery/surface'
+import { asError } from './errors'
 import { Metroplex } from './metroplex'
 import { OmegaTransport, type OmegaWire } from './transport/omega'
 import { omegaReceiver } from './transport/omega-receiver'
@@ -34,9 +35,18 @@ export function server(primus: Primus, options: PrimusOptions): void {
     if (spark.readyState !== closed) metroplex.connect(spark)
   }
   const disconnection = (spark: Spark): void => { metroplex.disconnect(spark) }
+  /** Of an application's `idGenerator` anything may come, and Primus's events must not throw for it. */
+  const reported = (listener: (spark: Spark) => void) => (spark: Spark): void => {
+    try {
+      listener(spark)
+    } catch (error) {
+      metroplex.emit('error', asError(error))
+    }
+  }
   const listening = (): void => { metroplex.begin() }
-  primus.on('connection', connection)
-  primus.on('disconnection', disconnection)
+  const [connected, disconnected] = [reported(connection), reported(disconnection)]
+  primus.on('connection', connected)
+  primus.on('disconnection', disconnected)
   primus.server.on('listening', listening)
   metroplex.begin()
 
@@ -53,8 +63,8 @@ export function server(primus: Primus, options: PrimusOptions): void {
   primus.on('close', (_options: unknown, next: () => void) => { leave().then(next, next) })
   primus.on('plugout', (_name: string, plugin: { server?: unknown }) => {
     if (plugin.server !== server) return
-    primus.removeListener('connection', connection)
-    primus.removeListener('disconnection', disconnection)
+    primus.removeListener('connection', connected)
+    primus.removeListener('disconnection', disconnected)
     primus.remove('metroplex')
     leave().catch((error: unknown) => primus.emit('error', error))
   })
@@ -103,7 +113,7 @@ function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOpti
       // The application's own reading of a request need not know it either.
       knowsExcept: address => options.middleware === undefined && !metroplex.isOld(address),
       sparksOn: address => metroplex.sparksOn(address)
-    })
+    }, bounds.timeout)
     const receive = omegaReceiver(wire, () => options.middleware, bounds, ({ msg, sparks, except }) =>
       sparks === undefined ? local.all(msg, new Set(except)) : local.some(sparks, msg))
     primus.use(OMEGA, receive, {}, primus.indexOfLayer(OMEGA))

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import metroplex, { type Metroplex } from '../index'
+import metroplex, { type Forward, type Metroplex } from '../index'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
 import { using } from './support/dispose'
@@ -154,6 +154,26 @@ describe('a cluster', () => {
     assume(b.crashes).eql([])
   })
 
+  it('buries nobody when all were paused together, as with a machine that sleeps', async () => {
+    const servers = await Promise.all([start(), start(), start()])
+    const clients = await Promise.all(servers.map(({ url }) => openClient(url)))
+    await eventually(async () => await servers[0].call('metroplex.count') === 3)
+    // Long enough for each to sweep if it thinks it may.
+    for (const { address } of servers) await eventually(async () => (await redis.client().pttl(`${space}:${address}:lease`)) > 0)
+    await eventually(() => redis.client().exists(`${space}:sweep`))
+    for (const server of servers) server.pause()
+    await eventually(async () => await redis.client().exists(...servers.map(({ address }) => `${space}:${address}:lease`)) === 0)
+    for (const server of servers) {
+      server.resume()
+      await eventually(() => redis.client().exists(`${space}:${server.address}:lease`))
+    }
+    await eventually(() => redis.client().exists(`${space}:sweep`))
+    for (const server of servers) {
+      none(server, 'leave', 'reap')
+      assume(await server.call('metroplex.sparks', clients.map(({ id }) => id))).eql(servers.map(({ address }) => address))
+    }
+  })
+
   for (const how of ['flushed', 'restarted empty'] as const) {
     it(`puts everything back after Redis was ${how}, and nobody leaves`, async () => {
       const [a, b] = [await start(), await start()]
@@ -265,6 +285,29 @@ describe('a cluster', () => {
     assume(ms).is.below(1500)
     proxy.thaw()
     await eventually(async () => await one.spark('s').catch(() => 'not yet') === null)
+  })
+
+  it('registers numbers for ids, and reports what can be no id, without harm to anybody', async () => {
+    const ids: unknown[] = [7, {}, 'last']
+    const { primus, metroplex: plugin, url } = await createPrimus({
+      redis: { url: redis.url, namespace: space }, omega: true, primus: { idGenerator: () => ids.shift() }
+    })
+    const ours = plugin as unknown as Metroplex
+    await ours.ready()
+    const errors: Error[] = []
+    ours.on('error', error => errors.push(error))
+    const seven = await openClient(url)
+    await openClient(url)
+    const last = await openClient(url)
+    await eventually(() => redis.client().hexists(`${space}:sparks`, 'last'))
+    assume((await redis.client().hkeys(`${space}:sparks`)).sort()).eql(['7', 'last'])
+    assume(errors.map(({ message }) => message)).eql(['metroplex: a spark id must be a string that is not empty; given: an object (Object).'])
+    const { forward } = primus as unknown as { forward: Forward }
+    assume((await forward.spark('7', 'to seven')).send).equals(1)
+    assume(await seven.next()).equals('to seven')
+    assume((await forward.except(['7'], 'not to seven')).send).equals(2)
+    assume(await last.next()).equals('not to seven')
+    assume(seven.messages).eql(['to seven'])
   })
 
   it('needs no more of Redis than the documents say', async () => {

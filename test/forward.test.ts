@@ -2,12 +2,14 @@ import { createServer, request, type Server } from 'node:http'
 import { once as happens } from 'node:events'
 import { inspect } from 'node:util'
 import { createServer as createTcp, type AddressInfo, type Socket } from 'node:net'
+import { Redis } from 'ioredis'
 import { type Forward, type Metroplex, type Result } from '../index'
 import { assume } from './support/assume'
 import { openClient, type Client } from './support/client'
 import { using } from './support/dispose'
 import { namespace } from './support/namespace'
 import { createPrimus, type CreatedPrimus } from './support/primus'
+import { startProxy } from './support/proxy'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
 import { startServer, type ServerProcess } from './support/server'
@@ -252,6 +254,12 @@ describe('forwarding on omega-supreme', () => {
       assume((await rejection(a.forward.except('id' as unknown as string[], 'x'))).message).includes('array')
     })
 
+    it('refuses to leave out nobody in particular, rather than telling everybody', async () => {
+      for (const ids of [undefined, null, [undefined]] as unknown[]) {
+        assume(await rejection(a.forward.except(ids as string[], 'private'))).is.instanceOf(TypeError)
+      }
+    })
+
     it('asks nothing for no ids', async () => {
       assume(await a.plugin.sparks([])).eql([])
       assume(await a.forward.sparks([], 'x')).eql({ ok: true, send: 0, local: true })
@@ -318,6 +326,20 @@ describe('forwarding on omega-supreme', () => {
       const [first, second] = await Promise.all([a.forward.spark('there-0', 1), a.forward.spark('there-0', 2)])
       assume(failed(first)).eql([{ code: 'EDEADLINE', maybe: true, address }])
       assume(failed(second)).eql([{ code: 'EDEADLINE', maybe: false, address }])
+    })
+
+    it('is slow, as the registry is: looking up, sending and trying once more share one deadline', async () => {
+      const proxy = await startProxy({ port: redis.port })
+      const client = new Redis(proxy.port)
+      using(() => client.disconnect())
+      const a = await here({ metroplex: { timeout: 600 }, redis: client })
+      await stub(tcp(() => undefined), 1)
+      await eventually(async () => (await a.plugin.servers()).length === 1)
+      proxy.delay(150)
+      const began = performance.now()
+      assume(failed(await a.forward.spark('there-0', 'x'))[0]?.code).equals('EDEADLINE')
+      assume(performance.now() - began).within(590, 1000)
+      proxy.delay(0)
     })
 
     it('hangs up half-way: it may have got it', async () => {

@@ -1,3 +1,4 @@
+import { now, within } from '../deadline'
 import { MetroplexError, asError, shown } from '../errors'
 import { encoded, idOf, idsOf } from '../message'
 import type { Outgoing, Transport } from '../transport/transport'
@@ -39,18 +40,19 @@ export class Forwarder {
   constructor(
     private readonly local: Local,
     private readonly transport: Transport,
-    private readonly where: Whereabouts
+    private readonly where: Whereabouts,
+    /** How long an operation may take in all: looking up, sending, and trying once more; in ms. */
+    private readonly timeout: number
   ) {}
 
-  /** To all sparks of the cluster, but for `except`. */
-  async broadcast(msg: unknown, except?: unknown): Promise<Result> {
-    const text = encoded(msg)
-    const left = except === undefined ? [] : idsOf(except)
-    const { send } = this.local.all(msg, new Set(left))
-    const peers = await this.where.peers()
-    const sum = new Sum(send, peers.length === 0)
-    await Promise.all(peers.map(address => this.#all(address, text, left, sum)))
-    return sum.result(true)
+  /** To all sparks of the cluster. */
+  async broadcast(msg: unknown): Promise<Result> {
+    return this.#everybody(msg, [])
+  }
+
+  /** To all sparks of the cluster but these. */
+  async except(ids: unknown, msg: unknown): Promise<Result> {
+    return this.#everybody(msg, idsOf(ids))
   }
 
   /** To these sparks; ids that nobody has do not count against `ok`. */
@@ -58,7 +60,7 @@ export class Forwarder {
     const all = idsOf(ids)
     const text = encoded(msg)
     const { send, missing } = this.local.some(all, msg)
-    const sum = new Sum(send, missing.length === 0)
+    const sum = new Sum(this.timeout, send, missing.length === 0)
     try {
       await this.#seek(missing, msg, text, sum)
     } catch (error) {
@@ -73,7 +75,7 @@ export class Forwarder {
     const one = idOf(id)
     const text = encoded(msg)
     const { send, missing } = this.local.some([one], msg)
-    const sum = new Sum(send, send === 1)
+    const sum = new Sum(this.timeout, send, send === 1)
     await this.#seek(missing, msg, text, sum)
     return sum.result(true)
   }
@@ -91,7 +93,7 @@ export class Forwarder {
     if (everybody) this.#noticeLoop(text)
     const { send, missing } = everybody ? this.local.all(msg) : this.local.some(ids, msg)
     const done = everybody ? addresses.length === 0 : missing.length === 0
-    const sum = new Sum(send, done)
+    const sum = new Sum(this.timeout, send, done)
     if (done) return sum.result(true)
     const others = addresses.filter(address => address !== this.where.self)
     if (addresses.length === 0) return { ...sum.result(false), ok: false, local: false, missing }
@@ -109,13 +111,25 @@ export class Forwarder {
     await this.transport.close()
   }
 
+  async #everybody(msg: unknown, except: readonly string[]): Promise<Result> {
+    const text = encoded(msg)
+    const { send } = this.local.all(msg, new Set(except))
+    const sum = new Sum(this.timeout, send)
+    const peers = await this.where.peers()
+    sum.local = peers.length === 0
+    await Promise.all(peers.map(address => this.#all(address, text, except, sum)))
+    return sum.result(true)
+  }
+
   /** To sparks that are not here, wherever the registry says they are. */
   async #seek(ids: readonly string[], msg: unknown, text: string, sum: Sum): Promise<void> {
     const seen = new Map<string, string>()
     let sought: readonly string[] = ids
     // A second time for those that moved meanwhile.
     for (let round = 0; round < 2 && sought.length > 0; round++) {
-      const places = await this.where.places(sought)
+      const places = await within(this.where.places(sought), Math.max(0, sum.deadline - now()), () => new MetroplexError(
+        'EREGISTRY', `The registry did not say within ${this.timeout} ms where the sparks are.`
+      ))
       const groups = new Map<string, string[]>()
       const absent: string[] = []
       sought.forEach((id, i) => {
@@ -177,7 +191,7 @@ export class Forwarder {
 
   async #send(address: string, message: Outgoing, sum: Sum): Promise<{ send: number | undefined; absent?: readonly string[] }> {
     try {
-      const { send, missing } = await this.transport.send(address, message)
+      const { send, missing } = await this.transport.send(address, message, sum.deadline)
       sum.send += send
       return { send, ...missing ? { absent: missing } : message.sparks && send === message.sparks.length ? { absent: [] } : {} }
     } catch (error) {
@@ -205,7 +219,12 @@ class Sum {
   readonly #missing = new Set<string>()
   readonly #failed: Failure[] = []
 
-  constructor(public send: number, private readonly local: boolean) {}
+  /** Until when, by `performance.now()`. */
+  readonly deadline: number
+
+  constructor(timeout: number, public send: number, public local = false) {
+    this.deadline = now() + timeout
+  }
 
   miss(ids: readonly string[]): void {
     for (const id of ids) this.#missing.add(id)

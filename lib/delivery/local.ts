@@ -1,3 +1,4 @@
+import { plain } from '../message'
 import type { Primus, Spark } from '../types'
 
 /** What a write to sparks of our own came to. */
@@ -30,11 +31,11 @@ export class Local {
   }
 
   /** Write to all, but for `except`. */
-  all(msg: unknown, except: ReadonlySet<string> = new Set()): Written {
+  all(msg: unknown, except: ReadonlySet<unknown> = new Set()): Written {
     let send = 0
     // A block: what the callback returns would stop the loop if it were false.
     this.primus.forEach(spark => {
-      if (!except.has(spark.id) && this.#write(spark, msg)) send++
+      if (!except.has(plain(spark.id)) && this.#write(spark, msg)) send++
     })
     return { send, missing: [] }
   }

@@ -47,7 +47,7 @@ export function surface(forwarder: Forwarder, self: unknown): Forward {
     sparks: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.sparks(ids, msg), fn, forward)) as Forward['sparks'],
     spark: ((id: unknown, msg: unknown, fn?: ResultCallback) =>
       answer(forwarder.spark(id, msg), fn, forward, unfound)) as Forward['spark'],
-    except: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.broadcast(msg, ids), fn, forward)) as Forward['except']
+    except: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.except(ids, msg), fn, forward)) as Forward['except']
   }
   return Object.assign(forward, methods)
 }

@@ -208,9 +208,11 @@ export class Life {
     this.#told = ''
     if (this.#me !== me) return
     if (beat.as !== 'ok') return this.#forgotten(me, beat.as)
+    // We were paused, and others may have been with us: they get the time to come back.
+    if (!beat.prompt) this.#heartbeat.interrupt()
     if (!right || writer.inDoubt) this.#heal(me, false)
     else if (table.disowned.size > 0) this.#inBackground(healer.reclaim())
-    if (beat.turn) this.#inBackground(reaper.sweep(me))
+    if (beat.turn) this.#inBackground(reaper.sweep({ me, breaks: beat.breaks }))
     await members.beaten(beat.members, beat.servers)
   }
 

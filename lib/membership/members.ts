@@ -38,7 +38,9 @@ export class Members {
   /** Our own address, which is no peer; `''` while we have none. */
   set self(address: string) {
     this.#self = address
-    this.#members.delete(address)
+    const former = this.#members.get(address)
+    // Whoever had our address before us has ended.
+    if (former !== undefined) this.#lost(address, former.life, 'expired')
   }
 
   /** The addresses of all peers that live. */

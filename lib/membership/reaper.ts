@@ -1,6 +1,6 @@
 import { ignore } from '../callback'
 import { now } from '../deadline'
-import type { Identity, LifeRecord, Registry } from '../registry/registry'
+import type { Identity, LifeRecord, Registry, Sweeper } from '../registry/registry'
 
 /** What a reaper reports. */
 export interface ReaperEvents {
@@ -14,6 +14,8 @@ export interface ReaperEvents {
 export interface ReaperTerms {
   /** How long it holds the sweep without renewing it. */
   readonly hold: number
+  /** How long our own lease lives. */
+  readonly lease: number
   /** For how long the alive key of a server of 1.x must be missing. */
   readonly interval: number
 }
@@ -39,8 +41,8 @@ export class Reaper {
   ) {}
 
   /** Look after everybody once, on the sweep's turn. Calls that come while one runs share it. */
-  sweep(me: Identity): Promise<void> {
-    return this.#sweeping ??= this.#sweep(me).finally(() => { this.#sweeping = undefined })
+  sweep(sweeper: Sweeper): Promise<void> {
+    return this.#sweeping ??= this.#sweep(sweeper).finally(() => { this.#sweeping = undefined })
   }
 
   /** Remove what is left of a life that has ended. `told`: whether its ids are reported. */
@@ -85,7 +87,8 @@ export class Reaper {
     await this.#sweeping?.catch(() => undefined)
   }
 
-  async #sweep(me: Identity): Promise<void> {
+  async #sweep(sweeper: Sweeper): Promise<void> {
+    const { me } = sweeper
     this.#renewed = now()
     const { servers, lives, kept } = await this.registry.census([])
     const others = [...new Set([...servers, ...kept])].filter(address => address !== me.address)
@@ -96,19 +99,24 @@ export class Reaper {
       const record = lives.get(address)
       const over = record === undefined || !kept.has(address)
       if (leased || (over && !this.#expired(address, servers.has(address) && !alive))) continue
-      await this.#bury(me, address, over ? undefined : record)
+      if (!await this.#bury(sweeper, address, over ? undefined : record)) return
       if (!await this.#goOn(me)) return
     }
   }
 
-  async #bury(me: Identity, address: string, record: LifeRecord | undefined): Promise<void> {
+  /** Bury a server, and reap what it held; `false` when the sweep has to wait for our next beat. */
+  async #bury(sweeper: Sweeper, address: string, record: LifeRecord | undefined): Promise<boolean> {
     const dead = { address, life: record?.life ?? '' }
     // A life that left cleans up after itself, and has been told as such.
     const told = record?.state !== 'left'
-    if (record?.state !== 'dead' && await this.registry.bury(dead) !== 'dead') return
+    if (record?.state !== 'dead') {
+      const verdict = await this.registry.bury(dead, sweeper, this.terms)
+      if (verdict !== 'dead') return verdict !== 'late'
+    }
     this.#missing.delete(address)
     if (told) this.events.buried(address, dead.life)
-    await this.clean(dead, told, record?.aside, () => this.#goOn(me))
+    await this.clean(dead, told, record?.aside, () => this.#goOn(sweeper.me))
+    return true
   }
 
   /** Whether a server of 1.x has been without its alive key for long enough. */

@@ -48,6 +48,10 @@ export type Beat =
     readonly members: string
     readonly servers: number
     readonly turn: boolean
+    /** More than half of the lease was left: we have not been paused. */
+    readonly prompt: boolean
+    /** How many beats of this life were not prompt. */
+    readonly breaks: number
   }
 
 /** What became of a write of our sparks. */
@@ -72,6 +76,12 @@ export interface Census {
   readonly lives: ReadonlyMap<string, LifeRecord>
   /** Addresses of which something is left: those that live, and those still to be cleaned up. */
   readonly kept: ReadonlySet<string>
+}
+
+/** Whose turn the sweep is, and how often that one had been paused when it became so. */
+export interface Sweeper {
+  readonly me: Identity
+  readonly breaks: number
 }
 
 /** Who shows signs of life. */
@@ -139,14 +149,14 @@ export class Registry {
   /** Renew lease and alive key. `sweep`: for how many ms to hold the sweep if it is free, 0 not to ask. */
   async beat(me: Identity, terms: Terms, sweep: number): Promise<Beat> {
     const keys = this.#keys
-    const [as, seq, sparks, whole, members, servers, turn] = await this.#run('beat', [
+    const [as, seq, sparks, whole, members, servers, turn, prompt, breaks] = await this.#run('beat', [
       ...this.#personal(me.address), keys.servers, keys.members, keys.sparksOf(me.address), keys.sweep, keys.lives,
-      me.life, terms.lease, terms.interval, me.address, sweep
+      me.life, terms.lease, terms.interval, me.address, sweep, half(terms)
     ])
     if (as !== 'ok') return { as: as as 'gone' | 'other' | 'ended' }
     return {
       as, seq: Number(seq), sparks: Number(sparks), whole: whole === 1,
-      members: asText(members), servers: Number(servers), turn: turn === 1
+      members: asText(members), servers: Number(servers), turn: turn === 1, prompt: prompt === 1, breaks: Number(breaks)
     }
   }
 
@@ -206,12 +216,13 @@ export class Registry {
     return await this.#connection.run('hold', [this.#keys.sweep, life, ms]) === 1
   }
 
-  /** Declare a life dead, if it is. */
-  async bury({ address, life }: Identity): Promise<'changed' | 'alive' | 'replaced' | 'dead'> {
+  /** Declare a life dead, if it is; `late` when we have not beaten lately, or were paused since the sweep became our turn. */
+  async bury({ address, life }: Identity, { me, breaks }: Sweeper, terms: Pick<Terms, 'lease'>): Promise<'late' | 'changed' | 'alive' | 'replaced' | 'dead'> {
     const keys = this.#keys
     return await this.#connection.run('bury', [
-      keys.servers, keys.lives, keys.members, ...this.#personal(address), address, life
-    ]) as 'changed' | 'alive' | 'replaced' | 'dead'
+      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.life(me.address), keys.lease(me.address),
+      address, life, me.life, half(terms), breaks
+    ]) as 'late' | 'changed' | 'alive' | 'replaced' | 'dead'
   }
 
   /** A slice of the sparks of a life that has ended, from `cursor`; `null` when it is no longer ended. */
@@ -321,6 +332,14 @@ export class Registry {
     if (!Array.isArray(answer)) throw new MetroplexError('EREGISTRY', `Redis answered ${name} with something that is no list.`)
     return answer as unknown[]
   }
+}
+
+/**
+ * How much of a lease is left, in ms, when its server has beaten lately: beats come three times a lease. A server that has,
+ * knows of every other one that it has had the time to beat, too, within the rest of its own lease.
+ */
+function half({ lease }: Pick<Terms, 'lease'>): number {
+  return Math.floor(lease / 2)
 }
 
 function asText(value: unknown): string {

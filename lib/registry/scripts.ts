@@ -86,18 +86,21 @@ export const join: Script = {
  * Renew lease and alive key, and learn whether the registry still says what we hold.
  *
  * KEYS     1 life · 2 lease · 3 alive · 4 servers · 5 members · 6 our sparks · 7 sweep · 8 lives
- * ARGV     1 our life · 2 lease ms · 3 interval ms · 4 address · 5 ms to hold the sweep, 0: do not ask for it
+ * ARGV     1 our life · 2 lease ms · 3 interval ms · 4 address · 5 ms to hold the sweep, 0: do not ask for it · 6 ms that the lease has left when a beat is prompt
  * Returns  'gone' (no life is there) · 'other' (another one is) · 'ended' (ours was declared dead, or has left) ·
- *          'ok', seq, number of our sparks, '1' if nothing was missing, members, number of servers, '1' if the sweep is ours
+ *          'ok', seq, number of our sparks, 1 if nothing was missing, members, number of servers, 1 if the sweep is ours, 1 if it was prompt, how often one was not
  */
 export const beat: Script = {
   numberOfKeys: 8,
   lua: `${CLOCK}
-    local life = redis.call('HMGET', KEYS[1], 'id', 'state', 'seq')
+    local life = redis.call('HMGET', KEYS[1], 'id', 'state', 'seq', 'breaks')
     if not life[1] then return {'gone'} end
     if life[1] ~= ARGV[1] then return {'other'} end
     if life[2] ~= 'up' then return {'ended'} end
     local whole = redis.call('GET', KEYS[2]) == ARGV[1]
+    local prompt = whole and redis.call('PTTL', KEYS[2]) >= tonumber(ARGV[6])
+    local breaks = tonumber(life[4] or '0')
+    if not prompt then breaks = redis.call('HINCRBY', KEYS[1], 'breaks', 1) end
     local stamp = now()
     redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
     redis.call('SET', KEYS[3], stamp, 'PX', ARGV[3])
@@ -108,7 +111,7 @@ export const beat: Script = {
       bump(KEYS[5])
     end
     local turn = 0
-    if ARGV[5] ~= '0' then
+    if ARGV[5] ~= '0' and prompt then
       local holder = redis.call('GET', KEYS[7])
       if not holder or holder == ARGV[1] then
         redis.call('SET', KEYS[7], ARGV[1], 'PX', ARGV[5])
@@ -116,7 +119,7 @@ export const beat: Script = {
       end
     end
     return {'ok', tonumber(life[3]), redis.call('SCARD', KEYS[6]), whole and 1 or 0,
-      redis.call('GET', KEYS[5]) or '', redis.call('SCARD', KEYS[4]), turn}`
+      redis.call('GET', KEYS[5]) or '', redis.call('SCARD', KEYS[4]), turn, prompt and 1 or 0, breaks}`
 }
 
 /**
@@ -250,14 +253,18 @@ export const leave: Script = {
  * Declare a life dead whose lease ran out: from now on nobody finds it; its sparks are reaped in slices.
  *
  * An alive key that another than this life wrote: a server of 1.x has started at the address, and stays.
+ * Only who has beaten just now may bury: after a pause that all shared, the others have not had the time to beat.
  *
- * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive
- * ARGV     1 address · 2 the life, '' for a server of 1.x
- * Returns  'changed' · 'alive' · 'replaced' · 'dead'
+ * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 life of the server that buries · 8 its lease
+ * ARGV     1 address · 2 the life, '' for a server of 1.x · 3 the life that buries · 4 ms that its lease must have left
+ *          5 how often a beat of it had not been prompt when the sweep became its turn
+ * Returns  'late' · 'changed' · 'alive' · 'replaced' · 'dead'
  */
 export const bury: Script = {
-  numberOfKeys: 6,
+  numberOfKeys: 8,
   lua: `${CLOCK}
+    if redis.call('GET', KEYS[8]) ~= ARGV[3] or redis.call('PTTL', KEYS[8]) < tonumber(ARGV[4]) then return 'late' end
+    if (redis.call('HGET', KEYS[7], 'breaks') or '0') ~= ARGV[5] then return 'late' end
     local life = redis.call('HMGET', KEYS[4], 'id', 'state', 'stamp')
     if (life[1] or '') ~= ARGV[2] then return 'changed' end
     if redis.call('EXISTS', KEYS[5]) == 1 then return 'alive' end

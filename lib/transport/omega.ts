@@ -1,4 +1,5 @@
 import { Agent, type Dispatcher } from 'undici'
+import { now } from '../deadline'
 import { MetroplexError, type ErrorCode } from '../errors'
 import type { TlsOptions } from '../types'
 import type { Delivered, Outgoing, Transport } from './transport'
@@ -55,14 +56,14 @@ export class OmegaTransport implements Transport {
     this.#headers = { 'authorization': credentials(wire), 'content-type': 'application/json' }
   }
 
-  async send(address: string, message: Outgoing): Promise<Delivered> {
+  async send(address: string, message: Outgoing, deadline: number): Promise<Delivered> {
     if (this.#closed) throw new MetroplexError('ECLOSED', 'This server has been destroyed: it sends no more.', { address, maybe: false })
     const body = Buffer.from(envelope(message))
     const { maxBody } = this.bounds
     if (body.length > maxBody) {
       throw new MetroplexError('ETOOBIG', `A message of ${body.length} bytes is larger than \`maxBody\`, ${maxBody} bytes.`, { address, maybe: false })
     }
-    const { status, text } = await this.#request(address, body)
+    const { status, text } = await this.#request(address, body, deadline)
     return understood(address, status, text)
   }
 
@@ -71,8 +72,8 @@ export class OmegaTransport implements Transport {
     await this.#agent.destroy()
   }
 
-  #request(address: string, body: Buffer): Promise<{ status: number; text: string }> {
-    const { timeout } = this.bounds
+  #request(address: string, body: Buffer, deadline: number): Promise<{ status: number; text: string }> {
+    const patience = Math.max(0, deadline - now())
     return new Promise((resolve, reject) => {
       let left = false
       let late = false
@@ -86,9 +87,9 @@ export class OmegaTransport implements Transport {
       }
       const timer = setTimeout(() => {
         late = true
-        fail('EDEADLINE', `${address} did not answer within ${timeout} ms.`)
+        fail('EDEADLINE', `${address} did not answer within the deadline of ${this.bounds.timeout} ms.`)
         controller?.abort(new Error('late'))
-      }, timeout).unref()
+      }, patience).unref()
 
       this.#agent.dispatch({
         origin: address,

@@ -26,9 +26,10 @@ export interface Transport {
   /**
    * Hand a message to the server at an address.
    *
+   * @param deadline until when, by `performance.now()`
    * @throws MetroplexError `EUNREACHABLE`, `EDEADLINE`, `EAUTH`, `ETOOBIG`, `EPROTOCOL`, `ECLOSED`, with `address` and `maybe`
    */
-  send(address: string, message: Outgoing): Promise<Delivered>
+  send(address: string, message: Outgoing, deadline: number): Promise<Delivered>
   /** Close all connections; what is under way fails with `ECLOSED`. */
   close(): Promise<void>
 }
