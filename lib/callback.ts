@@ -1,3 +1,5 @@
+import { shown } from './errors'
+
 /** A Node.js callback: an error or a value. */
 export type Callback<T> = (error: Error | null, value?: T) => void
 
@@ -13,15 +15,24 @@ export type Callback<T> = (error: Error | null, value?: T) => void
 export function settle<T, Self>(promise: Promise<T>, callback: Callback<T>, self: Self): Self
 export function settle<T, Self>(promise: Promise<T>, callback: Callback<T> | undefined, self: Self): Self | Promise<T>
 export function settle<T, Self>(promise: Promise<T>, callback: Callback<T> | undefined, self: Self): Self | Promise<T> {
-  if (callback === undefined) {
-    promise.catch(ignore)
-    return promise
-  }
+  promise.catch(ignore)
+  if (!isCallback(callback)) return promise
   promise.then(
     value => process.nextTick(callback, null, value),
     (error: unknown) => process.nextTick(callback, error)
   )
   return self
+}
+
+/**
+ * Whether there is a callback; `undefined` and `null` are none.
+ *
+ * @throws TypeError for what can be no callback: at once, where the call is, rather than when it would be called
+ */
+export function isCallback<F>(given: F): given is NonNullable<F> {
+  if (given === undefined || given === null) return false
+  if (typeof given === 'function') return true
+  throw new TypeError(`metroplex: a callback must be a function; given: ${shown(given)}.`)
 }
 
 /** For what may fail without anybody having to know. */

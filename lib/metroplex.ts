@@ -71,7 +71,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     const { lease, interval, timeout } = set
     const period = Math.floor(Math.min(lease / 3, interval - set.latency))
     const hold = 2 * period
-    const failed = (error: Error): void => { this.emit('error', error) }
+    const failed = (error: Error): void => { this.#tell('error', error) }
     const registry = this.#registry = new Registry(set.redis, set.namespace, { timeout }, {
       ready: () => { this.#life.stir() },
       lost: error => {
@@ -83,12 +83,12 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     const writer = this.#writer = new Writer(registry, table, { doubt: () => { this.#life.stir() } })
     const healer = new Healer(registry, table, writer)
     const members = this.#members = new Members(registry, lease + period, {
-      join: (address, life) => this.emit('join', address, life),
-      leave: (address, why, life) => this.emit('leave', address, why, life)
+      join: (address, life) => { this.#tell('join', address, life) },
+      leave: (address, why, life) => { this.#tell('leave', address, why, life) }
     })
     const reaper = new Reaper(registry, { hold, lease, interval }, {
       buried: (address, life) => { members.buried(address, life) },
-      reap: (address, sparks) => this.emit('reap', address, sparks)
+      reap: (address, sparks) => { this.#tell('reap', address, sparks) }
     })
     const registration = new Registration(registry, address => this.#identity.ask(address), { lease, interval }, { taken: failed })
     const description = (): Description => (
@@ -97,10 +97,10 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     this.#life = new Life({ registry, table, writer, healer, members, reaper, registration }, description, { lease, interval, period, hold, timeout }, {
       registered: address => {
         this.#ready.resolve(address)
-        this.emit('register', address)
+        this.#tell('register', address)
       },
-      unregistered: address => this.emit('unregister', address),
-      healed: sparks => this.emit('heal', { sparks }),
+      unregistered: address => { this.#tell('unregister', address) },
+      healed: sparks => { this.#tell('heal', { sparks }) },
       failed
     })
 
@@ -285,6 +285,15 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     if (found === '') return
     this.#begun = true
     this.#life.register(found, true).catch(ignore)
+  }
+
+  /** Emit from the background. What a listener throws is thrown as from any timer: it is not ours, and must not stop our heart. */
+  #tell<E extends keyof MetroplexEvents>(event: E, ...args: Parameters<MetroplexEvents[E]>): void {
+    try {
+      this.emit(event, ...args as never)
+    } catch (error) {
+      process.nextTick(() => { throw error })
+    }
   }
 
   async #register(address: unknown): Promise<string> {

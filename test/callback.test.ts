@@ -24,6 +24,11 @@ describe('both calling styles', () => {
     }, null)
   })
 
+  it('take null for no callback, and refuse at once what can be none', async () => {
+    assume(await settle(Promise.resolve(1), null as unknown as undefined, 'self')).equals(1)
+    assume(() => settle(Promise.reject(new Error('no')), 42 as never, 'self')).throws(/a callback must be a function; given: 42/)
+  })
+
   it('leave no unhandled rejection when nobody awaits, and still throw for who does', async () => {
     const promise = settle(Promise.reject(new Error('no')), undefined, null) as Promise<never>
     await pause(1)

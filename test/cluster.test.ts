@@ -338,6 +338,28 @@ describe('a cluster', () => {
     assume(errors).eql([])
   })
 
+  it('goes on when a listener throws, which is thrown as from any timer', async () => {
+    const thrown: string[] = []
+    const listeners = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    process.on('uncaughtException', error => thrown.push(error.message))
+    using(() => {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of listeners) process.on('uncaughtException', listener)
+    })
+    const [one, two] = [member('http://one:1'), member('http://two:1')]
+    await one.ready()
+    one.on('leave', () => { throw new Error('by the user') })
+    await two.ready()
+    await eventually(async () => (await one.servers()).length === 1)
+    await two.close()
+    await eventually(() => thrown.length > 0)
+    const stamp = await redis.client().get(`${space}:http://one:1`)
+    await eventually(async () => await redis.client().get(`${space}:http://one:1`) !== stamp)
+    assume(thrown).eql(['by the user'])
+    assume(await one.servers()).eql([])
+  })
+
   it('lets a client know when it is closed', async () => {
     const one = member('http://one:1')
     await one.ready()

@@ -1,4 +1,4 @@
-import { ignore, type Callback } from '../callback'
+import { ignore, isCallback, type Callback } from '../callback'
 import { MetroplexError } from '../errors'
 import type { Result, ResultCallback } from '../types'
 import type { Forwarder } from './forward'
@@ -38,7 +38,7 @@ export interface Forward {
 /** The function with its methods, in both calling styles. `self` is what the function itself returns for chaining. */
 export function surface(forwarder: Forwarder, self: unknown): Forward {
   const forward = ((servers: unknown, msg: unknown, ...rest: unknown[]) => {
-    const fn = rest.find(argument => typeof argument === 'function') as ResultCallback | undefined
+    const fn = (typeof rest[0] === 'function' ? rest[0] : rest[1]) as ResultCallback | undefined
     const sparks = typeof rest[0] === 'function' ? undefined : rest[0]
     return answer(forwarder.servers(servers, msg, sparks), fn, self)
   }) as Forward
@@ -57,10 +57,8 @@ function answer(
   promise: Promise<Result>, fn: ResultCallback | undefined, self: unknown,
   shape: (result: Result) => Result = same
 ): unknown {
-  if (typeof fn !== 'function') {
-    promise.catch(ignore)
-    return promise
-  }
+  promise.catch(ignore)
+  if (!isCallback(fn)) return promise
   promise.then(
     result => {
       const shaped = shape(result)
