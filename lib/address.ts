@@ -1,6 +1,6 @@
 import { Server as SecureServer } from 'node:https'
 import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os'
-import { shown } from './errors'
+import { MetroplexError, shown } from './errors'
 
 /** As much of an HTTP server as tells where it listens. */
 export interface Listening {
@@ -29,6 +29,14 @@ export function parse(server: unknown): string {
 /** Whether a server listens where only processes of this machine that know a path can reach it. */
 export function onUnixSocket(server: unknown): boolean {
   return isServer(server) && typeof server.address?.() === 'string'
+}
+
+/** What to do about that. */
+export function unixSocket(): MetroplexError {
+  return new MetroplexError(
+    'EADDRESS',
+    'The server listens on a unix socket, which peers cannot reach: set the option `address` to the URL at which they reach this process.'
+  )
 }
 
 /**

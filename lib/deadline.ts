@@ -1,3 +1,5 @@
+import { ignore } from './callback'
+
 /**
  * Bound a promise by time.
  *
@@ -33,4 +35,16 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
     const timer = setTimeout(done, ms).unref()
     signal?.addEventListener('abort', done, { once: true })
   })
+}
+
+/** A promise and its ends; that nobody awaits it is no error. */
+export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void; reject(error: Error): void } {
+  let resolve!: (value: T) => void
+  let reject!: (error: Error) => void
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  promise.catch(ignore)
+  return { promise, resolve, reject }
 }

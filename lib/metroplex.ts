@@ -1,7 +1,7 @@
 import { EventEmitter } from 'eventemitter3'
-import { checked, onUnixSocket, parse } from './address'
+import { checked, onUnixSocket, parse, unixSocket } from './address'
 import { ignore, settle, type Callback } from './callback'
-import { within } from './deadline'
+import { deferred, within } from './deadline'
 import { MetroplexError, shown } from './errors'
 import { Life } from './membership/life'
 import { Members } from './membership/members'
@@ -11,7 +11,8 @@ import { idOf } from './message'
 import { settings, type Settings } from './options'
 import { Healer } from './registry/healer'
 import { Lookup } from './registry/lookup'
-import { Registry, type Description } from './registry/registry'
+import type { Description } from './registry/records'
+import { Registry } from './registry/registry'
 import { Table } from './registry/table'
 import { Writer } from './registry/writer'
 import { Identity } from './transport/identity'
@@ -336,23 +337,4 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       return place !== null && this.#members.has(place) ? place : null
     })
   }
-}
-
-function unixSocket(): MetroplexError {
-  return new MetroplexError(
-    'EADDRESS',
-    'The server listens on a unix socket, which peers cannot reach: set the option `address` to the URL at which they reach this process.'
-  )
-}
-
-/** A promise and its ends; that nobody awaits it is no error. */
-function deferred<T>(): { promise: Promise<T>; resolve(value: T): void; reject(error: Error): void } {
-  let resolve!: (value: T) => void
-  let reject!: (error: Error) => void
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes
-    reject = no
-  })
-  promise.catch(ignore)
-  return { promise, resolve, reject }
 }

@@ -1,6 +1,5 @@
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import { createServer as createHttpsServer } from 'node:https'
@@ -8,10 +7,10 @@ import type { NetworkInterfaceInfo } from 'node:os'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Server } from 'node:net'
-import { promisify } from 'node:util'
 import { onUnixSocket, parse, reachable } from '../lib/address'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
+import { tls } from './support/tls'
 
 async function listening(server: Server, ...where: [port: number, host?: string] | [path: string]): Promise<Server> {
   using(() => new Promise(resolve => server.close(resolve)))
@@ -30,14 +29,10 @@ function face(address: string, family: 'IPv4' | 'IPv6', internal = false): Netwo
 }
 
 describe('the address of a server', () => {
-  let tls: { key: Buffer; cert: Buffer }
   let folder: string
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'metroplex-tls-'))
-    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
-    await promisify(execFile)('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days', '1', '-subj', '/CN=localhost'])
-    tls = { key: await readFile(key), cert: await readFile(cert) }
+    folder = await mkdtemp(join(tmpdir(), 'metroplex-socket-'))
   })
 
   after(() => rm(folder, { recursive: true }))

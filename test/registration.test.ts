@@ -1,13 +1,11 @@
-import { execFile } from 'node:child_process'
 import { once as listening } from 'node:events'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer as createHttp, type Server } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import metroplex, { type Metroplex } from '../index'
 import { assume } from './support/assume'
@@ -19,6 +17,7 @@ import { load, loadPrimus } from './support/primus-types'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
 import { startServer } from './support/server'
+import { tls } from './support/tls'
 import { eventually, once } from './support/wait'
 
 /** The plugin with its own type, which the support does not know. */
@@ -38,14 +37,10 @@ describe('registration', () => {
     createPrimus({ redis: { url: redis.url, namespace: space }, primus, listen })
 
   describe('finds the address', () => {
-    let tls: { key: Buffer; cert: Buffer }
     let folder: string
 
     before(async () => {
-      folder = await mkdtemp(join(tmpdir(), 'metroplex-tls-'))
-      const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
-      await promisify(execFile)('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days', '1', '-subj', '/CN=localhost'])
-      tls = { key: await readFile(key), cert: await readFile(cert) }
+      folder = await mkdtemp(join(tmpdir(), 'metroplex-socket-'))
     })
 
     after(() => rm(folder, { recursive: true }))

@@ -1,5 +1,6 @@
 import { now } from '../deadline'
-import type { Census, LifeRecord, Registry } from '../registry/registry'
+import type { Census, LifeRecord } from '../registry/records'
+import type { Registry } from '../registry/registry'
 import type { Farewell } from '../types'
 
 /** What the live set reports. */

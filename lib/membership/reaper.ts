@@ -1,6 +1,7 @@
 import { ignore } from '../callback'
 import { now } from '../deadline'
-import type { Identity, LifeRecord, Registry, Sweeper } from '../registry/registry'
+import type { Identity, LifeRecord, Sweeper } from '../registry/records'
+import type { Registry } from '../registry/registry'
 
 /** What a reaper reports. */
 export interface ReaperEvents {

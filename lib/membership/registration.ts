@@ -1,6 +1,7 @@
 import { pause } from '../deadline'
 import { MetroplexError } from '../errors'
-import type { Description, Identity, Registry, Terms } from '../registry/registry'
+import type { Description, Identity, Terms } from '../registry/records'
+import type { Registry } from '../registry/registry'
 
 /** Who answers at an address: we ourselves, another process of ours or anybody else's, or nobody. */
 export type Answerer = 'self' | 'other' | 'nobody'

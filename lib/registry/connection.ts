@@ -2,7 +2,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import type { RedisClient } from '../types'
-import type { Script } from './scripts'
+import type { Script } from './scripts/script'
 
 /** The client we talk through: a duplicate of the user's. */
 type Client = Redis | Cluster

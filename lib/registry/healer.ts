@@ -1,4 +1,5 @@
-import { SLICE, type Identity, type Registry } from './registry'
+import type { Identity } from './records'
+import { SLICE, type Registry } from './registry'
 import type { Table } from './table'
 import type { Writer } from './writer'
 

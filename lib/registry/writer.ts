@@ -1,6 +1,7 @@
 import { asError } from '../errors'
 import { ignore } from '../callback'
-import { SLICE, type Beat, type Identity, type Registry, type Written } from './registry'
+import type { Beat, Identity, Written } from './records'
+import { SLICE, type Registry } from './registry'
 import type { Table } from './table'
 
 /** What is to be written of one id: whether it is here, and whether the registry has it. */

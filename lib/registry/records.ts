@@ -1,0 +1,84 @@
+import type { Farewell } from '../types'
+
+/** One start of one server. */
+export interface Identity {
+  readonly address: string
+  readonly life: string
+}
+
+/** What a server says of itself when it joins. */
+export interface Description {
+  readonly name: string
+  readonly version: string
+  readonly protocol: string
+  readonly pathname: string
+  readonly transport: string
+}
+
+/** How long what we write lives, in ms. */
+export interface Terms {
+  readonly lease: number
+  readonly interval: number
+}
+
+/** What became of an attempt to join. */
+export type Joined =
+  | { readonly as: 'joined'; readonly aside: readonly string[] }
+  | { readonly as: 'held'; readonly left: number }
+  | { readonly as: 'changed' }
+
+/** What a beat learnt. */
+export type Beat =
+  | { readonly as: 'gone' | 'other' | 'ended' }
+  | {
+    readonly as: 'ok'
+    /** Number of the last commit the registry has seen. */
+    readonly seq: number
+    /** How many sparks the registry says we have. */
+    readonly sparks: number
+    /** Lease, life and listing were all there. */
+    readonly whole: boolean
+    readonly members: string
+    readonly servers: number
+    readonly turn: boolean
+    /** More than half of the lease was left: we have not been paused. */
+    readonly prompt: boolean
+    /** How many beats of this life were not prompt. */
+    readonly breaks: number
+  }
+
+/** What became of a write of our sparks. */
+export type Written =
+  | { readonly as: 'refused' | 'old' }
+  | { readonly as: 'ok'; readonly missing: number; readonly others: ReadonlyMap<string, readonly string[]> }
+
+/** What the registry says of an address that has a life, or had one until lately. */
+export interface LifeRecord {
+  readonly life: string
+  readonly state: 'up' | 'left' | 'dead' | 'reaped'
+  readonly aside: readonly string[]
+  /** The life before this one at the same address, and how that ended. */
+  readonly former?: { readonly life: string; readonly farewell: Farewell }
+}
+
+/** Everything the registry says about who is there. */
+export interface Census {
+  readonly members: string
+  readonly servers: ReadonlySet<string>
+  /** By address; also the last words on lives of which nothing is left. */
+  readonly lives: ReadonlyMap<string, LifeRecord>
+  /** Addresses of which something is left: those that live, and those still to be cleaned up. */
+  readonly kept: ReadonlySet<string>
+}
+
+/** Whose turn the sweep is, and how often that one had been paused when it became so. */
+export interface Sweeper {
+  readonly me: Identity
+  readonly breaks: number
+}
+
+/** Who shows signs of life. */
+export interface Vital {
+  readonly leased: boolean
+  readonly alive: boolean
+}

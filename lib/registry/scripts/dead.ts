@@ -1,0 +1,161 @@
+import { CLOCK, PARTS, UNPACK, type Script } from './script'
+
+/** How long the last word on a life that has ended can still be read, in ms: for peers that were away. */
+const LAST_WORD = 3_600_000
+
+/** Give up unless the life in KEYS[1] is the one that ended, and nobody has started at its address since. */
+const ENDED = `
+  local life = redis.call('HMGET', KEYS[1], 'id', 'state')
+  if life[1] ~= ARGV[1] or (life[2] ~= 'dead' and life[2] ~= 'left') then return {'changed'} end
+  if redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then return {'changed'} end`
+
+/**
+ * Declare a life dead whose lease ran out: from now on nobody finds it; its sparks are reaped in slices.
+ *
+ * An alive key that another than this life wrote: a server of 1.x has started at the address, and stays.
+ * Only who has beaten just now may bury: after a pause that all shared, the others have not had the time to beat.
+ *
+ * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 life of the server that buries · 8 its lease
+ * ARGV     1 address · 2 the life, '' for a server of 1.x · 3 the life that buries · 4 ms that its lease must have left
+ *          5 how often a beat of it had not been prompt when the sweep became its turn
+ * Returns  'late' · 'changed' · 'alive' · 'replaced' · 'dead'
+ */
+export const bury: Script = {
+  numberOfKeys: 8,
+  lua: `${CLOCK}
+    if redis.call('GET', KEYS[8]) ~= ARGV[3] or redis.call('PTTL', KEYS[8]) < tonumber(ARGV[4]) then return 'late' end
+    if (redis.call('HGET', KEYS[7], 'breaks') or '0') ~= ARGV[5] then return 'late' end
+    local life = redis.call('HMGET', KEYS[4], 'id', 'state', 'stamp')
+    if (life[1] or '') ~= ARGV[2] then return 'changed' end
+    if redis.call('EXISTS', KEYS[5]) == 1 then return 'alive' end
+    local stamp = redis.call('GET', KEYS[6])
+    if stamp and stamp ~= life[3] then
+      if not life[1] then return 'alive' end
+      redis.call('DEL', KEYS[4])
+      redis.call('SREM', KEYS[2], ARGV[1])
+      bump(KEYS[3])
+      return 'replaced'
+    end
+    redis.call('DEL', KEYS[6])
+    redis.call('SREM', KEYS[1], ARGV[1])
+    redis.call('SADD', KEYS[2], ARGV[1])
+    if life[2] ~= 'left' then redis.call('HSET', KEYS[4], 'id', ARGV[2], 'state', 'dead') end
+    bump(KEYS[3])
+    return 'dead'`
+}
+
+/**
+ * Read a slice of the sparks of a life that has ended: what will be removed is told before it is forgotten.
+ *
+ * KEYS     1 life · 2 lease · 3 alive · 4 sparks · 5 sparks of the life
+ * ARGV     1 life · 2 address · 3 cursor · 4 how many
+ * Returns  'changed' · 'ok', cursor, all ids, those of them that are still the dead one's
+ */
+export const doomed: Script = {
+  numberOfKeys: 5,
+  lua: `${ENDED}
+    local page = redis.call('SSCAN', KEYS[5], ARGV[3], 'COUNT', ARGV[4])
+    local mine = {}
+    for first = 1, #page[2], ${UNPACK} do
+      local last = math.min(first + ${UNPACK} - 1, #page[2])
+      for i, owner in ipairs(redis.call('HMGET', KEYS[4], unpack(page[2], first, last))) do
+        if owner == ARGV[2] then mine[#mine + 1] = page[2][first + i - 1] end
+      end
+    end
+    return {'ok', page[1], page[2], mine}`
+}
+
+/**
+ * Remove a slice of the sparks of a life that has ended.
+ *
+ * KEYS     1 life · 2 lease · 3 alive · 4 sparks · 5 sparks of the life
+ * ARGV     1 life · 2 address · 3… ids
+ * Returns  'changed' · 'ok' and how many are left
+ */
+export const reap: Script = {
+  numberOfKeys: 5,
+  lua: `${PARTS}${ENDED}
+    parts(3, #ARGV, function (first, last)
+      local gone = {}
+      for i, owner in ipairs(redis.call('HMGET', KEYS[4], unpack(ARGV, first, last))) do
+        -- A spark that has connected elsewhere belongs to another server by now.
+        if owner == ARGV[2] then gone[#gone + 1] = ARGV[first + i - 1] end
+      end
+      if #gone > 0 then redis.call('HDEL', KEYS[4], unpack(gone)) end
+      redis.call('SREM', KEYS[5], unpack(ARGV, first, last))
+    end)
+    return {'ok', redis.call('SCARD', KEYS[5])}`
+}
+
+/**
+ * Read a slice of what a former life left behind at an address, sparing those that are back.
+ *
+ * KEYS     1 sparks · 2 the set put aside · 3 sparks of the address
+ * ARGV     1 address · 2 cursor · 3 how many
+ * Returns  cursor, all ids, those of them that nobody holds
+ */
+export const leftovers: Script = {
+  numberOfKeys: 3,
+  lua: `
+    local page = redis.call('SSCAN', KEYS[2], ARGV[2], 'COUNT', ARGV[3])
+    local stale = {}
+    for first = 1, #page[2], ${UNPACK} do
+      local last = math.min(first + ${UNPACK} - 1, #page[2])
+      for i, owner in ipairs(redis.call('HMGET', KEYS[1], unpack(page[2], first, last))) do
+        local id = page[2][first + i - 1]
+        if owner == ARGV[1] and redis.call('SISMEMBER', KEYS[3], id) == 0 then stale[#stale + 1] = id end
+      end
+    end
+    return {page[1], page[2], stale}`
+}
+
+/**
+ * Remove a slice of what a former life left behind.
+ *
+ * KEYS     1 sparks · 2 the set put aside · 3 sparks of the address · 4 life of the address
+ * ARGV     1 address · 2 name of the set put aside · 3 how many of the ids are stale · 4… these, then all ids of the slice
+ * Returns  how many are left; at none the set's name is forgotten
+ */
+export const clear: Script = {
+  numberOfKeys: 4,
+  lua: `${PARTS}
+    local stale = 3 + tonumber(ARGV[3])
+    parts(4, stale, function (first, last)
+      local gone = {}
+      for i, owner in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, first, last))) do
+        local id = ARGV[first + i - 1]
+        if owner == ARGV[1] and redis.call('SISMEMBER', KEYS[3], id) == 0 then gone[#gone + 1] = id end
+      end
+      if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
+    end)
+    parts(stale + 1, #ARGV, function (first, last)
+      redis.call('SREM', KEYS[2], unpack(ARGV, first, last))
+    end)
+    local left = redis.call('SCARD', KEYS[2])
+    if left == 0 then
+      local names = {}
+      for name in string.gmatch(redis.call('HGET', KEYS[4], 'aside') or '', '%S+') do
+        if name ~= ARGV[2] then names[#names + 1] = name end
+      end
+      if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('HSET', KEYS[4], 'aside', table.concat(names, ' ')) end
+    end
+    return left`
+}
+
+/**
+ * Write the last word on a life of which nothing is left.
+ *
+ * KEYS     1 life · 2 lease · 3 alive · 4 sparks of the life · 5 lives
+ * ARGV     1 life · 2 address
+ * Returns  'changed' · 'ok' · 'more' (there are sparks again)
+ */
+export const close: Script = {
+  numberOfKeys: 5,
+  lua: `${ENDED}
+    if redis.call('EXISTS', KEYS[4]) == 1 then return {'more'} end
+    redis.call('DEL', KEYS[1])
+    redis.call('HSET', KEYS[1], 'id', ARGV[1], 'state', life[2] == 'left' and 'left' or 'reaped')
+    redis.call('PEXPIRE', KEYS[1], ${LAST_WORD})
+    redis.call('SREM', KEYS[5], ARGV[2])
+    return {'ok'}`
+}

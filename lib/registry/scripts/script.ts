@@ -1,0 +1,34 @@
+/**
+ * What must be checked and done in one go, in Lua.
+ *
+ * Every script names all its keys in KEYS, so that it runs on Redis Cluster, and takes a bounded
+ * slice of work. A life is `up` while its server is there, `left` when it took its leave,
+ * `dead` when it was found dead; what remains of the last two once all is cleaned up is the last
+ * word on them, which expires: `left` or `reaped`.
+ */
+
+/** A script, and how many of its arguments are keys. */
+export interface Script {
+  readonly numberOfKeys: number
+  readonly lua: string
+}
+
+/** Lua has room for about 8000 values on its stack; variadic commands get this many. */
+export const UNPACK = 1000
+
+/** `now()`: Redis's clock in epoch ms, without an exponent; `bump(key)`: a number that no earlier one equals, also after a flush. */
+export const CLOCK = `
+  local function now()
+    local t = redis.call('TIME')
+    return string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+  end
+  local function bump(key)
+    if redis.call('EXISTS', key) == 0 then redis.call('SET', key, now()) end
+    return redis.call('INCR', key)
+  end`
+
+/** `parts(from, to, fn)`: call fn(first, last) for parts of a range that fit on the stack. */
+export const PARTS = `
+  local function parts(from, to, fn)
+    for first = from, to, ${UNPACK} do fn(first, math.min(first + ${UNPACK} - 1, to)) end
+  end`
