@@ -157,7 +157,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   }
 
   /**
-   * Leave the registry, or remove another server from it: a server that lives comes back with its next beat.
+   * Leave the registry, or remove another server from it: one of 2.x that lives comes back with its next beat.
    *
    * Resolves with the address that was removed; with `''` when there was none.
    */
@@ -255,10 +255,18 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
 
   /** The addresses of the peers that live; the last known ones when Redis cannot be asked. @internal */
   async peers(): Promise<string[]> {
-    if (!this.#registry.reachable) return this.#members.addresses
+    if (this.#closing !== undefined) throw new MetroplexError('ECLOSED', 'This server has been destroyed: it sends no more.')
+    const members = this.#members
+    if (!this.#registry.reachable && members.known) return members.addresses
     // Half of the time is left for the message itself.
     const patience = this.#settings.timeout / 2
-    return within(this.#members.current(), patience, () => new MetroplexError('EREGISTRY', 'Redis is slow.')).catch(() => this.#members.addresses)
+    const late = (): Error => new MetroplexError('EREGISTRY', 'Redis cannot be asked who else there is, and we have not known it yet.')
+    try {
+      return await within(members.current(), patience, late)
+    } catch (error) {
+      if (members.known) return members.addresses
+      throw error
+    }
   }
 
   /** Whether a peer runs metroplex 1.x, as far as we know. @internal */
@@ -298,6 +306,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   }
 
   async #register(address: unknown): Promise<string> {
+    if (this.#closing !== undefined) throw new MetroplexError('ECLOSED', 'This server has been destroyed.')
     const given = address ?? (this.#settings.address || this.#primus.server)
     if (onUnixSocket(given)) throw unixSocket()
     const parsed = parse(given)

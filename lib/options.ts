@@ -34,8 +34,8 @@ const KNOWN = ['name', 'lease', 'timeout', 'maxBody', 'tls'] as const
  */
 export function settings(options: MetroplexOptions = {}): Settings {
   const own = options.metroplex ?? {}
-  if (typeof own !== 'object' || Array.isArray(own)) {
-    throw new TypeError(`metroplex: \`metroplex\` must be an object with our options; given: ${shown(own)}.`)
+  if (typeof own !== 'object' || Array.isArray(own) || options.metroplex as unknown === null) {
+    throw new TypeError(`metroplex: \`metroplex\` must be an object with our options; given: ${shown(options.metroplex)}.`)
   }
   for (const key of Object.keys(own)) refuseUnknown(key)
 
@@ -50,7 +50,7 @@ export function settings(options: MetroplexOptions = {}): Settings {
   }
   const timeout = milliseconds('metroplex.timeout', own.timeout, 5000, 1)
   const maxBody = whole('metroplex.maxBody', own.maxBody, 10_485_760, 1024, 'bytes')
-  const name = own.name ?? process.env['METROPLEX_NAME'] ?? `${hostname()}:${process.pid}`
+  const name = own.name ?? (process.env['METROPLEX_NAME'] || `${hostname()}:${process.pid}`)
   if (typeof name !== 'string' || name === '') {
     throw new TypeError(`metroplex: \`metroplex.name\` must be a string that is not empty; given: ${shown(name)}.`)
   }

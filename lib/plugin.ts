@@ -1,7 +1,7 @@
 import { Forwarder } from './delivery/forward'
 import { Local } from './delivery/local'
 import { surface, type Forward } from './delivery/surface'
-import { asError } from './errors'
+import { asError, shown } from './errors'
 import { Metroplex } from './metroplex'
 import { OmegaTransport, type OmegaWire } from './transport/omega'
 import { omegaReceiver } from './transport/omega-receiver'
@@ -9,6 +9,10 @@ import type { Primus, PrimusOptions, Spark } from './types'
 
 /** The events that also appear on `primus`, and are reserved there; the other ones are on `primus.metroplex` alone. */
 const MIRRORED = ['register', 'unregister', 'error'] as const
+
+/** omega-supreme's default password, which everybody can read. */
+const PUBLISHED = 'supreme'
+let warned = false
 
 /** omega-supreme's layer; its name tells that it is loaded. */
 const OMEGA = 'omega-supreme'
@@ -127,12 +131,27 @@ function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOpti
 
 /** omega-supreme's options, with its defaults. */
 function wireOf(options: PrimusOptions): OmegaWire {
-  return {
+  const wire = {
     url: options.url ?? '/primus/omega/supreme',
     method: (options.method ?? 'PUT').toUpperCase(),
-    username: options.username ?? 'omega',
-    password: options.password ?? 'supreme'
+    username: credential(options, 'username', 'omega'),
+    password: credential(options, 'password', PUBLISHED)
   }
+  if (wire.password === PUBLISHED && !warned) {
+    warned = true
+    process.emitWarning(
+      "omega-supreme runs with the password that is published in its documentation: whoever reaches the port can write to all clients. Set the option `password`.",
+      { code: 'METROPLEX_PUBLISHED_PASSWORD' }
+    )
+  }
+  return wire
+}
+
+/** @throws TypeError for one that is there and empty: a variable that is not set must not open the door to the published one */
+function credential(options: PrimusOptions, name: 'username' | 'password', standard: string): string {
+  const given: unknown = name in options ? options[name] : standard
+  if (typeof given === 'string' && given !== '') return given
+  throw new TypeError(`metroplex: omega-supreme's \`${name}\` must be a string that is not empty; given: ${shown(given)}. Leave it out for the default.`)
 }
 
 function canListen(candidate: unknown): candidate is { on(event: string, listener: () => void): unknown } {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import metroplex, { type Forward, type Metroplex } from '../index'
+import metroplex, { type Forward, type Metroplex, type Result } from '../index'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
 import { using } from './support/dispose'
@@ -226,7 +226,9 @@ describe('a cluster', () => {
     await redis.kill()
     const a = await start({}, { until: 'listening' })
     const client = await openClient(a.url)
-    assume(await a.call('forward.broadcast', 'local')).eql({ ok: true, send: 1, local: true })
+    // Nobody knows who else there is: that is said.
+    const sent = await a.call('forward.broadcast', 'local') as Result
+    assume({ ok: sent.ok, send: sent.send, failed: sent.failed?.map(({ code, address }) => [code, address]) }).eql({ ok: false, send: 1, failed: [['EREGISTRY', '']] })
     assume(await client.next()).equals('local')
     const [error] = await a.seen('error') as [Error & { code: string }]
     assume(error.code).equals('EREGISTRY')
@@ -358,6 +360,23 @@ describe('a cluster', () => {
     await eventually(async () => await redis.client().get(`${space}:http://one:1`) !== stamp)
     assume(thrown).eql(['by the user'])
     assume(await one.servers()).eql([])
+  })
+
+  it('tells once of a server of 1.x that is back where it was reaped', async () => {
+    const client = redis.client()
+    const old = 'http://10.0.0.9:1'
+    await client.multi().hset(`${space}:${old}:life`, 'id', '', 'state', 'reaped').sadd(`${space}:servers`, old)
+      .set(`${space}:${old}`, Date.now(), 'PX', 60_000).exec()
+    const one = member('http://one:1')
+    const told: unknown[] = []
+    one.on('join', address => { if (address === old) told.push('join') })
+    one.on('leave', address => { if (address === old) told.push('leave') })
+    await one.ready()
+    for (const other of ['http://two:1', 'http://three:1']) {
+      await member(other).ready()
+      await eventually(async () => (await one.servers()).includes(other))
+    }
+    assume(told).eql(['join'])
   })
 
   it('lets a client know when it is closed', async () => {

@@ -9,6 +9,7 @@ import { openClient, type Client } from './support/client'
 import { using } from './support/dispose'
 import { namespace } from './support/namespace'
 import { createPrimus, type CreatedPrimus } from './support/primus'
+import { loadPlugin } from './support/primus-types'
 import { startProxy } from './support/proxy'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
@@ -293,6 +294,13 @@ describe('forwarding on omega-supreme', () => {
     })
   })
 
+  for (const password of [undefined, '', null, 42]) {
+    it(`refuses ${inspect(password)} as the password, rather than taking the published one`, async () => {
+      const { primus } = await createPrimus({ redis: { url: redis.url, namespace: space }, primus: { password } })
+      assume(() => primus.plugin('omega-supreme', loadPlugin('omega-supreme'))).throws(/`password` must be a string that is not empty/)
+    })
+  }
+
   describe('with a peer that', () => {
     const failed = (result: Result): { code: string; maybe: boolean; address: string }[] =>
       (result.failed ?? []).map(({ code, maybe, address }) => ({ code, maybe, address }))
@@ -421,7 +429,7 @@ describe('forwarding on omega-supreme', () => {
 
   it('warns once of the loop that writes to local sparks once for each server', async () => {
     const a = await here()
-    const warned = once(process, 'warning')
+    const warned = once(process, 'warning', { filter: warning => (warning as { code?: string }).code === 'METROPLEX_FORWARD_LOOP' })
     for (let i = 0; i < 3; i++) a.forward([], 'x').catch(() => undefined)
     const [warning] = await warned as [Error & { code: string }]
     assume(warning.code).equals('METROPLEX_FORWARD_LOOP')

@@ -65,6 +65,7 @@ describe('options', () => {
   it('refuse what is no object where ours are nested', () => {
     assume(said({ redis, metroplex: 'fast' }).message).includes("given: 'fast'")
     assume(said({ redis, metroplex: [] }).message).includes('an array of 0')
+    assume(said({ redis, metroplex: null }).message).includes('given: null')
     assume(said({ redis, metroplex: { tls: 'yes' } }).message).includes('`metroplex.tls` must be an object')
     assume(said({ redis, metroplex: { name: '' } }).message).includes('`metroplex.name`')
   })

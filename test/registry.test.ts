@@ -243,6 +243,18 @@ describe('the registry', () => {
       assume(await a.registry.places(['s'])).eql(['http://a'])
     })
 
+    it('leaves an id to a server of 1.x that lives where a life has ended', async () => {
+      const a = await joined('a')
+      const client = redis.client()
+      await client.hset(keys.sparks, 's', 'http://old')
+      await client.hset(keys.life('http://old'), { id: 'ended', state: 'reaped' })
+      await client.set(keys.alive('http://old'), '1', 'PX', 60_000)
+      a.table.add(spark('s'))
+      assume(await a.healer.heal(a.me)).equals(0)
+      assume(await a.registry.places(['s'])).eql(['http://old'])
+      assume(a.table.owns('s')).false()
+    })
+
     it('fences off a commit that is still on its way', async () => {
       const a = await joined('a')
       a.table.add(spark('s'))

@@ -13,7 +13,7 @@ export interface Whereabouts {
   owns(id: string): boolean
   /** Where sparks are, in their order; only on servers that live. */
   places(ids: readonly string[]): Promise<(string | null)[]>
-  /** The addresses of all peers that live; the last known ones when the registry cannot be asked. */
+  /** The addresses of all peers that live; the last known ones when the registry cannot be asked. Rejects when none were ever known. */
   peers(): Promise<string[]>
   /** Whether a peer knows what 1.x does not: to leave some sparks out. */
   knowsExcept(address: string): boolean
@@ -61,12 +61,7 @@ export class Forwarder {
     const text = encoded(msg)
     const { send, missing } = this.local.some(all, msg)
     const sum = new Sum(this.timeout, send, missing.length === 0)
-    try {
-      await this.#seek(missing, msg, text, sum)
-    } catch (error) {
-      if (send === 0) throw error
-      sum.fail(REGISTRY, error, missing)
-    }
+    await this.#seek(missing, msg, text, sum)
     return sum.result(false)
   }
 
@@ -115,8 +110,13 @@ export class Forwarder {
     const text = encoded(msg)
     const { send } = this.local.all(msg, new Set(except))
     const sum = new Sum(this.timeout, send)
-    const peers = await this.where.peers()
-    sum.local = peers.length === 0
+    let peers: string[] = []
+    try {
+      peers = await this.where.peers()
+      sum.local = peers.length === 0
+    } catch (error) {
+      sum.fail(REGISTRY, error)
+    }
     await Promise.all(peers.map(address => this.#all(address, text, except, sum)))
     return sum.result(true)
   }
@@ -127,9 +127,17 @@ export class Forwarder {
     let sought: readonly string[] = ids
     // A second time for those that moved meanwhile.
     for (let round = 0; round < 2 && sought.length > 0; round++) {
-      const places = await within(this.where.places(sought), Math.max(0, sum.deadline - now()), () => new MetroplexError(
-        'EREGISTRY', `The registry did not say within ${this.timeout} ms where the sparks are.`
-      ))
+      let places: (string | null)[]
+      try {
+        places = await within(this.where.places(sought), Math.max(0, sum.deadline - now()), () => new MetroplexError(
+          'EREGISTRY', `The registry did not say within ${this.timeout} ms where the sparks are.`
+        ))
+      } catch (error) {
+        // Only while nothing has been tried yet is there no result.
+        if (sum.send === 0 && round === 0) throw error
+        sum.fail(REGISTRY, error, sought)
+        return
+      }
       const groups = new Map<string, string[]>()
       const absent: string[] = []
       sought.forEach((id, i) => {

@@ -66,6 +66,7 @@ export class Heartbeat {
   /** End; resolves when no beat is in flight. */
   async stop(): Promise<void> {
     this.#running = false
+    this.#since = undefined
     clearTimeout(this.#timer)
     await this.#beating
   }

@@ -51,7 +51,7 @@ const TRY_AGAIN = 250
  *
  * Registering, leaving and closing come one after the other. While registered it beats; a beat that finds something off
  * starts a heal. When the registry has lost its data, the same life joins again; when peers have seen this life end, or
- * another process has taken the address, another life begins by itself.
+ * another process has taken the address, another life of ours begins by itself, once the address is free.
  */
 export class Life {
   readonly #heartbeat: Heartbeat
@@ -161,6 +161,8 @@ export class Life {
     this.#me = me
     members.self = address
     writer.open(me, how.fresh)
+    // Beats without a life renewed nothing.
+    this.#heartbeat.interrupt()
     this.#heartbeat.start()
     if (!how.fresh) this.#heal(me, true)
     this.#clear(me, aside)

@@ -44,6 +44,11 @@ export class Members {
     if (former !== undefined) this.#lost(address, former.life, 'expired')
   }
 
+  /** Whether the list has ever been fetched. */
+  get known(): boolean {
+    return this.#counter !== undefined
+  }
+
   /** The addresses of all peers that live. */
   get addresses(): string[] {
     return [...this.#members.keys()]
@@ -105,8 +110,9 @@ export class Members {
     const record = lives.get(address)
     const listed = servers.has(address)
     if (record?.state === 'up' && record.life !== life) return this.#lost(address, life, before(record, life))
-    if (record !== undefined && record.state !== 'up' && record.life === life) {
-      // A server of 1.x may have started where the life ended.
+    // Of a server of 1.x that is back on the list the last word is old: it has no life to tell its starts apart by.
+    const back = life === '' && listed
+    if (record !== undefined && record.state !== 'up' && record.life === life && !back) {
       return this.#lost(address, life, record.state === 'left' ? 'shutdown' : 'expired')
     }
     const member = this.#members.get(address)

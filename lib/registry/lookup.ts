@@ -13,7 +13,7 @@ interface Question {
 }
 
 /**
- * Asks the registry where sparks are; what is asked in one turn of the event loop travels together.
+ * Asks the registry where sparks are; what is asked before the event loop goes on travels together.
  */
 export class Lookup {
   #asked: Question[] = []

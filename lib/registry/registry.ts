@@ -13,7 +13,7 @@ export const SLICE = 500
 /**
  * The only place that reads and writes our keys: verbs of the domain outside, Redis inside.
  *
- * Every method is one round trip, and rejects with `EREGISTRY` when Redis does not answer within the deadline.
+ * A method is one round trip, where it does not say otherwise, and rejects with `EREGISTRY` when Redis does not answer within the deadline.
  */
 export class Registry {
   readonly #connection: Connection

@@ -101,9 +101,11 @@ export const claim: Script = {
 export const wrest: Script = {
   numberOfKeys: 6,
   lua: `${OURS}
-    local known = redis.call('HGET', KEYS[4], 'state')
     if redis.call('EXISTS', KEYS[5]) == 1 then return {'alive'} end
-    if not known and redis.call('EXISTS', KEYS[6]) == 1 then return {'alive'} end
+    local owner = redis.call('HMGET', KEYS[4], 'state', 'stamp')
+    local stamp = redis.call('GET', KEYS[6])
+    -- An alive key that is not the life's own is that of a server of 1.x.
+    if stamp and not ((owner[1] == 'up' or owner[1] == 'dead') and owner[2] == stamp) then return {'alive'} end
     local taken = 0
     for i = 5, #ARGV do
       if redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[4] then
