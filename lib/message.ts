@@ -38,3 +38,10 @@ export function idsOf(ids: unknown): string[] {
   if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
   return [...new Set(ids.map(idOf))]
 }
+
+/** Add to a list that is kept under a name. */
+export function file<K, V>(lists: Map<K, V[]>, name: K, value: V): void {
+  const list = lists.get(name)
+  if (list) list.push(value)
+  else lists.set(name, [value])
+}

@@ -1,23 +1,16 @@
 import { EventEmitter } from 'eventemitter3'
 import { checked, onUnixSocket, parse, unixSocket } from './address'
 import { ignore, settle, type Callback } from './callback'
-import { deferred, within } from './deadline'
-import { MetroplexError, shown } from './errors'
-import { Life } from './membership/life'
-import { Members } from './membership/members'
-import { Reaper } from './membership/reaper'
-import { Registration } from './membership/registration'
+import { deferred, now, within } from './deadline'
+import { asError, MetroplexError, shown } from './errors'
+import { Shards } from './membership/shards'
 import { idOf } from './message'
 import { settings, type Settings } from './options'
-import { Healer } from './registry/healer'
-import { Lookup } from './registry/lookup'
 import type { Description } from './registry/records'
-import { Registry } from './registry/registry'
-import { Table } from './registry/table'
-import { Writer } from './registry/writer'
+import { Stats } from './stats'
 import { Identity } from './transport/identity'
 import { VERSION } from './version'
-import type { Middleware, MetroplexEvents, MetroplexOptions, Primus, RedisClient, Spark } from './types'
+import type { Health, Middleware, MetroplexEvents, MetroplexOptions, Primus, RedisClient, Result, Spark, Statistics } from './types'
 
 /** Number of the language that our servers speak with each other. */
 const PROTOCOL = '2'
@@ -48,16 +41,16 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
 
   readonly #primus: Partial<Primus>
   readonly #settings: Settings
-  readonly #registry: Registry
-  readonly #table = new Table()
-  readonly #writer: Writer
-  readonly #lookup: Lookup
-  readonly #members: Members
-  readonly #life: Life
+  readonly #shards: Shards
+  readonly #stats = new Stats()
   readonly #identity = new Identity(() => `${this.#primus.pathname ?? '/primus'}/metroplex`)
   #begun = false
   #closing: Promise<void> | undefined
   readonly #ready = deferred<string>()
+  /** Since when we have been in our state. */
+  #since = now()
+  /** Whether our address has ever led to us: then something is wrong when it does not. */
+  #reached = false
 
   constructor(primus?: Partial<Primus>, options: MetroplexOptions = {}) {
     super()
@@ -69,40 +62,23 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     this.latency = set.latency
     this.name = set.name
 
-    const { lease, interval, timeout } = set
-    const period = Math.floor(Math.min(lease / 3, interval - set.latency))
-    const hold = 2 * period
-    const failed = (error: Error): void => { this.#tell('error', error) }
-    const registry = this.#registry = new Registry(set.redis, set.namespace, { timeout }, {
-      ready: () => { this.#life.stir() },
-      lost: error => {
-        this.#life.disturb()
-        failed(error)
-      }
-    })
-    const table = this.#table
-    const writer = this.#writer = new Writer(registry, table, { doubt: () => { this.#life.stir() } })
-    const healer = new Healer(registry, table, writer)
-    const members = this.#members = new Members(registry, lease + period, {
-      join: (address, life) => { this.#tell('join', address, life) },
-      leave: (address, why, life) => { this.#tell('leave', address, why, life) }
-    })
-    const reaper = new Reaper(registry, { hold, lease, interval }, {
-      buried: (address, life) => { members.buried(address, life) },
-      reap: (address, sparks) => { this.#tell('reap', address, sparks) }
-    })
-    const registration = new Registration(registry, address => this.#identity.ask(address), { lease, interval }, { taken: failed })
     const description = (): Description => (
       { name: this.name, version: VERSION, protocol: PROTOCOL, pathname: this.#primus.pathname ?? '', transport: 'omega' })
-    this.#lookup = new Lookup(registry)
-    this.#life = new Life({ registry, table, writer, healer, members, reaper, registration }, description, { lease, interval, period, hold, timeout }, {
+    this.#shards = new Shards({ ...set, description, ask: address => this.#identity.ask(address) }, this.#stats, {
       registered: address => {
         this.#ready.resolve(address)
         this.#tell('register', address)
       },
       unregistered: address => { this.#tell('unregister', address) },
+      joined: (address, life) => { this.#tell('join', address, life) },
+      left: (address, why, life) => { this.#tell('leave', address, why, life) },
       healed: sparks => { this.#tell('heal', { sparks }) },
-      failed
+      reap: (address, sparks) => { this.#tell('reap', address, sparks) },
+      failed: error => { this.#tell('error', error) },
+      changed: state => {
+        this.#since = now()
+        this.#tell('state', state)
+      }
     })
 
     this.begin()
@@ -110,12 +86,12 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
 
   /** Where peers reach exactly this process; `''` until it is registered. */
   get address(): string {
-    return this.#life.address
+    return this.#shards.address
   }
 
   /** This life: a random word, another one after each start; `''` until it is registered. */
   get id(): string {
-    return this.#life.id
+    return this.#shards.id
   }
 
   /** The largest request and the longest wait, for those who talk to peers on our behalf. @internal */
@@ -165,19 +141,19 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   unregister(address: unknown, fn: Callback<string>): this
   unregister(address?: unknown, fn?: Callback<string>): Promise<string> | this {
     const wanted = parse(address)
-    const ours = wanted === '' || wanted === this.#life.wanted
-    return settle(ours ? this.#life.unregister() : this.#remove(wanted), fn, this)
+    const ours = wanted === '' || wanted === this.#shards.wanted
+    return settle(ours ? this.#shards.unregister() : this.#remove(wanted), fn, this)
   }
 
   /** Register a spark of ours. Written soon, together with others; kept until we are registered ourselves. */
   connect(spark: Spark): this {
-    if (this.#table.add(spark)) this.#writer.connect(idOf(spark.id))
+    this.#shards.connect(idOf(spark.id), spark)
     return this
   }
 
   /** Remove a spark of ours. */
   disconnect(spark: Spark): this {
-    if (this.#table.remove(spark)) this.#writer.disconnect(idOf(spark.id))
+    this.#shards.disconnect(idOf(spark.id), spark)
     return this
   }
 
@@ -191,7 +167,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   servers(self: boolean, fn: Callback<string[]>): this
   servers(self?: boolean | Callback<string[]>, fn?: Callback<string[]>): Promise<string[]> | this {
     const callback = typeof self === 'function' ? self : fn
-    const peers = this.#members.current()
+    const peers = this.#shards.current()
     return settle(peers.then(list => self === true && this.address !== '' ? [this.address, ...list] : list), callback, this)
   }
 
@@ -203,22 +179,22 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   spark(id: string): Promise<string | null>
   spark(id: string, fn: Callback<string | null>): this
   spark(id: string, fn?: Callback<string | null>): Promise<string | null> | this {
-    return settle(this.#places([id]).then(([place]) => place ?? null), fn, this)
+    return settle(this.#asked([id]).then(([place]) => place ?? null), fn, this)
   }
 
   /** The addresses of the servers that hold sparks, in the order of `ids`, with `null` for those that nobody holds. */
   sparks(ids: readonly string[]): Promise<(string | null)[]>
   sparks(ids: readonly string[], fn: Callback<(string | null)[]>): this
   sparks(ids: readonly string[], fn?: Callback<(string | null)[]>): Promise<(string | null)[]> | this {
-    return settle(this.#places(ids), fn, this)
+    return settle(this.#asked(ids), fn, this)
   }
 
   /** How many sparks the cluster has. */
   count(): Promise<number>
   count(fn: Callback<number>): this
   count(fn?: Callback<number>): Promise<number> | this {
-    const peers = this.#members.current()
-    return settle(peers.then(async list => await this.#registry.count(list) + this.#table.size - this.#table.disowned.size), fn, this)
+    const peers = this.#shards.current()
+    return settle(peers.then(async list => await this.#shards.count(list) + this.#shards.size), fn, this)
   }
 
   /**
@@ -231,47 +207,91 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   async *sparksOn(address: string): AsyncGenerator<string, void, undefined> {
     const wanted = checked(address)
     if (wanted === this.address) {
-      for (const id of this.#table.ids()) if (this.#table.owns(id)) yield id
+      yield* this.#shards.ids()
       return
     }
-    if (!this.#members.has(wanted) && !(await this.#members.current()).includes(wanted)) return
     const seen = new Set<string>()
-    let cursor = '0'
-    do {
-      const page = await this.#registry.page(wanted, cursor)
-      for (const id of page.ids) {
+    for await (const page of this.#shards.pages(wanted)) {
+      for (const id of page) {
         if (seen.has(id)) continue
         seen.add(id)
         yield id
       }
-      cursor = page.cursor
-    } while (cursor !== '0')
+    }
+  }
+
+  /**
+   * Whether this server can do its work: its lease is held by this life, Redis answers, and nothing is being put right. Asks Redis
+   * and, over the network, its own address, and takes at most the deadline. Resolves always.
+   *
+   * That its own address does not lead to it is a warning; a reason once it did: some networks lead nobody back to where they are.
+   *
+   * @example
+   * http.get('/health', async (req, res) => { res.statusCode = (await primus.metroplex.health()).ok ? 200 : 503; res.end() })
+   */
+  health(): Promise<Health>
+  health(fn: Callback<Health>): this
+  health(fn?: Callback<Health>): Promise<Health> | this {
+    return settle(this.#health(), fn, this)
+  }
+
+  /** What this server has done since it started, and how it stands: a snapshot, in plain values. Costs nothing worth mentioning. */
+  stats(): Statistics {
+    const shards = this.#shards
+    return {
+      state: shards.state,
+      since: Math.round(now() - this.#since),
+      sparks: shards.size,
+      disowned: shards.disowned,
+      waiting: shards.waiting,
+      peers: shards.peers.length,
+      places: shards.remembered,
+      counters: this.#stats.counters,
+      latencies: this.#stats.latencies
+    }
   }
 
   /** Whether a spark is connected here, and ours to answer for. @internal */
   owns(id: string): boolean {
-    return this.#table.owns(id)
+    return this.#shards.owns(id)
   }
 
   /** The addresses of the peers that live; the last known ones when Redis cannot be asked. @internal */
   async peers(): Promise<string[]> {
     if (this.#closing !== undefined) throw new MetroplexError('ECLOSED', 'This server has been destroyed: it sends no more.')
-    const members = this.#members
-    if (!this.#registry.reachable && members.known) return members.addresses
+    const shards = this.#shards
+    if (!shards.reachable && shards.known) return shards.peers
     // Half of the time is left for the message itself.
     const patience = this.#settings.timeout / 2
     const late = (): Error => new MetroplexError('EREGISTRY', 'Redis cannot be asked who else there is, and we have not known it yet.')
     try {
-      return await within(members.current(), patience, late)
+      return await within(shards.current(), patience, late)
     } catch (error) {
-      if (members.known) return members.addresses
+      if (shards.known) return shards.peers
       throw error
     }
   }
 
+  /**
+   * Where sparks are, for a forward: where the registry cannot be asked, the last known places, `undefined` for none; with `fresh`, only
+   * what the registry itself says. @internal
+   */
+  whereabouts(ids: readonly string[], fresh: boolean): Promise<(string | null | undefined)[]> {
+    return this.#places(ids, others => fresh ? this.#shards.places(others) : this.#shards.lastPlaces(others))
+  }
+
+  /** A message has been forwarded. @internal */
+  forwarded({ send, missing, failed }: Result, ms: number): void {
+    this.#stats.count('forwards')
+    this.#stats.count('delivered', send)
+    this.#stats.count('missing', missing?.length)
+    this.#stats.count('failed', failed?.length)
+    this.#stats.took('forward', ms)
+  }
+
   /** Whether a peer runs metroplex 1.x, as far as we know. @internal */
   isOld(address: string): boolean {
-    return this.#members.life(address) === ''
+    return this.#shards.lifeOf(address) === ''
   }
 
   /** Leave the registry and close what we opened; harmless when called twice. Takes at most the deadline, Redis or no Redis. @internal */
@@ -293,7 +313,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     const found = address || parse(this.#primus.server)
     if (found === '') return
     this.#begun = true
-    this.#life.register(found, true).catch(ignore)
+    this.#shards.register(found, true).catch(ignore)
   }
 
   /** Emit from the background. What a listener throws is thrown as from any timer: it is not ours, and must not stop our heart. */
@@ -312,38 +332,50 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     const parsed = parse(given)
     if (parsed === '') return ''
     const wanted = checked(parsed)
-    await this.#life.register(wanted, false)
+    await this.#shards.register(wanted, false)
     return wanted
   }
 
   async #remove(address: string): Promise<string> {
     const wanted = checked(address)
-    await this.#life.remove(wanted)
+    await this.#shards.remove(wanted)
     return wanted
   }
 
   async #close(): Promise<void> {
     this.#ready.reject(new MetroplexError('ECLOSED', 'This server was destroyed before it could register.'))
-    await this.#life.close()
-    this.#registry.close()
+    await this.#shards.close()
     if (this.#settings.ownRedis) (this.redis as unknown as { disconnect(): void }).disconnect()
   }
 
-  /** Where sparks are, on servers that live. */
-  async #places(given: readonly unknown[]): Promise<(string | null)[]> {
+  #asked(ids: readonly unknown[]): Promise<(string | null)[]> {
+    return this.#places(ids, others => this.#shards.places(others))
+  }
+
+  async #health(): Promise<Health> {
+    const shards = this.#shards
+    const reasons = this.#closing === undefined ? shards.reasons : ['This server has been destroyed.']
+    const warnings: string[] = []
+    const address = this.address
+    if (address !== '' && shards.reachable) {
+      const [held, answerer] = await Promise.all([shards.held().catch(asError), this.#identity.ask(address)])
+      if (held instanceof Error) reasons.push(held.message)
+      else if (!held) reasons.push('The lease of this server is not held by its life: peers take it for dead.')
+      if (answerer === 'self') this.#reached = true
+      else (this.#reached ? reasons : warnings).push(`Its own address, ${address}, does not lead to this server.`)
+    }
+    return { ok: reasons.length === 0, state: shards.state, reasons, warnings }
+  }
+
+  /** Where sparks are, on servers that live; of others than our own it is asked. */
+  async #places<T>(given: readonly unknown[], ask: (ids: readonly string[]) => Promise<T[]>): Promise<(T | string)[]> {
     if (!Array.isArray(given)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(given)}.`)
     const ids = given.map(idOf)
     const self = this.address
-    const here = (id: string): boolean => self !== '' && this.#table.owns(id)
-    const asked = ids.filter(id => !here(id))
-    const found = await this.#lookup.places(asked)
-    // A server that joined since the last beat.
-    if (found.some(place => place !== null && place !== self && !this.#members.has(place))) await this.#members.refresh()
-    const places = new Map(asked.map((id, i) => [id, found[i] ?? null]))
-    return ids.map(id => {
-      if (here(id)) return self
-      const place = places.get(id) ?? null
-      return place !== null && this.#members.has(place) ? place : null
-    })
+    const others = self === '' ? ids : ids.filter(id => !this.#shards.owns(id))
+    const found = others.length === 0 ? [] : await ask(others)
+    if (others.length === ids.length) return found
+    const places = new Map(others.map((id, i) => [id, found[i]]))
+    return ids.map(id => places.has(id) ? places.get(id) as T : self)
   }
 }

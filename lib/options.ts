@@ -20,12 +20,16 @@ export interface Settings {
   readonly timeout: number
   readonly maxBody: number
   readonly tls: TlsOptions | undefined
+  readonly shards: number
 }
 
 /** The shortest time that a lease or an alive key may live, in ms: a beat has to fit in three times. */
 const SHORTEST = 300
 
-const KNOWN = ['name', 'lease', 'timeout', 'maxBody', 'tls'] as const
+/** More registries than that would spend more on beats than they spare. */
+const MOST_SHARDS = 256
+
+const KNOWN = ['name', 'lease', 'timeout', 'maxBody', 'tls', 'shards'] as const
 
 /**
  * Check the options and fill in the defaults.
@@ -60,16 +64,20 @@ export function settings(options: MetroplexOptions = {}): Settings {
 
   const chosen = client(options.redis)
   const namespace = namespaceOf(options.namespace)
-  if ('isCluster' in chosen.redis && chosen.redis.isCluster === true && !/\{[^}]+\}/.test(namespace)) {
+  const shards = whole('metroplex.shards', own.shards, 1, 1, 'registries', MOST_SHARDS)
+  if (shards > 1 && /[{}]/.test(namespace)) {
+    throw new TypeError(`metroplex: with \`metroplex.shards\` above 1 \`namespace\` must carry no braces, because each registry gets a hash tag of its own; given: ${shown(namespace)}.`)
+  }
+  if (shards === 1 && 'isCluster' in chosen.redis && chosen.redis.isCluster === true && !/\{[^}]+\}/.test(namespace)) {
     throw new TypeError(
       'metroplex: on Redis Cluster `namespace` must carry a hash tag, so that all keys of the registry lie in one slot: ' +
-      `'{metroplex}' for instance; given: ${shown(namespace)}.`
+      `'{metroplex}' for instance. Or it must be split: \`metroplex: { shards: 16 }\`; given: ${shown(namespace)}.`
     )
   }
 
   return {
     namespace,
-    interval, latency, lease, timeout, maxBody, name,
+    interval, latency, lease, timeout, maxBody, name, shards,
     address: options.address === undefined || options.address === '' ? '' : checked(options.address),
     tls: own.tls,
     ...chosen

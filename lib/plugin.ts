@@ -112,7 +112,8 @@ function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOpti
     forwarder = new Forwarder(local, new OmegaTransport(wire, bounds), {
       get self() { return metroplex.address },
       owns: id => metroplex.owns(id),
-      places: ids => metroplex.sparks(ids),
+      places: (ids, fresh) => metroplex.whereabouts(ids, fresh),
+      forwarded: (result, ms) => { metroplex.forwarded(result, ms) },
       peers: () => metroplex.peers(),
       // The application's own reading of a request need not know it either.
       knowsExcept: address => options.middleware === undefined && !metroplex.isOld(address),

@@ -87,6 +87,12 @@ export interface MetroplexOptions {
     timeout?: number
     /** Largest request taken or sent in one piece, in bytes; at least 1024. @default 10485760 */
     maxBody?: number
+    /**
+     * Into how many registries the cluster's is split, side by side, so that it can lie on several masters of a Redis Cluster;
+     * from 1 to 256, the same on all servers. Above 1, servers of 1.x cannot take part, and `namespace` must carry no braces.
+     * @default 1
+     */
+    shards?: number
     /** How to speak TLS with peers whose address is `https://`. @default as Node does */
     tls?: TlsOptions
   }
@@ -141,6 +147,73 @@ export type ResultCallback = (error: Error | null, result?: Result) => void
 /** Why a server left: it said so, or its lease ran out. */
 export type Farewell = 'shutdown' | 'expired'
 
+/**
+ * How a server stands with the registry: not registered yet; all that the registry says of it is right, as far as it knows; or it was so,
+ * and Redis cannot be asked, or something is being put right.
+ */
+export type State = 'connecting' | 'ready' | 'degraded'
+
+/** Whether a server can do its work, for a load balancer or an operator. */
+export interface Health {
+  /** There is no reason why not. */
+  ok: boolean
+  state: State
+  /** Why not, in sentences. */
+  reasons: string[]
+  /** What is odd, and need not be wrong. */
+  warnings: string[]
+}
+
+/** How long something took, in ms; the quantiles are exact within a fifth. */
+export interface Latency {
+  count: number
+  p50: number
+  p99: number
+  max: number
+}
+
+/** What a server has done since it started, and how it stands. */
+export interface Statistics {
+  state: State
+  /** For how long, in ms. */
+  since: number
+  /** Sparks that are connected here, and ours to answer for. */
+  sparks: number
+  /** Sparks that are connected here, while by the registry another server that lives has their ids. */
+  disowned: number
+  /** Ids that are waiting to be written into the registry. */
+  waiting: number
+  /** Peers that live. */
+  peers: number
+  /** Places that forwards can go by while Redis cannot be asked. */
+  places: number
+  counters: {
+    /** Sparks that came, and went. */
+    connects: number
+    disconnects: number
+    /** Writes of our sparks, many in each. */
+    commits: number
+    beats: number
+    /** How often the registry was wrong about us, and in how many entries. */
+    heals: number
+    healed: number
+    /** Ids that the registry was asked for. */
+    lookups: number
+    /** Servers that we have found dead, and their sparks that we have removed. */
+    buried: number
+    reaped: number
+    joins: number
+    leaves: number
+    errors: number
+    /** Messages forwarded; sparks they were handed to; ids that nobody had; failures. */
+    forwards: number
+    delivered: number
+    missing: number
+    failed: number
+  }
+  latencies: { commit: Latency; beat: Latency; heal: Latency; lookup: Latency; forward: Latency }
+}
+
 /** What `primus.metroplex` emits; the first three also appear on `primus`. */
 export interface MetroplexEvents {
   /** We are registered at this address. */
@@ -149,6 +222,8 @@ export interface MetroplexEvents {
   unregister: (address: string) => void
   /** Something in the background went wrong; it goes on by itself. Nothing is thrown for want of a listener. */
   error: (error: Error) => void
+  /** We stand otherwise with the registry than before. */
+  state: (state: State) => void
   /** A peer is there; `life` is `''` for one that runs metroplex 1.x. */
   join: (address: string, life: string) => void
   /** A peer has gone. Once per life on each server. */

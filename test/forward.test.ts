@@ -212,8 +212,9 @@ describe('forwarding on omega-supreme', () => {
       const quick = await here({ interval: 600, latency: 100 })
       const client = await openClient(quick.url)
       await eventually(async () => await b.call('metroplex.spark', client.id) === quick.plugin.address)
-      await redis.client().multi().hset(`${space}:sparks`, client.id, b.address)
-        .srem(`${space}:${quick.plugin.address}:sparks`, client.id).exec()
+      await b.run((primus, id) => {
+        primus.metroplex.connect({ id, write: () => true, end: () => null })
+      }, client.id)
       await eventually(async () => await quick.plugin.spark(client.id) === b.address)
       assume(await quick.forward.spark(client.id, 'x')).eql({ ok: false, send: 0, missing: [client.id] })
       assume(client.messages).eql([])

@@ -81,7 +81,8 @@ describe('options', () => {
     const cluster = new Cluster([{ host: '127.0.0.1', port: 1 }], { lazyConnect: true })
     const error = said({ redis: cluster })
     assume(error).is.instanceOf(TypeError)
-    assume(error.message).matches(/hash tag.*'\{metroplex\}' for instance; given: 'metroplex'/)
+    assume(error.message).matches(/hash tag.*'\{metroplex\}' for instance\. Or .*shards: 16.*; given: 'metroplex'/)
+    assume(settings({ redis: cluster, metroplex: { shards: 16 } }).namespace).equals('metroplex')
     assume(settings({ redis: cluster, namespace: '{metroplex}' }).namespace).equals('{metroplex}')
   })
 

@@ -241,6 +241,7 @@ describe('registration', () => {
       const port = await freePort()
       const address = `http://127.0.0.1:${port}`
       const first = await startServer({ redis: { url: redis.url, namespace: space }, port })
+      await first.kill()
       const client = redis.client()
       const ids = Array.from({ length: 100_000 }, (_, i) => `left-${i}`)
       for (let i = 0; i < ids.length; i += 5000) {
@@ -248,7 +249,6 @@ describe('registration', () => {
         await client.hset(`${space}:sparks`, ...part.flatMap(id => [id, address]))
         await client.sadd(`${space}:${address}:sparks`, ...part)
       }
-      await first.kill()
       assume(await client.exists(`${space}:${address}:lease`)).equals(1)
 
       const created = await create({}, false)

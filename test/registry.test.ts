@@ -30,8 +30,8 @@ class Side {
 
   constructor(redis: RedisProcess, space: string, name: string, life = `life-of-${name}`) {
     this.me = { address: `http://${name}`, life }
-    this.registry = new Registry(redis.client(), space, { timeout: 5000 }, { ready: () => undefined, lost: () => undefined })
-    this.writer = new Writer(this.registry, this.table, { doubt: error => this.doubts.push(error) })
+    this.registry = Registry.open(redis.client(), space, { timeout: 5000 }, { ready: () => undefined, lost: () => undefined })
+    this.writer = new Writer(this.registry, this.table, { doubt: error => this.doubts.push(error), committed: () => undefined })
     this.healer = new Healer(this.registry, this.table, this.writer)
     using(() => this.registry.close())
   }
@@ -48,11 +48,11 @@ class Side {
   }
 
   connect(one: Spark): void {
-    if (this.table.add(one)) this.writer.connect(one.id)
+    if (this.table.add(one.id, one)) this.writer.connect(one.id)
   }
 
   disconnect(one: Spark): void {
-    if (this.table.remove(one)) this.writer.disconnect(one.id)
+    if (this.table.remove(one.id, one)) this.writer.disconnect(one.id)
   }
 
   /** A beat, and whether it found what has been written. */
@@ -238,18 +238,28 @@ describe('the registry', () => {
       b.connect(spark('s'))
       await b.settled()
       await redis.client().del(keys.lease('http://b'))
-      a.table.add(spark('s'))
+      a.table.add('s', spark('s'))
       assume(await a.healer.heal(a.me)).equals(1)
       assume(await a.registry.places(['s'])).eql(['http://a'])
+    })
+
+    it('takes an id from a server that lives and does not have it among its own', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      await redis.client().hset(keys.sparks, 's', b.me.address)
+      a.table.add('s', spark('s'))
+      assume(await a.healer.heal(a.me)).equals(1)
+      assume(await a.registry.places(['s'])).eql(['http://a'])
+      assume(a.table.owns('s')).true()
     })
 
     it('leaves an id to a server of 1.x that lives where a life has ended', async () => {
       const a = await joined('a')
       const client = redis.client()
       await client.hset(keys.sparks, 's', 'http://old')
+      await client.sadd(keys.sparksOf('http://old'), 's')
       await client.hset(keys.life('http://old'), { id: 'ended', state: 'reaped' })
       await client.set(keys.alive('http://old'), '1', 'PX', 60_000)
-      a.table.add(spark('s'))
+      a.table.add('s', spark('s'))
       assume(await a.healer.heal(a.me)).equals(0)
       assume(await a.registry.places(['s'])).eql(['http://old'])
       assume(a.table.owns('s')).false()
@@ -257,7 +267,7 @@ describe('the registry', () => {
 
     it('fences off a commit that is still on its way', async () => {
       const a = await joined('a')
-      a.table.add(spark('s'))
+      a.table.add('s', spark('s'))
       await a.healer.heal(a.me)
       assume((await a.registry.commit(a.me, 1, [], ['s'])).as).equals('old')
     })
@@ -280,8 +290,89 @@ describe('the registry', () => {
     it('says that it failed when the life is another by now', async () => {
       const a = await joined('a')
       await redis.client().hset(keys.life('http://a'), 'id', 'another')
-      assume((await rejection(a.healer.heal(a.me))).message).includes('refused our claim')
+      assume((await rejection(a.healer.heal(a.me))).message).includes('refused what we claim')
       assume((await a.beat()).beat.as).equals('other')
+    })
+  })
+
+  describe('auditing', () => {
+    const haste = (): Promise<boolean> => Promise.resolve(true)
+
+    it('puts right what no beat can see: an entry that was deleted, or names a server that does not have it', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      for (const id of ['kept', 'deleted', 'changed', 'dead']) a.connect(spark(id))
+      await a.settled()
+      await redis.client().hdel(keys.sparks, 'deleted')
+      await redis.client().hset(keys.sparks, 'changed', b.me.address, 'dead', 'http://nobody')
+      assume((await a.beat()).right).true()
+      assume(await a.healer.audit(a.me, haste)).equals(3)
+      assume(await a.registry.places(['kept', 'deleted', 'changed', 'dead'])).eql(Array.from({ length: 4 }, () => a.me.address))
+      assume((await a.beat()).right).true()
+      assume(await a.healer.audit(a.me, haste)).equals(0)
+    })
+
+    it('puts right what is exchanged, so that the number is right', async () => {
+      const a = await joined('a')
+      a.connect(spark('s'))
+      await a.settled()
+      await redis.client().multi().srem(keys.sparksOf(a.me.address), 's').sadd(keys.sparksOf(a.me.address), 'ghost')
+        .hset(keys.sparks, 'ghost', a.me.address).exec()
+      assume((await a.beat()).right).true()
+      assume(await a.healer.audit(a.me, haste)).equals(2)
+      assume(await redis.client().hgetall(keys.sparks)).eql({ s: a.me.address })
+      assume(await redis.client().smembers(keys.sparksOf(a.me.address))).eql(['s'])
+    })
+
+    it('rests between slices, and gives up when it is told to', async () => {
+      const a = await joined('a')
+      for (let i = 0; i < 2000; i++) a.connect(spark(`s${i}`))
+      await a.settled()
+      await redis.client().del(keys.sparks)
+      let rests = 0
+      assume(await a.healer.audit(a.me, () => Promise.resolve(++rests < 2))).equals(1000)
+      assume(await redis.client().hlen(keys.sparks)).equals(1000)
+    })
+
+    it('hands an entry to the server it names, which then finds that it has not got it', async () => {
+      const a = await joined('a')
+      a.connect(spark('s'))
+      await a.settled()
+      await redis.client().hset(keys.sparks, 'ghost', a.me.address)
+      assume((await a.beat()).right).true()
+      const { owners } = await a.registry.entries('0')
+      assume(owners.get(a.me.address)?.sort()).eql(['ghost', 's'])
+      assume(await a.registry.astray(a.me.address, ['ghost', 's'])).eql({ handed: 1, removed: [] })
+      assume((await a.beat()).right).false()
+      await a.healer.heal(a.me)
+      assume(await redis.client().hgetall(keys.sparks)).eql({ s: a.me.address })
+    })
+
+    it('removes an entry where nobody is, and names it', async () => {
+      const a = await joined('a')
+      await redis.client().hset(keys.sparks, 'orphan', 'http://nobody')
+      assume(await a.registry.astray('http://nobody', ['orphan', 'unknown'])).eql({ handed: 0, removed: ['orphan'] })
+      assume(await redis.client().hlen(keys.sparks)).equals(0)
+    })
+
+    it('keeps its hands off what somebody cleans up, and off what a server of 1.x has', async () => {
+      const a = await joined('a')
+      const client = redis.client()
+      await client.hset(keys.life('http://dead'), { id: 'dead', state: 'dead' })
+      await client.hset(keys.life('http://aside'), { id: 'new', state: 'up', aside: 'old' })
+      await client.set(keys.lease('http://aside'), 'new', 'PX', 60_000)
+      await client.set(keys.alive('http://old'), '1', 'PX', 60_000)
+      const owners = ['http://dead', 'http://aside', 'http://old']
+      for (const owner of owners) {
+        await client.hset(keys.sparks, `of ${owner}`, owner)
+        assume(await a.registry.astray(owner, [`of ${owner}`])).eql({ handed: 0, removed: [] })
+      }
+      assume(await client.hlen(keys.sparks)).equals(3)
+    })
+
+    it('is one server\'s turn at a time', async () => {
+      const a = await joined('a')
+      assume(await a.registry.turn('one', 60_000)).true()
+      assume(await a.registry.turn('two', 60_000)).false()
     })
   })
 

@@ -1,6 +1,6 @@
 import { now, within } from '../deadline'
 import { MetroplexError, asError, shown } from '../errors'
-import { encoded, idOf, idsOf } from '../message'
+import { encoded, file, idOf, idsOf } from '../message'
 import type { Outgoing, Transport } from '../transport/transport'
 import type { Failure, Result } from '../types'
 import type { Local } from './local'
@@ -11,8 +11,13 @@ export interface Whereabouts {
   readonly self: string
   /** Whether a spark is connected here. */
   owns(id: string): boolean
-  /** Where sparks are, in their order; only on servers that live. */
-  places(ids: readonly string[]): Promise<(string | null)[]>
+  /**
+   * Where sparks are, in their order; only on servers that live. Where the registry cannot be asked: where they were last known to be, or
+   * `undefined`; with `fresh`, the registry alone is asked. Rejects when nothing is known of any of them.
+   */
+  places(ids: readonly string[], fresh: boolean): Promise<(string | null | undefined)[]>
+  /** A message has been forwarded; how long it took, in ms. */
+  forwarded(result: Result, ms: number): void
   /** The addresses of all peers that live; the last known ones when the registry cannot be asked. Rejects when none were ever known. */
   peers(): Promise<string[]>
   /** Whether a peer knows what 1.x does not: to leave some sparks out. */
@@ -47,32 +52,22 @@ export class Forwarder {
 
   /** To all sparks of the cluster. */
   async broadcast(msg: unknown): Promise<Result> {
-    return this.#everybody(msg, [])
+    return this.#counted(this.#everybody(msg, []))
   }
 
   /** To all sparks of the cluster but these. */
   async except(ids: unknown, msg: unknown): Promise<Result> {
-    return this.#everybody(msg, idsOf(ids))
+    return this.#counted(this.#everybody(msg, idsOf(ids)))
   }
 
   /** To these sparks; ids that nobody has do not count against `ok`. */
   async sparks(ids: unknown, msg: unknown): Promise<Result> {
-    const all = idsOf(ids)
-    const text = encoded(msg)
-    const { send, missing } = this.local.some(all, msg)
-    const sum = new Sum(this.timeout, send, missing.length === 0)
-    await this.#seek(missing, msg, text, sum)
-    return sum.result(false)
+    return this.#counted(this.#those(idsOf(ids), msg, false))
   }
 
   /** To this spark. */
   async spark(id: unknown, msg: unknown): Promise<Result> {
-    const one = idOf(id)
-    const text = encoded(msg)
-    const { send, missing } = this.local.some([one], msg)
-    const sum = new Sum(this.timeout, send, send === 1)
-    await this.#seek(missing, msg, text, sum)
-    return sum.result(true)
+    return this.#counted(this.#those([idOf(id)], msg, true))
   }
 
   /**
@@ -81,6 +76,30 @@ export class Forwarder {
    * @param sparks an id, or ids; `undefined`, `null` and `''`: to all
    */
   async servers(servers: unknown, msg: unknown, sparks?: unknown): Promise<Result> {
+    return this.#counted(this.#named(servers, msg, sparks))
+  }
+
+  /** Close the connections to peers. */
+  async close(): Promise<void> {
+    await this.transport.close()
+  }
+
+  async #counted(operation: Promise<Result>): Promise<Result> {
+    const began = now()
+    const result = await operation
+    this.where.forwarded(result, now() - began)
+    return result
+  }
+
+  async #those(ids: readonly string[], msg: unknown, strict: boolean): Promise<Result> {
+    const text = encoded(msg)
+    const { send, missing } = this.local.some(ids, msg)
+    const sum = new Sum(this.timeout, send, missing.length === 0)
+    await this.#seek(missing, msg, text, sum)
+    return sum.result(strict)
+  }
+
+  async #named(servers: unknown, msg: unknown, sparks: unknown): Promise<Result> {
     const addresses = addressesOf(servers)
     const everybody = sparks === undefined || sparks === null || sparks === ''
     const ids = everybody ? [] : Array.isArray(sparks) ? idsOf(sparks) : [idOf(sparks)]
@@ -99,11 +118,6 @@ export class Forwarder {
       sum.miss(missing.filter(id => absent.every(ids => ids.has(id))))
     }
     return sum.result(true)
-  }
-
-  /** Close the connections to peers. */
-  async close(): Promise<void> {
-    await this.transport.close()
   }
 
   async #everybody(msg: unknown, except: readonly string[]): Promise<Result> {
@@ -127,9 +141,9 @@ export class Forwarder {
     let sought: readonly string[] = ids
     // A second time for those that moved meanwhile.
     for (let round = 0; round < 2 && sought.length > 0; round++) {
-      let places: (string | null)[]
+      let places: (string | null | undefined)[]
       try {
-        places = await within(this.where.places(sought), Math.max(0, sum.deadline - now()), () => new MetroplexError(
+        places = await within(this.where.places(sought, round > 0), Math.max(0, sum.deadline - now()), () => new MetroplexError(
           'EREGISTRY', `The registry did not say within ${this.timeout} ms where the sparks are.`
         ))
       } catch (error) {
@@ -140,18 +154,18 @@ export class Forwarder {
       }
       const groups = new Map<string, string[]>()
       const absent: string[] = []
+      const unknown: string[] = []
       sought.forEach((id, i) => {
         const place = places[i]
-        if (place === null || place === undefined || place === seen.get(id)) {
-          absent.push(id)
-          return
+        if (place === undefined) unknown.push(id)
+        else if (place === null || place === seen.get(id)) absent.push(id)
+        else {
+          seen.set(id, place)
+          file(groups, place, id)
         }
-        seen.set(id, place)
-        const group = groups.get(place)
-        if (group) group.push(id)
-        else groups.set(place, [id])
       })
       sum.miss(absent)
+      if (unknown.length > 0) sum.fail(REGISTRY, unknowable(), unknown)
       const stale = await Promise.all([...groups].map(async ([place, group]) => place === this.where.self
         ? this.#here(group, msg, sum)
         : this.#some(place, group, text, sum)))
@@ -262,6 +276,10 @@ class Sum {
       ...failed.length > 0 && { failed }
     }
   }
+}
+
+function unknowable(): MetroplexError {
+  return new MetroplexError('EREGISTRY', 'Redis cannot be asked where these sparks are, and we have not known it lately.')
 }
 
 function addressesOf(servers: unknown): string[] {

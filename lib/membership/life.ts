@@ -1,12 +1,14 @@
-import { randomBytes } from 'node:crypto'
 import { ignore } from '../callback'
-import { pause, within } from '../deadline'
+import { now, pause, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import type { Healer } from '../registry/healer'
 import type { Beat, Description, Identity, Terms } from '../registry/records'
 import type { Registry } from '../registry/registry'
 import type { Table } from '../registry/table'
 import type { Writer } from '../registry/writer'
+import type { State } from '../types'
+import type { Agreement } from './agreement'
+import type { Auditor } from './auditor'
 import { Heartbeat } from './heartbeat'
 import type { Members } from './members'
 import type { Reaper } from './reaper'
@@ -21,6 +23,8 @@ export interface Companions {
   readonly members: Members
   readonly reaper: Reaper
   readonly registration: Registration
+  readonly auditor: Auditor
+  readonly agreement: Pick<Agreement, 'enter' | 'confirm'>
 }
 
 /** How a life goes, in ms. */
@@ -37,10 +41,14 @@ export interface Pace extends Terms {
 export interface LifeEvents {
   registered(address: string): void
   unregistered(address: string): void
-  /** So many entries were wrong, and are right again. */
-  healed(sparks: number): void
+  /** So many entries were wrong, and are right again; how long it took, in ms. */
+  healed(sparks: number, ms: number): void
+  /** A beat has succeeded; how long it took, in ms. */
+  beaten(ms: number): void
   /** Something in the background went wrong, and will be tried again. */
   failed(error: Error): void
+  /** We are in another state than before. */
+  changed(state: State): void
 }
 
 /** Pause after a failed attempt to register, in ms; the attempt itself waits for Redis. */
@@ -60,6 +68,11 @@ export class Life {
   /** Ends the attempt to register that is under way, or the stay that followed it. */
   #stay: AbortController | undefined
   #wanted = ''
+  #state: State = 'connecting'
+  /** How many lives of ours have begun since somebody asked us to register. */
+  #begun = 0
+  /** Why the last beat failed; `undefined` when it did not. */
+  #failure: Error | undefined
   /** Names of what former lives at our address left behind, as far as it is not cleaned up. */
   #aside = new Set<string>()
   /** The failure that has been reported last, and not been overcome since. */
@@ -70,11 +83,17 @@ export class Life {
   constructor(
     private readonly companions: Companions,
     private readonly description: () => Description,
+    /** The random word of the nth life that begins by itself after we were asked to register. */
+    private readonly word: (nth: number) => string,
     private readonly pace: Pace,
     private readonly events: LifeEvents
   ) {
     this.#heartbeat = new Heartbeat(() => this.#beat(), { period: pace.period, retry: pace.period / 4 }, {
-      failed: error => { this.#tell(error) }
+      failed: error => {
+        this.#failure = error
+        this.#look()
+        this.#tell(error)
+      }
     })
   }
 
@@ -93,14 +112,32 @@ export class Life {
     return this.#me?.life ?? ''
   }
 
+  /** How we stand with the registry. */
+  get state(): State {
+    return this.#state
+  }
+
+  /** Why we are not `ready`, in sentences; empty when we are. */
+  get reasons(): string[] {
+    const { registry, writer, healer } = this.companions
+    const reasons: string[] = []
+    if (this.#me === undefined) reasons.push('This server is not registered.')
+    if (!registry.reachable) reasons.push('The connection to Redis is down.')
+    else if (this.#failure !== undefined) reasons.push(`The last beat failed: ${this.#failure.message}`)
+    if (writer.inDoubt || healer.busy) reasons.push('What the registry says of our sparks is being put right.')
+    return reasons
+  }
+
   /** Beat at once: something has happened that a beat would notice. */
   stir(): void {
+    this.#look()
     this.#inBackground(this.#heartbeat.now())
   }
 
   /** Redis could not be reached: what we believed of others is in question. */
   disturb(): void {
     this.#heartbeat.interrupt()
+    this.#look()
   }
 
   /**
@@ -112,6 +149,7 @@ export class Life {
     return this.#inTurn(async () => {
       if (address === this.address) return
       if (this.#me !== undefined) await this.#leave()
+      this.#begun = 0
       await this.#enlist(address, { fresh: true, announced: true, patient })
     })
   }
@@ -131,7 +169,6 @@ export class Life {
       const other = { address, life }
       await registry.leave(other)
       await reaper.clean(other, false)
-      this.events.unregistered(address)
     })
   }
 
@@ -155,7 +192,7 @@ export class Life {
     const { members, writer } = this.companions
     const stay = this.#stay = new AbortController()
     this.#wanted = address
-    const me = { address, life: randomBytes(12).toString('base64url') }
+    const me = { address, life: this.word(this.#begun++) }
     const aside = await this.#join(me, stay.signal, how.patient)
     if (aside === null) return
     this.#me = me
@@ -164,7 +201,9 @@ export class Life {
     // Beats without a life renewed nothing.
     this.#heartbeat.interrupt()
     this.#heartbeat.start()
+    this.#failure = undefined
     if (!how.fresh) this.#heal(me, true)
+    this.#look()
     this.#clear(me, aside)
     await members.refresh().catch(ignore)
     if (how.announced) this.events.registered(address)
@@ -173,6 +212,7 @@ export class Life {
   async #join(me: Identity, signal: AbortSignal, patient: boolean): Promise<readonly string[] | null> {
     for (;;) {
       try {
+        await this.companions.agreement.enter()
         return await this.companions.registration.join(me, 0, this.description(), signal)
       } catch (error) {
         if (!patient) throw error
@@ -200,31 +240,40 @@ export class Life {
   async #beat(): Promise<void> {
     const me = this.#me
     if (me === undefined) return
-    const { registry, writer, healer, table, reaper, members } = this.companions
+    const { registry, writer, healer, table, reaper, members, auditor, agreement } = this.companions
     const { lease, hold } = this.pace
     // After an outage the others had no chance to beat either: a sweep would bury the living.
     const sweep = this.#heartbeat.unbroken >= lease ? hold : 0
-    const { beat, right } = await writer.exclusive(async () => {
-      const beat = await registry.beat(me, this.pace, sweep)
-      return { beat, right: beat.as === 'ok' && writer.agrees(beat) }
-    })
+    const began = now()
+    const [{ beat, right }] = await Promise.all([
+      writer.exclusive(async () => {
+        const beat = await registry.beat(me, this.pace, sweep)
+        return { beat, right: beat.as === 'ok' && writer.agrees(beat) }
+      }),
+      agreement.confirm()
+    ])
     this.#told = ''
+    this.#failure = undefined
+    this.events.beaten(now() - began)
     if (this.#me !== me) return
     if (beat.as !== 'ok') return this.#forgotten(me, beat.as)
     // We were paused, and others may have been with us: they get the time to come back.
     if (!beat.prompt) this.#heartbeat.interrupt()
     if (!right || writer.inDoubt) this.#heal(me, false)
     else if (table.disowned.size > 0) this.#inBackground(healer.reclaim())
+    else this.#inBackground(auditor.look(me, () => this.#me === me && !healer.busy))
+    this.#look()
     if (beat.turn) this.#inBackground(reaper.sweep({ me, breaks: beat.breaks }))
     await members.beaten(beat.members, beat.servers)
   }
 
   /** The registry does not know us any more. */
   async #forgotten(me: Identity, why: Exclude<Beat['as'], 'ok'>): Promise<void> {
-    const { registration, writer } = this.companions
+    const { registration, writer, agreement } = this.companions
     this.#heartbeat.interrupt()
     if (why === 'gone' && this.#stay !== undefined) {
       // Redis has lost its data: nobody has declared us dead, and we are who we were.
+      await agreement.enter()
       const aside = await registration.join(me, writer.seq, this.description(), this.#stay.signal)
       if (aside === null || this.#me !== me) return
       writer.open(me, false)
@@ -235,15 +284,25 @@ export class Life {
     // Peers have seen this life end: another one begins.
     this.#me = undefined
     writer.close()
+    this.#look()
     const { address } = me
     this.#inBackground(this.#inTurn(() => this.#enlist(address, { fresh: false, announced: why === 'other', patient: true })))
   }
 
   /** Put right what the registry says of us; beats go on meanwhile, and the next one tries again when it fails. */
   #heal(me: Identity, forgotten: boolean): void {
-    this.#inBackground(this.companions.healer.heal(me).then(sparks => {
-      if (sparks > 0 || forgotten) this.events.healed(sparks)
+    const began = now()
+    this.#inBackground(this.companions.healer.heal(me).finally(() => { this.#look() }).then(sparks => {
+      if (sparks > 0 || forgotten) this.events.healed(sparks, now() - began)
     }))
+  }
+
+  /** See how we stand. */
+  #look(): void {
+    const state = this.reasons.length === 0 ? 'ready' : this.#state === 'connecting' ? 'connecting' : 'degraded'
+    if (state === this.#state || this.#closing !== undefined) return
+    this.#state = state
+    this.events.changed(state)
   }
 
   async #leave(): Promise<string> {
@@ -252,6 +311,7 @@ export class Life {
     this.#stay?.abort()
     this.#stay = this.#me = undefined
     writer.close()
+    this.#state = 'connecting'
     await this.#heartbeat.stop()
     members.self = ''
     if (me === undefined) return ''

@@ -1,4 +1,4 @@
-import type { Identity } from './records'
+import type { Identity, Written } from './records'
 import { SLICE, type Registry } from './registry'
 import type { Table } from './table'
 import type { Writer } from './writer'
@@ -19,9 +19,23 @@ export class Healer {
     private readonly writer: Writer
   ) {}
 
-  /** Compare all; how many entries were wrong. Calls that come while one runs share it. Rejects when Redis fails: call again. */
+  /** Whether a heal is under way. */
+  get busy(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** Compare all, at once; how many entries were wrong. Calls that come while one runs share it. Rejects when Redis fails: call again. */
   heal(me: Identity): Promise<number> {
     return this.#running ??= this.#heal(me).finally(() => { this.#running = undefined })
+  }
+
+  /**
+   * Compare all without haste, and although nothing seems wrong; how many entries were.
+   *
+   * @param rest waits between two slices; resolves with `false` to give up
+   */
+  audit(me: Identity, rest: () => Promise<boolean>): Promise<number> {
+    return this.#compare(me, rest)
   }
 
   /** Ask again for ids that another server had; how many have become ours. */
@@ -30,40 +44,50 @@ export class Healer {
     return ids.length === 0 ? 0 : this.#claim(ids)
   }
 
-  async #heal({ address }: Identity): Promise<number> {
+  async #heal(me: Identity): Promise<number> {
     // Even with nothing to add, a claim moves the number on, and whatever is still on its way to Redis comes too late.
-    let wrong = await this.#claim([])
+    accepted(await this.writer.claim([]))
+    const wrong = await this.#compare(me, () => Promise.resolve(true))
+    this.writer.trust()
+    return wrong
+  }
+
+  async #compare({ address }: Identity, rest: () => Promise<boolean>): Promise<number> {
+    let wrong = 0
     let slice: string[] = []
     for (const id of this.table.ids()) {
       slice.push(id)
       if (slice.length < SLICE) continue
       wrong += await this.#claim(slice)
       slice = []
+      if (!await rest()) return wrong
     }
-    wrong += await this.#claim(slice)
+    if (slice.length > 0) wrong += await this.#claim(slice)
 
     let cursor = '0'
     do {
       const page = await this.registry.page(address, cursor)
       wrong += await this.writer.release(page.ids.filter(id => !this.table.owns(id)))
       cursor = page.cursor
-    } while (cursor !== '0')
-
-    this.writer.trust()
+    } while (cursor !== '0' && await rest())
     return wrong
   }
 
   async #claim(ids: readonly string[]): Promise<number> {
-    const claimed = await this.writer.claim(ids)
-    if (claimed.as !== 'ok') throw new Error(`The registry has ${claimed.as} our claim.`)
+    const claimed = accepted(await this.writer.claim(ids))
     const others = new Set<string>()
     let wrong = claimed.missing
     for (const [owner, theirs] of claimed.others) {
-      const taken = await this.writer.wrest(owner, theirs)
-      if (taken === null) for (const id of theirs) others.add(id)
-      else wrong += taken
+      const wrested = accepted(await this.writer.wrest(owner, theirs))
+      wrong += wrested.missing
+      for (const stay of wrested.others.values()) for (const id of stay) others.add(id)
     }
     for (const id of ids) if (others.has(id)) this.table.disown(id); else this.table.own(id)
     return wrong
   }
+}
+
+function accepted(written: Written): Extract<Written, { as: 'ok' }> {
+  if (written.as !== 'ok') throw new Error(`The registry has ${written.as} what we claim.`)
+  return written
 }

@@ -12,6 +12,12 @@ export class Keys {
   readonly members: string
   /** STRING, expiring: the life whose turn the sweep is. */
   readonly sweep: string
+  /** STRING, expiring: the life that has last looked for entries that are nobody's. */
+  readonly audit: string
+  /** STRING: what servers sign with when they were given no secret, and since when. */
+  readonly secret: string
+  /** STRING, expiring: into how many registries the cluster's is split, and since when. */
+  readonly layout: string
 
   constructor(namespace: string) {
     this.prefix = `${namespace}:`
@@ -20,6 +26,9 @@ export class Keys {
     this.lives = `${this.prefix}lives`
     this.members = `${this.prefix}members`
     this.sweep = `${this.prefix}sweep`
+    this.audit = `${this.prefix}audit`
+    this.secret = `${this.prefix}secret`
+    this.layout = `${this.prefix}layout`
   }
 
   /** STRING, expiring: when the server last beat, in epoch ms by Redis's clock. */

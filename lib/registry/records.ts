@@ -50,7 +50,19 @@ export type Beat =
 /** What became of a write of our sparks. */
 export type Written =
   | { readonly as: 'refused' | 'old' }
-  | { readonly as: 'ok'; readonly missing: number; readonly others: ReadonlyMap<string, readonly string[]> }
+  | {
+    readonly as: 'ok'
+    /** How many entries were wrong, and are right now. */
+    readonly missing: number
+    /** Ids by their owners: whom they were taken from by a commit; who keeps them otherwise. */
+    readonly others: ReadonlyMap<string, readonly string[]>
+  }
+
+/** What all servers have to agree upon, and since when, by Redis's clock in epoch ms; `''` for a value that nobody has agreed to yet. */
+export interface Agreed {
+  readonly value: string
+  readonly since: string
+}
 
 /** What the registry says of an address that has a life, or had one until lately. */
 export interface LifeRecord {

@@ -1,13 +1,18 @@
+import { now } from '../deadline'
 import { MetroplexError } from '../errors'
 import type { Farewell, RedisClient } from '../types'
+import { asText, byOwner, words } from './answers'
 import { Connection, type ConnectionEvents } from './connection'
 import { Keys } from './keys'
-import type { Beat, Census, Description, Identity, Joined, LifeRecord, Sweeper, Terms, Vital, Written } from './records'
+import type {
+  Agreed, Beat, Census, Description, Identity, Joined, LifeRecord, Sweeper, Terms, Vital, Written
+} from './records'
 import * as deadScripts from './scripts/dead'
 import * as lifeScripts from './scripts/life'
 import * as sparkScripts from './scripts/sparks'
+import { Slice } from './slice'
 
-/** Ids in one step of work that has no natural end, so that no script keeps Redis from others. */
+/** The most ids in one write of our own sparks, so that no script keeps Redis from others. */
 export const SLICE = 500
 
 /**
@@ -18,10 +23,21 @@ export const SLICE = 500
 export class Registry {
   readonly #connection: Connection
   readonly #keys: Keys
+  readonly #slice = new Slice()
 
-  constructor(redis: RedisClient, namespace: string, options: { readonly timeout: number }, events: ConnectionEvents) {
+  private constructor(connection: Connection, namespace: string) {
     this.#keys = new Keys(namespace)
-    this.#connection = new Connection(redis, { ...lifeScripts, ...sparkScripts, ...deadScripts }, options, events)
+    this.#connection = connection
+  }
+
+  /** The registry of a namespace, on a connection of its own that the first question opens. */
+  static open(redis: RedisClient, namespace: string, options: { readonly timeout: number }, events: ConnectionEvents): Registry {
+    return new Registry(new Connection(redis, { ...lifeScripts, ...sparkScripts, ...deadScripts }, options, events), namespace)
+  }
+
+  /** The registry of another namespace, on the same connection. */
+  beside(namespace: string): Registry {
+    return new Registry(this.#connection, namespace)
   }
 
   /** The namespace and its colon. */
@@ -34,7 +50,7 @@ export class Registry {
     return this.#connection.ready
   }
 
-  /** Close our connection. What is under way fails with `ECLOSED`. */
+  /** Close the connection. What is under way fails with `ECLOSED`. */
   close(): void {
     this.#connection.close()
   }
@@ -129,6 +145,16 @@ export class Registry {
       [address, { leased: typeof leases?.[i] === 'string', alive: typeof alives?.[i] === 'string' }]))
   }
 
+  /**
+   * Agree with all servers upon the secret, or upon the layout: what was there first stands.
+   *
+   * @param ms how long it is to be remembered when nobody repeats it; 0: for ever
+   */
+  async keep(what: 'secret' | 'layout', ours: Agreed, ms: number): Promise<Agreed> {
+    const [since, value] = await this.#run('keep', [this.#keys[what], ours.since, ours.value, ms])
+    return { since: asText(since), value: asText(value) }
+  }
+
   // Cleaning up
 
   /** Go on holding the sweep for `ms`; `false` when another server has it. */
@@ -148,18 +174,23 @@ export class Registry {
   /** A slice of the sparks of a life that has ended, from `cursor`; `null` when it is no longer ended. */
   async doomed({ address, life }: Identity, cursor: string): Promise<{ cursor: string; ids: string[]; theirs: string[] } | null> {
     const keys = this.#keys
-    const [as, next, ids, theirs] = await this.#run('doomed', [
-      ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, cursor, SLICE
+    const [as, next, ids, others] = await this.#run('doomed', [
+      ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, cursor, this.#slice.size
     ])
-    return as === 'ok' ? { cursor: String(next), ids: ids as string[], theirs: theirs as string[] } : null
+    if (as !== 'ok') return null
+    const left = new Set(others as number[])
+    const all = ids as string[]
+    return { cursor: String(next), ids: all, theirs: left.size === 0 ? all : all.filter((_id, i) => !left.has(i)) }
   }
 
   /** Remove sparks of a life that has ended; `null` when it is no longer ended, else how many are left. */
   async reap({ address, life }: Identity, ids: readonly string[]): Promise<number | null> {
     const keys = this.#keys
+    const began = now()
     const [as, left] = await this.#run('reap', [
       ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, ...ids
     ])
+    this.#slice.took(now() - began)
     return as === 'ok' ? Number(left) : null
   }
 
@@ -176,7 +207,7 @@ export class Registry {
   async leftovers(address: string, aside: string, cursor: string): Promise<{ cursor: string; ids: string[]; stale: string[] }> {
     const keys = this.#keys
     const [next, ids, stale] = await this.#run('leftovers', [
-      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), address, cursor, SLICE
+      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), address, cursor, this.#slice.size
     ])
     return { cursor: String(next), ids: ids as string[], stale: stale as string[] }
   }
@@ -187,6 +218,26 @@ export class Registry {
     return Number(await this.#connection.run('clear', [
       keys.sparks, keys.aside(address, aside), keys.sparksOf(address), keys.life(address), address, aside, stale.length, ...stale, ...ids
     ]))
+  }
+
+  /** Make it our turn, for `ms`, to look for entries that are nobody's; `false` when it is another's, or was ours. */
+  async turn(life: string, ms: number): Promise<boolean> {
+    return await this.#connection.run('turn', [this.#keys.audit, life, ms]) === 1
+  }
+
+  /** A page of all entries, ids by their owners; the cursor is `'0'` at the first and after the last. Ids may repeat. */
+  async entries(cursor: string): Promise<{ cursor: string; owners: Map<string, string[]> }> {
+    const [next, pairs] = await this.#run('HSCAN', [this.#keys.sparks, cursor, 'COUNT', SLICE])
+    return { cursor: String(next), owners: byOwner(pairs as string[]) }
+  }
+
+  /** See to entries that their owner does not have among its own: handed to an owner that lives, removed where nobody is. */
+  async astray(owner: string, ids: readonly string[]): Promise<{ handed: number; removed: string[] }> {
+    const keys = this.#keys
+    const [handed, ...removed] = await this.#run('astray', [
+      keys.sparks, ...this.#personal(owner), keys.sparksOf(owner), owner, ...ids
+    ])
+    return { handed: Number(handed), removed: removed as string[] }
   }
 
   // Our sparks
@@ -210,12 +261,12 @@ export class Registry {
     return as === 'ok' ? { as, missing: Number(missing), others: byOwner(owned) } : { as: as as 'refused' | 'old' }
   }
 
-  /** Take ids from an owner that is dead, as commit `seq`; `null` when it is alive. */
-  async wrest(me: Identity, seq: number, owner: string, ids: readonly string[]): Promise<number | null> {
-    const [as, taken] = await this.#run('wrest', [
-      ...this.#ours(me), ...this.#personal(owner), me.life, seq, me.address, owner, ...ids
+  /** Take ids from an owner that is dead, or does not have them among its own, as commit `seq`. */
+  async wrest(me: Identity, seq: number, owner: string, ids: readonly string[]): Promise<Written> {
+    const [as, taken, ...stay] = await this.#run('wrest', [
+      ...this.#ours(me), ...this.#personal(owner), this.#keys.sparksOf(owner), me.life, seq, me.address, owner, ...ids
     ])
-    return as === 'ok' ? Number(taken) : null
+    return as === 'ok' ? { as, missing: Number(taken), others: new Map([[owner, stay as string[]]]) } : { as: as as 'refused' | 'old' }
   }
 
   // Questions
@@ -260,24 +311,4 @@ export class Registry {
  */
 function half({ lease }: Pick<Terms, 'lease'>): number {
   return Math.floor(lease / 2)
-}
-
-function asText(value: unknown): string {
-  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
-}
-
-function words(value: unknown): string[] {
-  return asText(value).split(' ').filter(Boolean)
-}
-
-/** Alternating ids and owners, by owner. */
-function byOwner(pairs: readonly unknown[]): Map<string, string[]> {
-  const owners = new Map<string, string[]>()
-  for (let i = 0; i < pairs.length; i += 2) {
-    const owner = String(pairs[i + 1])
-    const ids = owners.get(owner)
-    if (ids) ids.push(String(pairs[i]))
-    else owners.set(owner, [String(pairs[i])])
-  }
-  return owners
 }

@@ -1,4 +1,3 @@
-import { idOf } from '../message'
 import type { Spark } from '../types'
 
 /**
@@ -22,8 +21,7 @@ export class Table {
   }
 
   /** Note a connection; `true` when its id is now here for the first time, or ours again. */
-  add(spark: Spark): boolean {
-    const id = idOf(spark.id)
+  add(id: string, spark: Spark): boolean {
     const there = this.#sparks.get(id)
     const returned = this.#disowned.delete(id)
     if (there === undefined) {
@@ -42,8 +40,7 @@ export class Table {
    * Forget a connection; `true` when its id is no longer here, and was ours. A spark of Primus that we do not know changes
    * nothing; of what an application makes up itself, the id alone counts.
    */
-  remove(spark: Spark): boolean {
-    const id = idOf(spark.id)
+  remove(id: string, spark: Spark): boolean {
     const sparks = [this.#sparks.get(id) ?? []].flat()
     const rest = spark.readyState === undefined ? [] : sparks.filter(other => other !== spark)
     if (rest.length === sparks.length) return false

@@ -1,19 +1,22 @@
 import { asError } from '../errors'
 import { ignore } from '../callback'
+import { now } from '../deadline'
 import type { Beat, Identity, Written } from './records'
 import { SLICE, type Registry } from './registry'
 import type { Table } from './table'
 
-/** What is to be written of one id: whether it is here, and whether the registry has it. */
-interface Pending {
-  here: boolean
-  readonly known: boolean
-}
+/** What is to be written of one id: it has come, it has gone, or it has gone and come again while the registry had it. */
+type Pending = 'new' | 'gone' | 'back'
+
+/** By how many entries the registry's number is short of ours for it. */
+const SHORT: Readonly<Record<Pending, number>> = { new: 1, gone: -1, back: 0 }
 
 /** What a writer reports. */
 export interface WriterEvents {
   /** A commit failed or was refused: it is unknown what the registry has seen. Only a heal can tell. */
   doubt(error: Error): void
+  /** A commit has been written; how long it took, in ms. */
+  committed(ms: number): void
 }
 
 /**
@@ -28,7 +31,11 @@ export class Writer {
   #me: Identity | undefined
   #seq = 0
   #acknowledged = 0
-  #pending = new Map<string, Pending>()
+  readonly #pending = new Map<string, Pending>()
+  /** What `#pending` adds up to, by `SHORT`. */
+  #short = 0
+  /** What was connected when we joined, as far as it has not been written. */
+  #backlog: { readonly ids: Iterator<string, undefined>; left: number } | undefined
   #doubt = false
   #scheduled = false
   #last: Promise<unknown> = Promise.resolve()
@@ -49,22 +56,21 @@ export class Writer {
     return this.#seq
   }
 
+  /** How many ids are waiting to be written. */
+  get waiting(): number {
+    return this.#pending.size
+  }
+
   /** An id is here. */
   connect(id: string): void {
     const before = this.#pending.get(id)
-    this.#pending.set(id, { here: true, known: before?.known ?? false })
-    this.#schedule()
+    this.#note(id, before === undefined || before === 'new' ? 'new' : 'back')
   }
 
   /** An id has gone. */
   disconnect(id: string): void {
-    const before = this.#pending.get(id)
-    if (before?.known === false) {
-      this.#pending.delete(id)
-      return
-    }
-    this.#pending.set(id, { here: false, known: true })
-    this.#schedule()
+    if (this.#pending.get(id) === 'new') this.#forget(id)
+    else this.#note(id, 'gone')
   }
 
   /**
@@ -76,7 +82,12 @@ export class Writer {
     if (this.#me?.life !== me.life) this.#seq = this.#acknowledged = 0
     this.#me = me
     this.#doubt = !fresh
-    if (fresh) this.#pending = new Map([...this.table.ids()].map(id => [id, { here: true, known: false }]))
+    this.#backlog = undefined
+    if (fresh) {
+      this.#pending.clear()
+      this.#short = 0
+      if (this.table.size > 0) this.#backlog = { ids: this.table.ids(), left: this.table.size }
+    }
     this.#schedule()
   }
 
@@ -100,34 +111,19 @@ export class Writer {
 
   /** Whether a beat, taken while no write was in flight, found what we have written. */
   agrees(beat: Extract<Beat, { as: 'ok' }>): boolean {
-    let waiting = 0
-    for (const { here, known } of this.#pending.values()) {
-      if (here && !known) waiting++
-      else if (!here) waiting--
-    }
-    const expected = this.table.size - this.table.disowned.size - waiting
-    return beat.whole && beat.seq === this.#acknowledged && beat.sparks === expected
+    const expected = this.table.size - this.table.disowned.size - this.#short
+    // Until all that was there when we joined has been written, only those writes themselves can tell.
+    return beat.whole && beat.seq === this.#acknowledged && (beat.sparks === expected || this.#backlog !== undefined)
   }
 
   /** Add those of these ids that the registry lacks, as far as they are (still) connected and not about to be written anyway. */
   async claim(ids: readonly string[]): Promise<Written> {
-    return this.exclusive(async () => {
-      const due = ids.filter(id => this.table.holds(id) && !this.#pending.has(id))
-      return this.#numbered((me, seq) => this.registry.claim(me, seq, due))
-    })
+    return this.exclusive(() => this.#numbered((me, seq) => this.registry.claim(me, seq, ids.filter(id => this.#settled(id)))))
   }
 
-  /** Take ids from a dead owner; `null` when it is alive. */
-  async wrest(owner: string, ids: readonly string[]): Promise<number | null> {
-    return this.exclusive(async () => {
-      const due = ids.filter(id => this.table.holds(id) && !this.#pending.has(id))
-      const me = this.#me
-      if (me === undefined || due.length === 0) return 0
-      const seq = ++this.#seq
-      const taken = await this.registry.wrest(me, seq, owner, due)
-      this.#acknowledged = seq
-      return taken
-    })
+  /** Take ids from an owner that is dead, or does not have them among its own. */
+  async wrest(owner: string, ids: readonly string[]): Promise<Written> {
+    return this.exclusive(() => this.#numbered((me, seq) => this.registry.wrest(me, seq, owner, ids.filter(id => this.#settled(id)))))
   }
 
   /** Remove those of these ids that are not ours (any more); how many that were. */
@@ -139,13 +135,34 @@ export class Writer {
     })
   }
 
+  /** Whether an id is here, and not about to be written anyway. */
+  #settled(id: string): boolean {
+    return this.table.holds(id) && !this.#pending.has(id)
+  }
+
+  #note(id: string, pending: Pending): void {
+    this.#forget(id)
+    this.#pending.set(id, pending)
+    this.#short += SHORT[pending]
+    this.#schedule()
+  }
+
+  #forget(id: string): void {
+    const before = this.#pending.get(id)
+    if (before === undefined) return
+    this.#pending.delete(id)
+    this.#short -= SHORT[before]
+  }
+
   #schedule(): void {
-    if (this.#scheduled || this.#doubt || this.#me === undefined || this.#pending.size === 0) return
+    if (this.#scheduled || this.#doubt || this.#me === undefined) return
+    if (this.#pending.size === 0 && this.#backlog === undefined) return
     this.#scheduled = true
     // One turn of the event loop gathers what its sockets bring.
     setImmediate(() => {
       this.exclusive(() => this.#commit()).catch((error: unknown) => {
         this.#doubt = true
+        this.#backlog = undefined
         this.events.doubt(asError(error))
       })
     })
@@ -156,16 +173,22 @@ export class Writer {
     if (this.#me === undefined || this.#doubt) return
     const connects: string[] = []
     const disconnects: string[] = []
-    for (const [id, { here }] of this.#pending) {
-      (here ? connects : disconnects).push(id)
-      this.#pending.delete(id)
+    for (const [id, pending] of this.#pending) {
+      (pending === 'gone' ? disconnects : connects).push(id)
+      this.#forget(id)
       if (connects.length + disconnects.length === SLICE) break
     }
+    while (this.#backlog !== undefined && connects.length + disconnects.length < SLICE) {
+      const next = this.#backlog.ids.next()
+      if (next.done === true || --this.#backlog.left === 0) this.#backlog = undefined
+      if (next.done !== true && !this.#pending.has(next.value)) connects.push(next.value)
+    }
     if (connects.length + disconnects.length === 0) return
-    const { as, others } = await this.#numbered((me, seq) => this.registry.commit(me, seq, connects, disconnects))
-      .then(written => written.as === 'ok' ? written : { as: written.as, others: new Map<string, string[]>() })
-    if (as !== 'ok') throw new Error(`The registry has ${as} our commit.`)
-    for (const [owner, ids] of others) this.registry.moved(owner, ids).catch(ignore)
+    const began = now()
+    const written = await this.#numbered((me, seq) => this.registry.commit(me, seq, connects, disconnects))
+    this.events.committed(now() - began)
+    if (written.as !== 'ok') throw new Error(`The registry has ${written.as} our commit.`)
+    for (const [owner, ids] of written.others) this.registry.moved(owner, ids).catch(ignore)
     this.#schedule()
   }
 

@@ -15,6 +15,8 @@ export interface SparkUnderTest {
 /** The part of the plugin which tests use under any of its versions; cast it for more. */
 export interface MetroplexUnderTest extends Emitter {
   readonly address: string
+  connect(spark: SparkUnderTest): unknown
+  disconnect(spark: SparkUnderTest): unknown
 }
 
 /** The part of a Primus server which tests use. */

@@ -49,20 +49,20 @@ export const bury: Script = {
  *
  * KEYS     1 life · 2 lease · 3 alive · 4 sparks · 5 sparks of the life
  * ARGV     1 life · 2 address · 3 cursor · 4 how many
- * Returns  'changed' · 'ok', cursor, all ids, those of them that are still the dead one's
+ * Returns  'changed' · 'ok', cursor, all ids, the places in that list (from 0) of those that are no longer the dead one's
  */
 export const doomed: Script = {
   numberOfKeys: 5,
   lua: `${ENDED}
     local page = redis.call('SSCAN', KEYS[5], ARGV[3], 'COUNT', ARGV[4])
-    local mine = {}
+    local others = {}
     for first = 1, #page[2], ${UNPACK} do
       local last = math.min(first + ${UNPACK} - 1, #page[2])
       for i, owner in ipairs(redis.call('HMGET', KEYS[4], unpack(page[2], first, last))) do
-        if owner == ARGV[2] then mine[#mine + 1] = page[2][first + i - 1] end
+        if owner ~= ARGV[2] then others[#others + 1] = first + i - 2 end
       end
     end
-    return {'ok', page[1], page[2], mine}`
+    return {'ok', page[1], page[2], others}`
 }
 
 /**

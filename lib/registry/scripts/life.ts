@@ -113,3 +113,37 @@ export const hold: Script = {
     redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
     return 1`
 }
+
+/**
+ * Keep what all servers have to agree upon: the value that was there first stands, also when the key was lost and others wrote it anew.
+ *
+ * A value carries the time by Redis's clock at which it was first written; of two, the older one wins.
+ *
+ * KEYS     1 key
+ * ARGV     1 the time of our value, '' when nobody has agreed to it yet · 2 our value · 3 ms it lives, 0 for ever
+ * Returns  the time and the value that stand
+ */
+export const keep: Script = {
+  numberOfKeys: 1,
+  lua: `${CLOCK}
+    local there = redis.call('GET', KEYS[1])
+    local since, value = string.match(there or '', '^(%d+) (.*)$')
+    if not since or (ARGV[1] ~= '' and tonumber(since) > tonumber(ARGV[1])) then
+      since, value = ARGV[1] == '' and now() or ARGV[1], ARGV[2]
+      redis.call('SET', KEYS[1], since .. ' ' .. value)
+    end
+    if ARGV[3] ~= '0' and value == ARGV[2] then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+    return {since, value}`
+}
+
+/**
+ * Make it our turn at something that one server at a time does for all.
+ *
+ * KEYS     1 key
+ * ARGV     1 our life · 2 ms until it is anybody's again
+ * Returns  1, or 0 when it is another's turn, or was ours
+ */
+export const turn: Script = {
+  numberOfKeys: 1,
+  lua: `return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') and 1 or 0`
+}

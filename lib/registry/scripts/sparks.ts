@@ -92,27 +92,72 @@ export const claim: Script = {
 }
 
 /**
- * Take ids we hold from an owner that is dead.
+ * Take ids we hold from whoever the registry says has them, unless that one lives and has them among its own.
  *
- * KEYS     1 life · 2 sparks · 3 our sparks · 4 the owner's life · 5 its lease · 6 its alive key
+ * A name in `sparks` alone is nobody's: no script of ours writes the one without the other.
+ *
+ * KEYS     1 life · 2 sparks · 3 our sparks · 4 the owner's life · 5 its lease · 6 its alive key · 7 its sparks
  * ARGV     1 our life · 2 seq · 3 address · 4 the owner's address · 5… ids
- * Returns  'refused' · 'old' · 'alive' (nothing was done) · 'ok' and how many were taken
+ * Returns  'refused' · 'old' · 'ok', how many were taken, then those that stay the owner's
  */
 export const wrest: Script = {
-  numberOfKeys: 6,
+  numberOfKeys: 7,
   lua: `${OURS}
-    if redis.call('EXISTS', KEYS[5]) == 1 then return {'alive'} end
-    local owner = redis.call('HMGET', KEYS[4], 'state', 'stamp')
-    local stamp = redis.call('GET', KEYS[6])
-    -- An alive key that is not the life's own is that of a server of 1.x.
-    if stamp and not ((owner[1] == 'up' or owner[1] == 'dead') and owner[2] == stamp) then return {'alive'} end
-    local taken = 0
+    local lives = redis.call('EXISTS', KEYS[5]) == 1
+    if not lives then
+      local owner = redis.call('HMGET', KEYS[4], 'state', 'stamp')
+      local stamp = redis.call('GET', KEYS[6])
+      -- An alive key that is not the life's own is that of a server of 1.x.
+      lives = stamp and not ((owner[1] == 'up' or owner[1] == 'dead') and owner[2] == stamp)
+    end
+    local answer, taken = {'ok', 0}, 0
     for i = 5, #ARGV do
-      if redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[4] then
-        redis.call('HSET', KEYS[2], ARGV[i], ARGV[3])
-        redis.call('SADD', KEYS[3], ARGV[i])
-        taken = taken + 1
+      local id = ARGV[i]
+      if redis.call('HGET', KEYS[2], id) == ARGV[4] then
+        if lives and redis.call('SISMEMBER', KEYS[7], id) == 1 then
+          answer[#answer + 1] = id
+        else
+          redis.call('HSET', KEYS[2], id, ARGV[3])
+          redis.call('SADD', KEYS[3], id)
+          taken = taken + 1
+        end
       end
     end
-    return {'ok', taken}`
+    answer[2] = taken
+    return answer`
+}
+
+/**
+ * See to entries of \`sparks\` that their owner does not have among its own.
+ *
+ * Of an owner that lives, they are put among its own: its next beat finds a number that is off, and it heals. Of an owner of which nothing
+ * is known and nothing left to clean up, they are removed.
+ *
+ * KEYS     1 sparks · 2 the owner's life · 3 its lease · 4 its alive key · 5 its sparks
+ * ARGV     1 the owner's address · 2… ids
+ * Returns  how many were handed to their owner, then those that were removed
+ */
+export const astray: Script = {
+  numberOfKeys: 5,
+  lua: `
+    local life = redis.call('HMGET', KEYS[2], 'state', 'aside')
+    local leased = redis.call('EXISTS', KEYS[3]) == 1
+    local over = not life[1] or life[1] == 'reaped' or life[1] == 'left'
+    local lost = over and redis.call('EXISTS', KEYS[4], KEYS[5]) == 0
+    local answer, handed = {0}, 0
+    -- What a former life left behind is cleaned up by its name.
+    if (life[2] or '') ~= '' or not (leased or lost) then return answer end
+    for i = 2, #ARGV do
+      local id = ARGV[i]
+      if redis.call('HGET', KEYS[1], id) == ARGV[1] and redis.call('SISMEMBER', KEYS[5], id) == 0 then
+        if leased then
+          handed = handed + redis.call('SADD', KEYS[5], id)
+        else
+          redis.call('HDEL', KEYS[1], id)
+          answer[#answer + 1] = id
+        end
+      end
+    end
+    answer[1] = handed
+    return answer`
 }

@@ -1,0 +1,78 @@
+import { now, pause } from '../deadline'
+import type { Healer } from '../registry/healer'
+import type { Identity } from '../registry/records'
+import type { Registry } from '../registry/registry'
+
+/** What an auditor reports. */
+export interface AuditorEvents {
+  /** So many of our own entries were wrong, and are right again; how long it took, in ms. */
+  healed(sparks: number, ms: number): void
+  /** Spark ids that were registered under an address where nobody is. */
+  reap(address: string, sparks: string[]): void
+}
+
+/** How long an auditor rests between two slices, in ms: what it does must not be felt. */
+const REST = 50
+
+/**
+ * Looks, every few minutes and slowly, for what no beat can see: entries that are wrong although their number is right.
+ *
+ * Each server compares its own sparks with the registry. One server for the whole cluster goes through all entries, and finds those
+ * which their owner does not have among its own, so that it would never remove them.
+ */
+export class Auditor {
+  #own: number
+  #all: number
+  #running: Promise<void> | undefined
+
+  constructor(
+    private readonly healer: Pick<Healer, 'audit'>,
+    private readonly registry: Pick<Registry, 'turn' | 'entries' | 'astray'>,
+    /** From one audit to the next, in ms. */
+    private readonly every: number,
+    private readonly events: AuditorEvents
+  ) {
+    this.#own = this.#soon()
+    this.#all = this.#soon()
+  }
+
+  /** Begin what is due, if anything. Calls that come while an audit runs share it. Rejects when Redis fails; what was left comes next time. */
+  look(me: Identity, goOn: () => boolean): Promise<void> {
+    return this.#running ??= this.#look(me, goOn).finally(() => { this.#running = undefined })
+  }
+
+  async #look(me: Identity, goOn: () => boolean): Promise<void> {
+    const rest = async (): Promise<boolean> => {
+      await pause(REST)
+      return goOn()
+    }
+    if (now() >= this.#own) {
+      this.#own = this.#soon()
+      const began = now()
+      const wrong = await this.healer.audit(me, rest)
+      if (wrong > 0) this.events.healed(wrong, now() - began)
+    }
+    if (now() >= this.#all && goOn()) {
+      this.#all = this.#soon()
+      // Whoever comes first does it for all.
+      if (await this.registry.turn(me.life, Math.floor(this.every / 2))) await this.#stray(rest)
+    }
+  }
+
+  async #stray(rest: () => Promise<boolean>): Promise<void> {
+    let cursor = '0'
+    do {
+      const page = await this.registry.entries(cursor)
+      for (const [owner, ids] of page.owners) {
+        const { removed } = await this.registry.astray(owner, ids)
+        if (removed.length > 0) this.events.reap(owner, removed)
+      }
+      cursor = page.cursor
+    } while (cursor !== '0' && await rest())
+  }
+
+  /** A moment about one period from now: a fleet that started at once must not audit at once. */
+  #soon(): number {
+    return now() + this.every * (0.5 + Math.random())
+  }
+}

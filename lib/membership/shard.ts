@@ -1,0 +1,85 @@
+import { Healer } from '../registry/healer'
+import { Lookup } from '../registry/lookup'
+import type { Description } from '../registry/records'
+import type { Registry } from '../registry/registry'
+import { Table } from '../registry/table'
+import { Writer } from '../registry/writer'
+import type { Agreement } from './agreement'
+import { Auditor } from './auditor'
+import { Life, type LifeEvents } from './life'
+import { Members, type MembersEvents } from './members'
+import { Reaper } from './reaper'
+import { Registration, type Answerer } from './registration'
+
+/** What a server is to each of its registries. */
+export interface Part {
+  /** How long peers believe in us after a beat, in ms. */
+  readonly lease: number
+  /** How long the alive key lives, and how long before its end it is renewed at the latest, in ms. */
+  readonly interval: number
+  readonly latency: number
+  /** Bound of everything that somebody waits for, in ms. */
+  readonly timeout: number
+  readonly description: () => Description
+  /** Finds out who listens at an address. */
+  readonly ask: (address: string) => Promise<Answerer>
+  readonly agreement: Agreement
+  /** The random word of the nth life. */
+  readonly word: (nth: number) => string
+}
+
+/** What happens in one registry. */
+export interface ShardEvents extends LifeEvents, MembersEvents {
+  /** On the one server that cleans up: it has found a server dead. */
+  buried(): void
+  /** On that server: spark ids of the dead one. */
+  reap(address: string, sparks: string[]): void
+  /** Sparks of ours have been written; how long it took, in ms. */
+  committed(ms: number): void
+}
+
+/** How many leases pass between two audits: five minutes by default. */
+const LEASES_PER_AUDIT = 20
+
+/** From one beat to the next, in ms: three in the time of a lease, and in time for the alive key. */
+export function period({ lease, interval, latency }: Pick<Part, 'lease' | 'interval' | 'latency'>): number {
+  return Math.floor(Math.min(lease / 3, interval - latency))
+}
+
+/** One registry, and our part in it. Introduces to each other whatever has to do with it; a cluster has one, or as many as it has shards. */
+export class Shard {
+  /** Those of our sparks that lie in this registry. */
+  readonly table = new Table()
+  readonly writer: Writer
+  readonly lookup: Lookup
+  readonly members: Members
+  readonly life: Life
+
+  constructor(readonly registry: Registry, part: Part, events: ShardEvents) {
+    const { table } = this
+    const { lease, interval, timeout, ask, agreement } = part
+    const beats = period(part)
+    const hold = 2 * beats
+    const writer = this.writer = new Writer(registry, table, {
+      doubt: () => { this.life.stir() },
+      committed: ms => { events.committed(ms) }
+    })
+    const healer = new Healer(registry, table, writer)
+    const members = this.members = new Members(registry, lease + beats, events)
+    const reaper = new Reaper(registry, { hold, lease, interval }, {
+      buried: (address, life) => {
+        events.buried()
+        members.buried(address, life)
+      },
+      reap: (address, sparks) => { events.reap(address, sparks) }
+    })
+    const registration = new Registration(registry, ask, { lease, interval }, { taken: error => { events.failed(error) } })
+    const auditor = new Auditor(healer, registry, LEASES_PER_AUDIT * lease, {
+      healed: (sparks, ms) => { events.healed(sparks, ms) },
+      reap: (address, sparks) => { events.reap(address, sparks) }
+    })
+    const companions = { registry, table, writer, healer, members, reaper, registration, auditor, agreement }
+    this.lookup = new Lookup(registry)
+    this.life = new Life(companions, part.description, part.word, { lease, interval, period: beats, hold, timeout }, events)
+  }
+}

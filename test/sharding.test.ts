@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto'
+import type { Metroplex } from '../index'
+import { namespaces, shardOf, slotOf } from '../lib/registry/sharding'
+import { assume } from './support/assume'
+import { openClient } from './support/client'
+import { using } from './support/dispose'
+import { member } from './support/member'
+import { namespace } from './support/namespace'
+import { startRedis, type RedisProcess } from './support/redis'
+import { startServer, type ServerProcess } from './support/server'
+import { eventually, once } from './support/wait'
+
+describe('shards', () => {
+  let redis: RedisProcess
+  let space: string
+
+  beforeEach(async () => {
+    redis = await startRedis()
+    space = namespace()
+  })
+
+  describe('by their rules', () => {
+    it('are in the slots that Redis says', async () => {
+      const cluster = await startRedis({ args: ['--cluster-enabled', 'yes'] })
+      for (const key of ['', '0', '123456789', 'metroplex', 'héllo', '\n']) {
+        assume(await cluster.client().cluster('KEYSLOT', key)).equals(slotOf(key))
+      }
+    })
+
+    for (const shards of [2, 3, 16, 100, 256]) {
+      it(`lie evenly on the slots, ${shards} of them`, () => {
+        const slots = namespaces('ns', shards).map(name => slotOf(/\{(\d+)\}$/.exec(name)?.[1] ?? ''))
+        assume(slots.map(slot => Math.floor(slot * shards / 16_384))).eql(Array.from({ length: shards }, (_, i) => i))
+      })
+    }
+
+    it('are the namespace itself when there is one', () => {
+      assume(namespaces('ns', 1)).eql(['ns'])
+      assume(shardOf('any', 1)).equals(0)
+    })
+
+    it('share the ids evenly, be they random or counted', () => {
+      for (const ids of [Array.from({ length: 50_000 }, () => randomUUID()), Array.from({ length: 50_000 }, (_, i) => `spark-${i}`)]) {
+        const counts = new Array<number>(16).fill(0)
+        for (const id of ids) counts[shardOf(id, 16)] = (counts[shardOf(id, 16)] ?? 0) + 1
+        for (const count of counts) assume(count).within(50_000 / 16 * 0.9, 50_000 / 16 * 1.1)
+      }
+    })
+
+    it('give an id the same place for ever: other programs look it up there', () => {
+      // FNV-1a of '' is its offset basis, and of 'a' 0xe40c292c: the published test vectors.
+      assume(shardOf('', 65_536)).equals((0x811c9dc5 >>> 16) ^ (0x811c9dc5 & 0xffff))
+      assume(shardOf('a', 65_536)).equals((0xe40c292c >>> 16) ^ (0xe40c292c & 0xffff))
+      assume(shardOf('foobar', 65_536)).equals((0xbf9cf968 >>> 16) ^ (0xbf9cf968 & 0xffff))
+    })
+  })
+
+  describe('of a cluster', () => {
+    const quick = { interval: 1000, latency: 200, metroplex: { shards: 4 } }
+
+    const start = (): Promise<ServerProcess> =>
+      startServer({ redis: { url: redis.url, namespace: space }, omega: true, primus: quick })
+
+    const one = (address: string, shards = 4, more: object = {}): Metroplex =>
+      member(redis.client(), space, address, { ...quick, ...more, metroplex: { shards, ...more } })
+
+    it('are one to who asks: sparks are found, reached, counted and listed', async () => {
+      const [a, b] = [await start(), await start()]
+      const clients = await Promise.all(Array.from({ length: 12 }, () => openClient(b.url)))
+      const ids = clients.map(({ id }) => id)
+      await eventually(async () => await a.call('metroplex.count') === 12)
+      assume(await a.call('metroplex.servers', true)).eql([a.address, b.address])
+      assume(await a.call('metroplex.sparks', ['nobody', ...ids])).eql([null, ...ids.map(() => b.address)])
+      assume((await a.call('metroplex.sparksOn', b.address) as string[]).sort()).eql([...ids].sort())
+      assume(await a.call('forward.sparks', ids, 'hello')).eql({ ok: true, send: 12 })
+      for (const client of clients) assume(await client.next()).equals('hello')
+      assume(await a.call('forward.broadcast', 'all')).eql({ ok: true, send: 12 })
+      const holders = await Promise.all(namespaces(space, 4).map(name => redis.client().hlen(`${name}:sparks`)))
+      assume(holders.reduce((sum, count) => sum + count, 0)).equals(12)
+      assume(await redis.client().exists(`${space}:sparks`, `${space}:servers`)).equals(0)
+    })
+
+    it('tell once of who joins, leaves, dies and is registered', async () => {
+      const [a, b, c] = [await start(), await start(), await start()]
+      const client = await openClient(c.url)
+      await eventually(async () => await a.call('metroplex.spark', client.id) === c.address)
+      const [left, died] = [await b.call('metroplex.id'), await c.call('metroplex.id')]
+      await b.stop()
+      await a.seen('leave')
+      await c.kill()
+      await a.seen('leave', { filter: address => address === c.address })
+      await a.seen('reap')
+      await eventually(async () => (await redis.client().keys(`${space}:*${c.address}:sparks`)).length === 0)
+      const told = (event: string): unknown[] => a.log.filter(entry => entry.event === event).map(({ args }) => args)
+      assume(told('register')).eql([[a.address]])
+      assume(told('join')).has.length(2)
+      assume(told('leave')).eql([[b.address, 'shutdown', left], [c.address, 'expired', died]])
+      assume(told('reap')).eql([[c.address, [client.id]]])
+      assume(told('error')).eql([])
+      assume(await a.call('metroplex.servers')).eql([])
+    })
+
+    it('are all put right after a flush', async () => {
+      const [a, b] = [await start(), await start()]
+      const clients = await Promise.all(Array.from({ length: 8 }, () => openClient(b.url)))
+      await eventually(async () => await a.call('metroplex.count') === 8)
+      await redis.client().flushall()
+      await eventually(async () => (await a.call('metroplex.sparks', clients.map(({ id }) => id)) as unknown[]).every(place => place === b.address))
+      await eventually(async () => await a.call('metroplex.stats').then(stats => (stats as { state: string }).state) === 'ready')
+      assume(a.log.filter(({ event }) => event === 'leave' || event === 'reap')).eql([])
+    })
+
+    it('are left altogether', async () => {
+      const a = one('http://a:1')
+      await a.ready()
+      assume(await a.unregister()).equals('http://a:1')
+      assume(a.address).equals('')
+      assume(await redis.client().keys(`${space}:*:lease`)).eql([])
+      assume(await a.register('http://b:1')).equals('http://b:1')
+      assume(await a.servers(true)).eql(['http://b:1'])
+    })
+
+    it('are as many on all servers: another number is refused, and said', async () => {
+      const a = one('http://a:1')
+      await a.ready()
+      for (const shards of [1, 8]) {
+        const other = one('http://b:1', shards)
+        const [error] = await once(other, 'error') as [Error & { code: string }]
+        assume(error.code).equals('EPROTOCOL')
+        assume(error.message).matches(new RegExp(`split into 4 shards, but .*\`shards: ${shards}\``))
+        assume(other.address).equals('')
+      }
+    })
+
+    it('may be as many as one likes a lease after the last server has gone', async () => {
+      const first = one('http://a:1', 4, { lease: 300 })
+      await first.ready()
+      await first.close()
+      const second = one('http://a:1', 2, { lease: 300 })
+      assume(await second.ready()).equals('http://a:1')
+    })
+
+    it('agree again on the same number and the same secret after a flush, whoever comes first', async () => {
+      const a = one('http://a:1', 4, { lease: 300 })
+      await a.ready()
+      const secret = await redis.client().get(`${space}:secret`)
+      assume((secret ?? '').length).is.above(32)
+      const began = Number(secret?.split(' ')[0])
+      await redis.client().flushall()
+      // As a server would that has been started just after it.
+      await redis.client().set(`${space}:secret`, `${began + 1} of-a-newcomer`)
+      await redis.client().set(`${space}:layout`, `${began + 1} 7`)
+      await eventually(async () => await redis.client().get(`${space}:secret`) === secret)
+      await eventually(async () => (await redis.client().get(`${space}:layout`))?.endsWith(' 4'))
+      const b = one('http://b:1', 4)
+      using(() => b.close())
+      await b.ready()
+      assume(await redis.client().get(`${space}:secret`)).equals(secret)
+    })
+  })
+})
