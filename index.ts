@@ -35,6 +35,8 @@ declare namespace metroplex {
   export type Forward = ForwardFunction
   export type Failure = types.Failure
   export type Farewell = types.Farewell
+  export type Health = types.Health
+  export type Latency = types.Latency
   export type MetroplexEvents = types.MetroplexEvents
   export type MetroplexOptions = types.MetroplexOptions
   export type Primus = types.Primus
@@ -42,6 +44,8 @@ declare namespace metroplex {
   export type Result = types.Result
   export type ResultCallback = types.ResultCallback
   export type Spark = types.Spark
+  export type State = types.State
+  export type Statistics = types.Statistics
   export type TlsOptions = types.TlsOptions
 }
 

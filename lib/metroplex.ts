@@ -284,8 +284,8 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   forwarded({ send, missing, failed }: Result, ms: number): void {
     this.#stats.count('forwards')
     this.#stats.count('delivered', send)
-    this.#stats.count('missing', missing?.length)
-    this.#stats.count('failed', failed?.length)
+    this.#stats.count('missing', missing?.length ?? 0)
+    this.#stats.count('failed', failed?.length ?? 0)
     this.#stats.took('forward', ms)
   }
 

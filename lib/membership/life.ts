@@ -292,7 +292,9 @@ export class Life {
   /** Put right what the registry says of us; beats go on meanwhile, and the next one tries again when it fails. */
   #heal(me: Identity, forgotten: boolean): void {
     const began = now()
-    this.#inBackground(this.companions.healer.heal(me).finally(() => { this.#look() }).then(sparks => {
+    const healing = this.companions.healer.heal(me)
+    this.#look()
+    this.#inBackground(healing.finally(() => { this.#look() }).then(sparks => {
       if (sparks > 0 || forgotten) this.events.healed(sparks, now() - began)
     }))
   }

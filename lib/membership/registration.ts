@@ -42,7 +42,8 @@ export class Registration {
     let told = ''
     const over = (): boolean => signal.aborted
     while (!over()) {
-      const { life, leased } = await this.registry.resident(me.address)
+      const { life, lease } = await this.registry.resident(me.address)
+      const leased = lease !== ''
       const answerer = leased && life !== me.life ? await this.ask(me.address) : 'self'
       if (over()) return null
       if (answerer === 'self') {

@@ -220,11 +220,10 @@ export class Shards {
     let failure: Error | undefined
     const found = await this.#grouped<string | null | undefined>(ids, async (shard, group) => {
       const last = group.map(id => this.#last(shard, id))
-      const known = last.every(place => place !== undefined)
-      if (!shard.registry.reachable && known) return last
+      if (!shard.registry.reachable && last.every(place => place !== undefined)) return last
       try {
         const asked = this.#ask(shard, group)
-        return await (known ? within(asked, this.#patience, late) : asked)
+        return await (last.some(place => place !== undefined) ? within(asked, this.#patience, late) : asked)
       } catch (error) {
         failure = asError(error)
         return last
@@ -296,7 +295,7 @@ export class Shards {
   async held(): Promise<boolean> {
     const held = await this.#all(async ({ registry, life }) => {
       const there = await registry.resident(life.address)
-      return there.leased && there.life === life.id
+      return there.life === life.id && there.lease === life.id
     })
     return held.every(Boolean)
   }

@@ -57,13 +57,13 @@ export class Registry {
 
   // Who is there
 
-  /** The life at an address, and whether it holds a lease. */
-  async resident(address: string): Promise<{ life: string; leased: boolean }> {
-    const [life, leased] = await this.#connection.pipeline([
+  /** The life at an address, and the one that holds its lease; `''` for none. */
+  async resident(address: string): Promise<{ life: string; lease: string }> {
+    const [life, lease] = await this.#connection.pipeline([
       ['HGET', this.#keys.life(address), 'id'],
-      ['EXISTS', this.#keys.lease(address)]
+      ['GET', this.#keys.lease(address)]
     ])
-    return { life: asText(life), leased: leased === 1 }
+    return { life: asText(life), lease: asText(lease) }
   }
 
   /** Make an address ours. `expected` is the life that we found there; with `over` it loses its place although it holds a lease. */
