@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync } from 'node:fs'
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import { closeSync, existsSync, openSync } from 'node:fs'
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
@@ -9,16 +9,25 @@ import { adopt, type Scope } from './dispose'
 import { killAtExit } from './orphans'
 import { freePort } from './ports'
 import { findRedis } from './redis-binary'
+import type { RedisTarget } from './redis-target'
+import { tls } from './tls'
 import { deadline, eventually } from './wait'
 
 const host = '127.0.0.1'
 const patience = 10_000
 const log = 'redis.log'
+const configuration = 'redis.conf'
 
 /** How to start a Redis of one's own. */
 export interface RedisProcessOptions {
   /** More arguments for redis-server; they win over ours, `['--appendonly', 'yes']` for instance. @default none */
   args?: string[]
+  /** A configuration file, for what has to write into its own, as a Sentinel does. @default none */
+  config?: string
+  /** Whether it speaks TLS, and nothing else, with the certificate of the tests. @default false */
+  tls?: boolean
+  /** The binary to run. @default the first that `findRedis` finds */
+  binary?: string
   /** The port to listen on. @default a free one */
   port?: number
   /** Until when it lives: `'suite'` when it is started in a `before` hook. @default 'test' */
@@ -42,11 +51,11 @@ export type ClientSettings = Omit<RedisOptions, 'replyMapping'>
  * await redis.client().set('key', 'value')
  */
 export async function startRedis(options: RedisProcessOptions = {}): Promise<RedisProcess> {
-  const binary = await findRedis()
+  const { binary = await findRedis() } = options
   const directory = await mkdtemp(join(tmpdir(), 'metroplex-redis-'))
   try {
     for (let tries = 1; ; tries++) {
-      const redis = new RedisProcess(binary, directory, options.port ?? await freePort(), options.args ?? [])
+      const redis = new RedisProcess(binary, directory, options.port ?? await freePort(), options)
       try {
         await redis.start()
         adopt(() => redis.stop(), options.scope)
@@ -78,8 +87,10 @@ export async function sharedRedis(): Promise<{ url: string, stop(): Promise<void
 export class RedisProcess {
   /** Where clients connect; it carries the password when `--requirepass` was among the arguments. */
   readonly url: string
+  /** Options of ioredis which lead there; they survive structured cloning. */
+  readonly target: RedisTarget
 
-  readonly #password: string | undefined
+  readonly #args: string[]
   readonly #clients: Redis[] = []
   #child: ChildProcess | undefined
   #stopped = false
@@ -89,12 +100,24 @@ export class RedisProcess {
     private readonly binary: string,
     private readonly directory: string,
     readonly port: number,
-    private readonly args: string[]
+    private readonly options: Pick<RedisProcessOptions, 'args' | 'config' | 'tls'>
   ) {
+    const { args = [], config, tls: secure = false } = options
     const flag = args.indexOf('--requirepass')
-    this.#password = flag < 0 ? undefined : args[flag + 1]
-    const credentials = this.#password === undefined ? '' : `:${encodeURIComponent(this.#password)}@`
-    this.url = `redis://${credentials}${host}:${port}`
+    const password = flag < 0 ? undefined : args[flag + 1]
+    const credentials = password === undefined ? '' : `:${encodeURIComponent(password)}@`
+    this.url = `redis${secure ? 's' : ''}://${credentials}${host}:${port}`
+    this.target = {
+      host, port,
+      ...password !== undefined && { password },
+      // The certificate is made out to that name.
+      ...secure && { tls: { ca: tls.cert, servername: 'localhost' } }
+    }
+    this.#args = [
+      ...config === undefined ? [] : [configuration],
+      ...secure ? securely(port) : ['--port', String(port)],
+      '--bind', host, '--dir', directory, '--save', '', '--appendonly', 'no', ...args
+    ]
   }
 
   /** The process id; another one after a restart, `undefined` while it does not run. */
@@ -104,11 +127,9 @@ export class RedisProcess {
 
   /** Starts it. Resolves when it answers PING. `startRedis` and `restart` call this. */
   async start(): Promise<void> {
+    await this.#furnish()
     const output = openSync(join(this.directory, log), 'w')
-    const child = spawn(this.binary, [
-      '--port', String(this.port), '--bind', host, '--dir', this.directory,
-      '--save', '', '--appendonly', 'no', ...this.args
-    ], { stdio: ['ignore', output, output], cwd: this.directory })
+    const child = spawn(this.binary, this.#args, { stdio: ['ignore', output, output], cwd: this.directory })
     closeSync(output)
     this.#child = child
     killAtExit(child, this.directory)
@@ -130,13 +151,28 @@ export class RedisProcess {
   }
 
   /**
+   * Creates a user who may do what these rules of ACL say, in a test that is about rights.
+   *
+   * @returns A target as that user.
+   *
+   * @example
+   * const redis = await startRedis()
+   * await startServer({ redis: await redis.user('limited', ['+get', '~a:*']) })
+   */
+  async user(username: string, rules: string[]): Promise<RedisTarget> {
+    const password = 'secret'
+    await this.ask(redis => redis.call('ACL', 'SETUSER', username, 'reset', 'on', `>${password}`, ...rules))
+    return { ...this.target, username, password }
+  }
+
+  /**
    * An ioredis client of this Redis, closed at `stop()`, or at the end of the test that asked for it.
    *
    * It reconnects every 20 ms and never gives a command up, so it survives the faults
    * its test makes; `options` overrule that.
    */
   client(options: ClientSettings = {}): Redis {
-    const client = new Redis(this.url, { retryStrategy: () => 20, maxRetriesPerRequest: null, ...options })
+    const client = new Redis({ ...this.target, retryStrategy: () => 20, maxRetriesPerRequest: null, ...options })
     // The faults are ours: ioredis would print each of them.
     client.on('error', () => undefined)
     this.#clients.push(client)
@@ -176,7 +212,7 @@ export class RedisProcess {
     const { empty = true } = options
     if (this.#stopped) throw new Error('this Redis was stopped and its directory is gone: start another one')
     this.resume()
-    if (!empty && this.#child) await this.#ask(redis => redis.save())
+    if (!empty && this.#child) await this.ask(redis => redis.save())
     await this.kill()
     if (empty) await this.#forget()
     await this.start()
@@ -193,7 +229,7 @@ export class RedisProcess {
   }
 
   async #answers(): Promise<boolean> {
-    return this.#ask(async redis => {
+    return this.ask(async redis => {
       await redis.ping()
       // Whoever took our port may be a Redis, too.
       const info = await redis.info('server')
@@ -201,9 +237,15 @@ export class RedisProcess {
     })
   }
 
-  async #ask<T>(question: (redis: Redis) => Promise<T>): Promise<T> {
-    const redis = new Redis(this.url, {
-      lazyConnect: true, enableReadyCheck: false, retryStrategy: () => null, connectTimeout: 1000,
+  /**
+   * Asks it something on a connection that is closed with the answer.
+   *
+   * @throws When it does not run, or has not answered within 10 seconds.
+   */
+  async ask<T>(question: (redis: Redis) => Promise<T>): Promise<T> {
+    const redis = new Redis({
+      ...this.target,
+      lazyConnect: true, enableReadyCheck: false, retryStrategy: () => null, connectTimeout: 1000, commandTimeout: patience,
       // ioredis waits that long for the end of a connection, even of one that never was.
       disconnectTimeout: 1
     })
@@ -216,8 +258,26 @@ export class RedisProcess {
     }
   }
 
+  /** What it reads when it starts. A configuration that it has written into stays. */
+  async #furnish(): Promise<void> {
+    const { config, tls: secure = false } = this.options
+    const files = [
+      ...secure ? [['tls.key', tls.key], ['tls.cert', tls.cert]] : [],
+      ...config === undefined || existsSync(join(this.directory, configuration)) ? [] : [[configuration, config]]
+    ]
+    await Promise.all(files.map(([name = '', text = '']) => writeFile(join(this.directory, name), text)))
+  }
+
   async #forget(): Promise<void> {
     const files = await readdir(this.directory)
     await Promise.all(files.map(file => rm(join(this.directory, file), { recursive: true, force: true })))
   }
+}
+
+/** Arguments for a Redis that speaks nothing but TLS. */
+function securely(port: number): string[] {
+  return [
+    '--tls-port', String(port), '--port', '0', '--tls-auth-clients', 'no',
+    '--tls-cert-file', 'tls.cert', '--tls-key-file', 'tls.key', '--tls-ca-cert-file', 'tls.cert'
+  ]
 }

@@ -8,9 +8,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { runInThisContext } from 'node:vm'
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { isAlarming } from './accidents'
 import { load, loadPlugin, loadPrimus, type PrimusUnderTest } from './primus-types'
+import { connectTo, type Ioredis } from './redis-target'
 import { pack, type Order, type Report, type ServerSettings } from './server-wire'
 
 type Anything = (...args: unknown[]) => unknown
@@ -18,7 +19,7 @@ type Anything = (...args: unknown[]) => unknown
 const events = ['register', 'unregister', 'error', 'join', 'leave', 'reap', 'heal', 'state', 'drain']
 
 let primus: PrimusUnderTest | undefined
-let redis: Redis | undefined
+let redis: Redis | Cluster | undefined
 let leaving = false
 
 process.on('uncaughtException', (error, origin) => report({ kind: 'crash', origin, error: pack(error) }))
@@ -56,13 +57,11 @@ async function obey(order: Exclude<Order, { verb: 'leave' }>): Promise<unknown> 
 async function start(settings: ServerSettings): Promise<{ port: number }> {
   if (settings.clockShift) shiftClock(settings.clockShift)
 
-  const client = load(settings.ioredis === 5 ? 'ioredis5' : 'ioredis') as { Redis: new (url: string) => Redis }
-  redis = new client.Redis(settings.redis.url)
-  // Faults are the tests' own; without this ioredis prints each of them.
-  redis.on('error', () => undefined)
+  const { namespace, ...target } = settings.redis
+  redis = connectTo(target, load(settings.ioredis === 5 ? 'ioredis5' : 'ioredis') as Ioredis)
 
   const options: Record<string, unknown> = { transformer: 'websockets', redis, ...settings.primus }
-  if (settings.redis.namespace !== undefined) options['namespace'] = settings.redis.namespace
+  if (namespace !== undefined) options['namespace'] = namespace
   if (settings.prepare !== undefined) await compile(settings.prepare)(options)
 
   const server = createServer()

@@ -1,8 +1,9 @@
 import type { DestroyOptions } from './primus-types'
+import type { RedisTarget } from './redis-target'
 
 /** What the child needs to become a server; everything here survives structured cloning. */
 export interface ServerSettings {
-  redis: { url: string, namespace?: string }
+  redis: RedisTarget & { namespace?: string }
   primus: Record<string, unknown>
   omega: 'before' | 'after' | false
   metroplex: string

@@ -4,6 +4,7 @@ import EventEmitter from 'eventemitter3'
 import { adopt, type Scope } from './dispose'
 import { killAtExit } from './orphans'
 import type { DestroyOptions, PrimusUnderTest } from './primus-types'
+import type { RedisTarget } from './redis-target'
 import { RemoteError, unpack, type Order, type Report, type ServerSettings } from './server-wire'
 import { deadline, eventually } from './wait'
 
@@ -14,8 +15,8 @@ const servers = new Set<ServerProcess>()
 
 /** How to start a server in a process of its own. */
 export interface ServerOptions {
-  /** The registry, and the plugin's `namespace` option. */
-  redis: { url: string, namespace?: string }
+  /** The registry: a url or ioredis's options, of Sentinels and a Cluster too; and the plugin's `namespace` option. */
+  redis: RedisTarget & { namespace?: string }
   /** Options for Primus, metroplex's included, as far as they survive structured cloning. @default {} */
   primus?: Record<string, unknown>
   /** Whether to load omega-supreme, and whether before or after metroplex; `true` is before. @default false */

@@ -1,0 +1,147 @@
+import { Redis } from 'ioredis'
+import { adopt, type Scope } from './dispose'
+import { startRedis, type ClientSettings, type RedisProcess } from './redis'
+import { cutReplicas, isMaster, replicating, synced } from './redis-replication'
+import type { RedisTarget } from './redis-target'
+import { eventually } from './wait'
+
+const name = 'metroplex-test'
+const patience = 30_000
+
+/** How to start a master with replicas and Sentinels. */
+export interface SentinelOptions {
+  /** Milliseconds without an answer after which a Sentinel takes the master for down. @default 500 */
+  downAfter?: number
+  /** Until when it lives: with `'suite'` call `stop()`. @default 'test' */
+  scope?: Scope
+}
+
+/**
+ * Starts a master, two replicas and three Sentinels, all real, which fail over within a few seconds.
+ *
+ * Resolves when the replicas are synced, and each Sentinel knows them and the other two.
+ *
+ * @example
+ * const sentinel = await startSentinel()
+ * const client = sentinel.client()
+ * await sentinel.failover(master => master.kill())
+ */
+export async function startSentinel(options: SentinelOptions = {}): Promise<SentinelledRedis> {
+  const started: RedisProcess[] = []
+  const start = async (more: Parameters<typeof startRedis>[0]): Promise<RedisProcess> => {
+    const one = await startRedis({ ...more, scope: 'suite' })
+    started.push(one)
+    return one
+  }
+  const stop = async (): Promise<void> => { await Promise.all(started.map(one => one.stop())) }
+  try {
+    const master = await start({ args: [...replicating] })
+    const follow = { args: [...replicating, '--replicaof', '127.0.0.1', String(master.port)] }
+    const replicas = [await start(follow), await start(follow)]
+    for (const replica of replicas) await eventually(() => synced(replica), { within: patience, what: 'a replica that is synced' })
+    const watch = { config: configuration(master, options.downAfter ?? 500), args: ['--sentinel'] }
+    const sentinels = [await start(watch), await start(watch), await start(watch)]
+    for (const sentinel of sentinels) {
+      await eventually(() => informed(sentinel), { within: patience, every: 100, what: 'a Sentinel that knows all' })
+    }
+    const redis = new SentinelledRedis([master, ...replicas], sentinels)
+    adopt(() => redis.stop(), options.scope)
+    return redis
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** A master, its replicas and their Sentinels. Get one from `startSentinel`. */
+export class SentinelledRedis {
+  /** Options of ioredis which lead to whoever is the master. */
+  readonly target: RedisTarget
+  readonly #clients: Redis[] = []
+
+  /** Use `startSentinel` instead, which also starts them. */
+  constructor(
+    /** The master that was, and its replicas. */
+    readonly servers: readonly RedisProcess[],
+    readonly sentinels: readonly RedisProcess[]
+  ) {
+    this.target = { name, sentinels: sentinels.map(({ port }) => ({ host: '127.0.0.1', port })) }
+  }
+
+  /** The master, by what the Sentinels say. */
+  async master(): Promise<RedisProcess> {
+    const said = await Promise.all(this.sentinels.filter(({ pid }) => pid !== undefined).map(one => one.ask(masterPort)))
+    const port = said[0]
+    const master = this.servers.find(one => one.port === port)
+    if (!master || said.some(other => other !== port)) throw new Error(`the Sentinels name ${said.join(' and ')} as the master`)
+    return master
+  }
+
+  /**
+   * Harms the master, and waits until all Sentinels name another one, which takes writes.
+   *
+   * @returns The master that was; bring it back as you harmed it.
+   */
+  async failover(harm: (master: RedisProcess) => unknown): Promise<RedisProcess> {
+    const former = await this.master()
+    await harm(former)
+    await eventually(async () => {
+      const master = await this.master()
+      return master !== former && await isMaster(master)
+    }, { within: patience, every: 50, what: 'another master' })
+    return former
+  }
+
+  /** Cuts the replicas off: what is written from now on is lost at the failover. They may not lag for more than 10 times `downAfter`. */
+  async lag(): Promise<void> {
+    await cutReplicas(await this.master())
+  }
+
+  /** Waits until a server that was the master is a replica. */
+  async demoted(former: RedisProcess): Promise<void> {
+    await eventually(async () => !await isMaster(former), { within: patience, every: 50, what: 'a master that became a replica' })
+  }
+
+  /** Forgets everything. */
+  async flush(): Promise<void> {
+    await (await this.master()).ask(redis => redis.flushall())
+  }
+
+  /** An ioredis client of whoever is the master, closed at `stop()`, or at the end of the test that asked for it. */
+  client(options: ClientSettings = {}): Redis {
+    const client = new Redis({
+      ...this.target, retryStrategy: () => 20, sentinelRetryStrategy: () => 20, maxRetriesPerRequest: null, failoverDetector: true, ...options
+    })
+    client.on('error', () => undefined)
+    this.#clients.push(client)
+    adopt(() => client.disconnect())
+    return client
+  }
+
+  /** Ends all of it. Harmless when called twice. */
+  async stop(): Promise<void> {
+    for (const client of this.#clients) client.disconnect()
+    await Promise.all([...this.sentinels, ...this.servers].map(one => one.stop()))
+  }
+}
+
+function configuration({ port }: RedisProcess, downAfter: number): string {
+  return [
+    `sentinel monitor ${name} 127.0.0.1 ${port} 2`,
+    `sentinel down-after-milliseconds ${name} ${downAfter}`,
+    `sentinel failover-timeout ${name} 3000`,
+    `sentinel parallel-syncs ${name} 2`
+  ].join('\n')
+}
+
+async function masterPort(sentinel: Redis): Promise<number> {
+  const [, port] = await sentinel.call('SENTINEL', 'get-master-addr-by-name', name) as [string, string]
+  return Number(port)
+}
+
+/** Whether a Sentinel knows both replicas and both others. */
+async function informed(sentinel: RedisProcess): Promise<boolean> {
+  const fields = await sentinel.ask(redis => redis.call('SENTINEL', 'MASTER', name)) as string[]
+  const value = (field: string): string | undefined => fields[fields.indexOf(field) + 1]
+  return value('flags') === 'master' && value('num-slaves') === '2' && value('num-other-sentinels') === '2'
+}
