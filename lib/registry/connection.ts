@@ -1,11 +1,9 @@
-import type { Cluster, Redis } from 'ioredis'
-import { within } from '../deadline'
+import type { Redis } from 'ioredis'
+import { now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import type { RedisClient } from '../types'
+import { isAstray, Line } from './line'
 import type { Script } from './scripts/script'
-
-/** The client we talk through: a duplicate of the user's. */
-type Client = Redis | Cluster
 
 type Arguments = readonly (string | number)[]
 
@@ -13,7 +11,7 @@ type Arguments = readonly (string | number)[]
 export interface ConnectionEvents {
   /** It can be used, for the first time or again. */
   ready(): void
-  /** It was ready and broke, or could not be opened; told once until it is ready again. It goes on trying. */
+  /** It was ready and broke, or could not be opened; told once until something has been answered again. It goes on trying. */
   lost(error: MetroplexError): void
 }
 
@@ -21,8 +19,9 @@ export interface ConnectionEvents {
  * A connection of our own to Redis, opened by the first command and closed by us alone.
  *
  * It never sends a command a second time by itself and never keeps one for later: a stale command
- * would write old truth over new. A command that finds it closed waits for it, up to the deadline.
- * A connection on which nothing comes back is given up at the deadline. It retries for ever.
+ * would write old truth over new. A command that finds it closed waits for it; waiting and the answer share one deadline.
+ * A connection on which nothing comes back is given up at the deadline. It retries for ever. On Redis Cluster all commands go
+ * to the master that has the first key it was given.
  *
  * @example
  * const connection = new Connection(new Redis(), scripts, { timeout: 5000 }, events)
@@ -30,150 +29,146 @@ export interface ConnectionEvents {
  * connection.close()
  */
 export class Connection {
-  #client: Client | undefined
+  readonly #line: Line
+  /** What a command leaves on, while there is such a thing. */
+  #client: Redis | undefined
   #opening: Promise<void> | undefined
   #opened: (() => void) | undefined
-  #ready = false
+  /** When an answer came last. */
+  #heard = 0
+  #begun = false
   #told = false
   #closed = false
   #cause: Error | undefined
 
   constructor(
-    private readonly user: RedisClient,
+    user: RedisClient,
     private readonly scripts: Readonly<Record<string, Script>>,
     private readonly options: { readonly timeout: number },
     private readonly events: ConnectionEvents
-  ) {}
+  ) {
+    const prepare = (client: Redis): void => {
+      for (const [name, script] of Object.entries(scripts)) client.defineCommand(scriptName(name), script)
+    }
+    this.#line = new Line(user, options.timeout, prepare, {
+      ready: client => { this.#usableAgain(client) },
+      lost: cause => { this.#lost(cause) }
+    })
+  }
 
   /** Whether a command would leave at once. */
   get ready(): boolean {
-    return this.#ready
+    return this.#client !== undefined
   }
 
   /**
-   * Run a command, or one of our scripts by its name.
+   * Run a command, or one of our scripts by its name. The first argument is a key.
    *
    * @throws MetroplexError `EREGISTRY`, with the client's error as `cause`; `ECLOSED` after `close`
    */
   async run(name: string, args: Arguments): Promise<unknown> {
-    const client = await this.#usable()
-    const command = name in this.scripts
-      ? (client as unknown as Record<string, (...args: Arguments) => Promise<unknown>>)[scriptName(name)]?.(...args)
-      : client.call(name, ...args as string[])
-    return this.#bounded(command as Promise<unknown>, name)
+    return this.#ask(name, args[0], client => {
+      if (!(name in this.scripts)) return client.call(name, ...args as string[])
+      const script = (client as unknown as Record<string, (...args: Arguments) => Promise<unknown>>)[scriptName(name)]
+      return script?.apply(client, [...args]) ?? Promise.reject(new Error(`There is no script ${name}.`))
+    })
   }
 
   /** Run several commands in one round trip; one that fails fails all. */
   async pipeline(commands: readonly (readonly [name: string, ...args: (string | number)[]])[]): Promise<unknown[]> {
     if (commands.length === 0) return []
-    const client = await this.#usable()
-    const pipeline = client.pipeline()
-    for (const [name, ...args] of commands) pipeline.call(name, ...args as string[])
-    const answers = await this.#bounded(pipeline.exec(), 'pipeline')
-    return (answers ?? []).map(([error, value]) => {
-      if (error !== null) throw refused(error)
-      return value
+    return this.#ask('pipeline', commands[0]?.[1], async client => {
+      const pipeline = client.pipeline()
+      for (const [name, ...args] of commands) pipeline.call(name, ...args as string[])
+      const answers = await pipeline.exec()
+      return (answers ?? []).map(([error, value]) => {
+        if (error !== null) throw error
+        return value
+      })
     })
   }
 
   /** Close it for good; commands that are waiting fail with `ECLOSED`. */
   close(): void {
     this.#closed = true
-    this.#ready = false
+    this.#client = undefined
     this.#opened?.()
-    this.#client?.disconnect()
+    this.#line.close()
   }
 
-  async #usable(): Promise<Client> {
-    if (this.#closed) throw closed()
-    const client = this.#client ??= this.#open()
-    if (!this.#ready) {
-      this.#opening ??= new Promise(resolve => { this.#opened = resolve })
-      await within(this.#opening, this.options.timeout, () => new MetroplexError(
-        'EREGISTRY',
-        `Redis could not be reached within ${this.options.timeout} ms${this.#cause === undefined ? '' : `: ${this.#cause.message}`}.`,
-        { cause: this.#cause }
-      ))
-      if (this.#closed as boolean) throw closed()
+  /** Ask something, and wait for a connection and for the answer: both together no longer than the deadline. */
+  async #ask<T>(what: string, key: string | number | undefined, question: (client: Redis) => Promise<T>): Promise<T> {
+    const { timeout } = this.options
+    const began = now()
+    const waiting = this.#client === undefined
+    const client = this.#client ?? await this.#usable(String(key))
+    const sent = now()
+    const late = (): MetroplexError => {
+      const error = new MetroplexError('EREGISTRY', `Redis did not answer ${what} within ${timeout} ms.`)
+      // Who had to wait for the connection has not given it the whole time to answer.
+      if (!waiting && this.#heard < sent) this.#line.drop(client, error)
+      return error
     }
-    return client
-  }
-
-  async #bounded<T>(answer: Promise<T>, name: string): Promise<T> {
     try {
-      return await within(answer, this.options.timeout, () => new MetroplexError(
-        'EREGISTRY', `Redis did not answer ${name} within ${this.options.timeout} ms.`
-      ))
+      const answer = await within(question(client), began + timeout - sent, late)
+      this.#answered()
+      return answer
     } catch (error) {
       if (this.#closed) throw closed()
-      throw refused(error)
+      const failure = refused(error)
+      const { cause } = failure
+      if (cause instanceof Error && cause.name === 'ReplyError' && !isAstray(cause)) this.#answered()
+      throw failure
     }
   }
 
-  #open(): Client {
-    const client = duplicate(this.user, this.options.timeout)
-    for (const [name, script] of Object.entries(this.scripts)) client.defineCommand(scriptName(name), script)
-    client.on('ready', () => {
-      if (this.#closed) return
-      this.#ready = true
-      this.#told = false
-      this.#opened?.()
-      this.#opening = this.#opened = undefined
-      this.events.ready()
-    })
-    client.on('close', () => this.#lost())
-    client.on('error', (error: unknown) => {
-      this.#cause = asError(error)
-      if (!this.#ready) this.#lost()
-    })
-    client.connect().catch((error: unknown) => { this.#cause = asError(error) })
-    return client
+  async #usable(key: string): Promise<Redis> {
+    if (this.#closed) throw closed()
+    if (!this.#begun) {
+      this.#begun = true
+      this.#line.open(key)
+    }
+    const { timeout } = this.options
+    this.#opening ??= new Promise(resolve => { this.#opened = resolve })
+    await within(this.#opening, timeout, () => new MetroplexError(
+      'EREGISTRY', `Redis could not be reached within ${timeout} ms${this.#because()}.`, { cause: this.#cause }
+    ))
+    if (this.#closed as boolean) throw closed()
+    if (this.#client !== undefined) return this.#client
+    throw new MetroplexError('EREGISTRY', `The connection to Redis broke again${this.#because()}.`, { cause: this.#cause })
   }
 
-  #lost(): void {
-    this.#ready = false
+  #usableAgain(client: Redis): void {
+    this.#client = client
+    this.#cause = undefined
+    this.#opened?.()
+    this.#opening = this.#opened = undefined
+    this.events.ready()
+  }
+
+  /** Redis has answered something: whatever was wrong before has been overcome. */
+  #answered(): void {
+    this.#heard = now()
+    this.#told = false
+    this.#line.proven()
+  }
+
+  #lost(cause: Error | undefined): void {
+    this.#client = undefined
+    this.#cause = cause
     if (this.#told || this.#closed) return
     this.#told = true
-    this.events.lost(new MetroplexError(
-      'EREGISTRY',
-      `The connection to Redis is down${this.#cause === undefined ? '' : `: ${this.#cause.message}`}. It is being retried.`,
-      { cause: this.#cause }
-    ))
+    this.events.lost(new MetroplexError('EREGISTRY', `The connection to Redis is down${this.#because()}. It is being retried.`, { cause }))
+  }
+
+  #because(): string {
+    return this.#cause === undefined ? '' : `: ${this.#cause.message}`
   }
 }
 
 /** Our commands' names on a client, which may be shared with whoever duplicates it. */
 function scriptName(name: string): string {
   return `metroplex2${name}`
-}
-
-/** Retry for ever, in growing and jittered pauses of at most a second: a cluster that starts again must not come all at once. */
-function retry(times: number): number {
-  return Math.min(50 * 2 ** Math.min(times, 10), 1000) * (0.5 + Math.random() / 2)
-}
-
-function duplicate(user: RedisClient, timeout: number): Client {
-  const common = {
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    autoResubscribe: false,
-    enableAutoPipelining: false,
-    connectTimeout: timeout,
-    socketTimeout: timeout,
-    // A connection that is closed while it never came would keep the process for two seconds otherwise.
-    disconnectTimeout: 100
-  }
-  const alone = { lazyConnect: true, enableOfflineQueue: false }
-  const client = user as unknown as Client
-  if (!('isCluster' in client && client.isCluster)) {
-    return (client as Redis).duplicate({ ...common, ...alone, retryStrategy: retry })
-  }
-  const { redisOptions } = (client as Cluster).options as { redisOptions?: object }
-  return (client as Cluster).duplicate([], {
-    ...alone,
-    clusterRetryStrategy: retry,
-    redisOptions: { ...redisOptions, ...common }
-  })
 }
 
 function refused(error: unknown): MetroplexError {
