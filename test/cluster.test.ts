@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import metroplex, { type Forward, type Metroplex, type Result } from '../index'
 import { assume } from './support/assume'
@@ -10,6 +8,7 @@ import { createPrimus } from './support/primus'
 import { startProxy } from './support/proxy'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
+import { documentedRights } from './support/rights'
 import { startServer, type ServerOptions, type ServerProcess } from './support/server'
 import { elapsed, eventually } from './support/wait'
 
@@ -313,11 +312,7 @@ describe('a cluster', () => {
   })
 
   it('needs no more of Redis than the documents say', async () => {
-    const documents = readFileSync(join(__dirname, '..', '..', 'docs', 'keys.md'), 'utf8')
-    const allowed = /\n(\+get [^`]*)```/.exec(documents)?.[1]?.replaceAll('metroplex:*', `${space}:*`).trim().split(/\s+/) ?? []
-    assume(allowed.length).is.above(20)
-    // What ioredis itself says when it connects.
-    await redis.client().call('acl', 'setuser', 'limited', 'on', '>secret', '+info', '+client', '+ping', ...allowed)
+    await redis.user('limited', documentedRights(space))
     const limited = (): Redis => through(redis, { username: 'limited', password: 'secret' })
     const [one, two] = [member('http://one:1', {}, limited()), member('http://two:1', {}, limited())]
     const errors: Error[] = []

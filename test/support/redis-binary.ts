@@ -83,6 +83,11 @@ function run([file = '', ...args]: string[]): Promise<string | undefined> {
   })
 }
 
+/** The path of a `valkey-server`, if there is one on the PATH; none is installed. */
+export function findValkey(): string | undefined {
+  return which('valkey-server')
+}
+
 function search(): string | undefined {
   return servers.map(which).find(Boolean)
 }

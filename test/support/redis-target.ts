@@ -1,4 +1,5 @@
-import type { Cluster, Redis, RedisOptions } from 'ioredis'
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
+import { adopt } from './dispose'
 
 /**
  * Which Redis, and how to talk to it: ioredis's options, as far as they survive structured cloning.
@@ -24,5 +25,12 @@ export function connectTo({ url, cluster, ...options }: RedisTarget, ioredis: Io
     ? new ioredis.Cluster(cluster, { redisOptions: options })
     : url === undefined ? new ioredis.Redis(options) : new ioredis.Redis(url, options)
   client.on('error', () => undefined)
+  return client
+}
+
+/** A client of a target in this process, closed at the end of the test that asked for it. */
+export function openRedis(target: RedisTarget): Redis | Cluster {
+  const client = connectTo(target, { Redis, Cluster })
+  adopt(() => client.disconnect())
   return client
 }

@@ -1,0 +1,169 @@
+import { assume } from './support/assume'
+import { openClient } from './support/client'
+import { namespace } from './support/namespace'
+import { startRedis, type RedisProcess, type RedisProcessOptions } from './support/redis'
+import { findValkey } from './support/redis-binary'
+import { startCluster } from './support/redis-cluster'
+import { startSentinel } from './support/redis-sentinel'
+import { openRedis, type RedisTarget } from './support/redis-target'
+import { documentedRights } from './support/rights'
+import { startServer, type ServerOptions, type ServerProcess } from './support/server'
+import { eventually } from './support/wait'
+
+/** Some Redis, and how its users reach it. */
+interface Topology {
+  /** What a user gives ioredis for this namespace. */
+  target(space: string): RedisTarget | Promise<RedisTarget>
+  /** Makes all masters forget everything. */
+  flush(): Promise<unknown>
+  stop(): Promise<unknown>
+}
+
+/** What has to make no difference. */
+interface Variant extends Pick<ServerOptions, 'ioredis'> {
+  readonly name: string
+  /** @default as it is */
+  readonly namespace?: (name: string) => string
+  readonly start: () => Promise<Topology>
+}
+
+const untagged = (name: string): string => name
+const tagged = (name: string): string => `{${name}}`
+
+/** One Redis of its own, and ioredis's options for it. */
+async function single(
+  more: RedisProcessOptions, target: (redis: RedisProcess, space: string) => RedisTarget | Promise<RedisTarget>
+): Promise<Topology> {
+  const redis = await startRedis({ ...more, scope: 'suite' })
+  return {
+    target: space => target(redis, space),
+    flush: () => redis.ask(client => client.flushall()),
+    stop: () => redis.stop()
+  }
+}
+
+/** A Redis Cluster, and ioredis's options for it. */
+async function clustered(options: RedisTarget = {}): Promise<Topology> {
+  const cluster = await startCluster({ scope: 'suite' })
+  return { target: () => ({ ...cluster.target, ...options }), flush: () => cluster.flush(), stop: () => cluster.stop() }
+}
+
+async function sentinelled(): Promise<Topology> {
+  const sentinel = await startSentinel({ scope: 'suite' })
+  return { target: () => sentinel.target, flush: () => sentinel.flush(), stop: () => sentinel.stop() }
+}
+
+const plain = (): Promise<Topology> => single({}, ({ target }) => target)
+const valkey = findValkey()
+
+const variants: readonly Variant[] = [
+  { name: 'ioredis 6, which speaks RESP3', start: plain },
+  { name: 'ioredis 6 told to speak RESP2', start: () => single({}, ({ target }) => ({ ...target, protocol: 2 })) },
+  { name: 'ioredis 5', ioredis: 5, start: plain },
+  { name: 'a url', start: () => single({}, ({ url }) => ({ url })) },
+  { name: 'a keyPrefix', start: () => single({}, ({ target }) => ({ ...target, keyPrefix: 'ours:' })) },
+  { name: 'another database, and a password', start: () => single({ args: ['--requirepass', 'secret'] }, ({ target }) => ({ ...target, db: 3 })) },
+  { name: 'TLS', start: () => single({ tls: true }, ({ target }) => target) },
+  { name: 'a user with the documented rights', start: () => single({}, (redis, space) => redis.user('limited', documentedRights(space))) },
+  { name: 'Sentinel', start: sentinelled },
+  { name: 'Sentinel, with ioredis 5', ioredis: 5, start: sentinelled },
+  { name: 'Redis Cluster', namespace: tagged, start: () => clustered() },
+  { name: 'Redis Cluster, with ioredis 5', ioredis: 5, namespace: tagged, start: () => clustered() },
+  { name: 'Redis Cluster, with a keyPrefix', namespace: tagged, start: () => clustered({ keyPrefix: 'ours:' }) },
+  // Only where there is one.
+  ...valkey === undefined ? [] : [{ name: 'Valkey', start: () => single({ binary: valkey }, ({ target }) => target) }]
+]
+
+for (const { name, ioredis = 6, namespace: dress = untagged, start } of variants) {
+  describe(`on ${name}`, function () {
+    this.timeout(60_000)
+    let topology: Topology
+    let target: RedisTarget
+    let space: string
+
+    before(async () => { topology = await start() })
+    after(() => topology.stop())
+    beforeEach(async () => {
+      space = dress(namespace())
+      target = await topology.target(space)
+    })
+
+    const server = (): Promise<ServerProcess> => startServer({
+      redis: { ...target, namespace: space }, ioredis, omega: true, primus: { interval: 1500, latency: 300 }
+    })
+
+    const unharmed = (...servers: ServerProcess[]): void => {
+      for (const { log, crashes } of servers) {
+        assume(log.filter(({ event }) => event === 'error').map(({ args }) => args)).eql([])
+        assume(crashes).eql([])
+      }
+    }
+
+    it('servers see each other, and reach each other\'s sparks', async () => {
+      const [a, b] = [await server(), await server()]
+      await a.seen('join')
+      const both = [a.address, b.address].sort()
+      for (const one of [a, b]) assume((await one.call('metroplex.servers', true) as string[]).sort()).eql(both)
+      const [near, far] = [await openClient(a.url), await openClient(b.url)]
+      for (const one of [a, b]) {
+        await eventually(async () => await one.call('metroplex.count') === 2)
+        assume(await one.call('metroplex.sparks', [near.id, far.id, 'nobody'])).eql([a.address, b.address, null])
+      }
+      assume(await a.call('metroplex.sparksOn', b.address)).eql([far.id])
+      assume(await a.call('forward.spark', far.id, 'from a')).eql({ ok: true, send: 1 })
+      assume(await far.next()).equals('from a')
+      assume(await b.call('forward.broadcast', 'to all')).eql({ ok: true, send: 2 })
+      assume([await near.next(), await far.next()]).eql(['to all', 'to all'])
+      await b.stop()
+      assume(await a.seen('leave')).eql([b.address, 'shutdown', (await a.seen('join'))[1]])
+      assume(await openRedis(target).hmget(`${space}:sparks`, near.id, far.id)).eql([a.address, null])
+      unharmed(a, b)
+    })
+
+    it('a server that was killed is noticed and reaped', async () => {
+      const [a, b] = [await server(), await server()]
+      const client = await openClient(b.url)
+      await eventually(async () => await a.call('metroplex.spark', client.id) === b.address)
+      const life = await b.call('metroplex.id')
+      await b.kill()
+      assume(await a.seen('leave')).eql([b.address, 'expired', life])
+      assume(await a.seen('reap')).eql([b.address, [client.id]])
+      assume(await a.call('metroplex.spark', client.id)).equals(null)
+      const redis = openRedis(target)
+      await eventually(async () => await redis.exists(`${space}:sparks`) === 0)
+      unharmed(a)
+    })
+
+    it('all is put back when all masters have forgotten all, and nobody leaves', async () => {
+      const [a, b] = [await server(), await server()]
+      const clients = [await openClient(a.url), await openClient(b.url)]
+      await eventually(async () => await a.call('metroplex.count') === 2)
+      await topology.flush()
+      await a.seen('heal')
+      await b.seen('heal')
+      for (const one of [a, b]) {
+        assume(await one.call('metroplex.sparks', clients.map(({ id }) => id))).eql([a.address, b.address])
+        assume(one.log.filter(({ event }) => event === 'leave' || event === 'reap')).eql([])
+      }
+      unharmed(a, b)
+    })
+  })
+}
+
+describe('the protocol of Redis', () => {
+  const greetings = async (options: { protocol?: 2 | 3, ioredis: 5 | 6 }): Promise<boolean> => {
+    const { ioredis, ...more } = options
+    const redis = await startRedis()
+    const client = redis.client()
+    await client.config('RESETSTAT')
+    await startServer({ redis: { ...redis.target, ...more, namespace: namespace() }, ioredis })
+    // RESP3 begins with HELLO.
+    return (await client.info('commandstats')).includes('cmdstat_hello')
+  }
+
+  it('is RESP3 with ioredis 6, unless it is told otherwise, and RESP2 with ioredis 5, which knows no other', async () => {
+    assume(await greetings({ ioredis: 6 })).equals(true)
+    assume(await greetings({ ioredis: 6, protocol: 2 })).equals(false)
+    assume(await greetings({ ioredis: 5, protocol: 3 })).equals(false)
+  })
+})
