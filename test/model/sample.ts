@@ -1,0 +1,57 @@
+import type { Redis } from 'ioredis'
+
+/** What the registry says of one address. */
+export interface Entry {
+  readonly life: string
+  readonly state: string
+  /** Its last beat, in epoch ms. */
+  readonly stamp: number
+  /** The life that has the lease; `''`: nobody. */
+  readonly lease: string
+  readonly alive: boolean
+  readonly sparks: ReadonlySet<string>
+}
+
+/** What the registry says, all at one moment. */
+export interface Sample {
+  readonly servers: ReadonlySet<string>
+  readonly lives: ReadonlySet<string>
+  readonly sparks: ReadonlyMap<string, string>
+  /** In the order in which the addresses were given. */
+  readonly entries: readonly Entry[]
+}
+
+type Row = [id: string | null, state: string | null, stamp: string | null, lease: string | null, alive: string | null, sparks: string[]]
+
+const lua = `
+  local answer = {redis.call('SMEMBERS', ARGV[1] .. ':servers'), redis.call('SMEMBERS', ARGV[1] .. ':lives'), redis.call('HGETALL', ARGV[1] .. ':sparks')}
+  for i = 2, #ARGV do
+    local key = ARGV[1] .. ':' .. ARGV[i]
+    local life = redis.call('HMGET', key .. ':life', 'id', 'state', 'stamp')
+    answer[#answer + 1] = {life[1], life[2], life[3], redis.call('GET', key .. ':lease'), redis.call('GET', key), redis.call('SMEMBERS', key .. ':sparks')}
+  end
+  return answer`
+
+/** Reads what the registry says, in one step. */
+export async function sample(client: Redis, namespace: string, addresses: readonly string[]): Promise<Sample> {
+  const [servers, lives, sparks, ...rows] = await client.eval(lua, 0, namespace, ...addresses) as [string[], string[], string[], ...Row[]]
+  const places = new Map<string, string>()
+  for (let i = 0; i < sparks.length; i += 2) places.set(sparks[i] ?? '', sparks[i + 1] ?? '')
+  return {
+    servers: new Set(servers),
+    lives: new Set(lives),
+    sparks: places,
+    entries: rows.map(([id, state, stamp, lease, alive, held]) => ({
+      life: id ?? '', state: state ?? '', stamp: Number(stamp ?? 0), lease: lease ?? '', alive: alive !== null, sparks: new Set(held)
+    }))
+  }
+}
+
+/** The keys that are there although nothing that lives needs them; the last word on a life that has ended expires by itself. */
+export async function surplus(client: Redis, namespace: string, living: readonly string[]): Promise<string[]> {
+  const own = living.flatMap(address => ['', ':life', ':lease', ':sparks'].map(end => `${namespace}:${address}${end}`))
+  const known = new Set([...['servers', 'sparks', 'lives', 'members', 'sweep'].map(name => `${namespace}:${name}`), ...own])
+  const others = (await client.keys(`${namespace}:*`)).filter(key => !known.has(key))
+  const lasting = await Promise.all(others.map(async key => key.endsWith(':life') && await client.pttl(key) > 0 ? [] : [key]))
+  return lasting.flat()
+}

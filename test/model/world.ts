@@ -1,0 +1,382 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import metroplex, { type Metroplex, type Spark } from '../../index'
+import { namespace } from '../support/namespace'
+import { startProxy, type TcpProxy } from '../support/proxy'
+import type { Model } from './model'
+import { Rumours, type Listener } from './rumours'
+import { sample, surplus, type Sample } from './sample'
+import type { Stage } from './stage'
+import { BEAT, LEASE, QUICK, SETTLE, SLOW, TIMEOUT } from './times'
+
+/** Pause between two looks at the registry, in ms. */
+const LOOK = 30
+
+/** How many ids are asked for one by one. */
+const FEW = 5
+
+/** How long things took, in ms; the worst of each. */
+export interface Worst {
+  /** The registry was wrong about a server whose connection was whole. */
+  quick: number
+  /** The same, after its connection was harmed. */
+  slow: number
+  /** All was right again, once the network was whole. */
+  settled: number
+}
+
+/** One start of one server: a Metroplex with a network of its own. */
+interface Start extends Listener {
+  readonly server: number
+  readonly proxy: TcpProxy
+  readonly metroplex: Metroplex
+  readonly sparks: Map<number, Spark>
+  /** Since when nothing has been done to it, in epoch ms. */
+  calm: number
+  /** Its connection was harmed, and it has not been right since. */
+  harmed: boolean
+}
+
+/**
+ * The real system: servers, each behind a proxy of its own, and a Redis.
+ *
+ * While it exists it looks at the registry all the time, and keeps a list of what is wrong: what the registry says for too long of a
+ * server that lives and can be reached, and what servers tell of others that is not so.
+ */
+export class World {
+  /** What has gone wrong; empty in a good run. */
+  readonly wrongs: string[] = []
+  readonly worst: Worst = { quick: 0, slow: 0, settled: 0 }
+
+  readonly #space = namespace()
+  readonly #current = new Map<number, Start>()
+  readonly #all: Start[] = []
+  readonly #closing: Promise<unknown>[] = []
+  readonly #rumours: Rumours
+  /** What is wrong of a server that can be reached, and since when. */
+  #faults = new Map<string, number>()
+  /** When an id was last connected or disconnected anywhere. */
+  readonly #touched = new Map<string, number>()
+  /** For how long somebody has had an id together with others is nobody's fault; by id, until when. */
+  readonly #contested = new Map<string, number>()
+  /** Ids that died with their server, and have to be named. */
+  readonly #owed = new Map<string, string>()
+  readonly #watching: Promise<void>
+  #over = false
+
+  constructor(private readonly stage: Stage, private readonly model: Model) {
+    this.#rumours = new Rumours(stage.addresses, LEASE, wrong => { this.#wrong(wrong) })
+    this.#watching = this.#watch()
+  }
+
+  /** Start a server, on the address of an earlier one of this number. */
+  async start(server: number): Promise<void> {
+    const door = this.stage.door(server)
+    const proxy = await startProxy({ port: this.stage.redis.port })
+    const one = new metroplex({}, {
+      // Never connected: we talk through a duplicate of it.
+      redis: new Redis(proxy.port, { lazyConnect: true }),
+      namespace: this.#space, address: door.address, interval: 60_000, metroplex: { lease: LEASE, timeout: TIMEOUT }
+    })
+    const start: Start = {
+      name: `${server}#${this.model.at(server).starts}`, server, address: door.address, proxy, metroplex: one, sparks: new Map(),
+      calm: Date.now(), harmed: true, ended: false, holds: id => this.model.holds(server, id)
+    }
+    this.#touchAll(start)
+    door.server = one
+    this.#current.set(server, start)
+    this.#all.push(start)
+    this.#rumours.listen(start, one, ids => { for (const id of ids) this.#owed.delete(id) })
+  }
+
+  /** Stop a server properly; its sparks have been ended before. */
+  async stop(server: number): Promise<void> {
+    const start = this.#end(server)
+    for (const spark of start.sparks.values()) start.metroplex.disconnect(spark)
+    await start.metroplex.close()
+    this.stage.door(server).server = undefined
+  }
+
+  /** A server dies: from now on nothing of it reaches anybody. */
+  async die(server: number, gone: () => void): Promise<void> {
+    const held = [...this.model.at(server).ids.keys()]
+    const start = this.#end(server)
+    this.#silence(start)
+    gone()
+    this.stage.door(server).server = undefined
+    // The second answer comes after all that was on its way.
+    await this.#look()
+    const { sparks, entries } = await this.#look()
+    for (const id of held) {
+      const known = sparks.get(id) === start.address && entries[server]?.sparks.has(id) === true
+      if (known && this.model.holders(id).length === 0) this.#owed.set(id, start.address)
+    }
+    this.#closing.push(start.metroplex.close())
+  }
+
+  connect(server: number, spark: number, id: string): void {
+    const start = this.#at(server)
+    const one = { id, readyState: 1, write: () => true, end: () => null }
+    start.sparks.set(spark, one)
+    this.#touched.set(id, Date.now())
+    this.#owed.delete(id)
+    start.metroplex.connect(one)
+  }
+
+  disconnect(server: number, spark: number): void {
+    const start = this.#at(server)
+    const one = start.sparks.get(spark)
+    if (one === undefined) throw new Error(`server ${server} has no spark ${spark}`)
+    start.sparks.delete(spark)
+    this.#touched.set(one.id, Date.now())
+    start.metroplex.disconnect(one)
+  }
+
+  /** Nothing goes through a server's connection any more, until `thaw`; `replies`: it is heard, and hears nothing. */
+  freeze(server: number, replies = false): void {
+    const { proxy } = this.#harm(server)
+    if (replies) proxy.freezeReplies()
+    else proxy.freeze()
+  }
+
+  thaw(server: number): void {
+    this.#harm(server).proxy.thaw()
+  }
+
+  cut(server: number): void {
+    this.#harm(server).proxy.cut()
+  }
+
+  loseReply(server: number, cut: boolean): void {
+    const start = this.#harm(server)
+    start.proxy.dropNextReply({ cut })
+    // It strikes with the next beat, and is noticed at the deadline.
+    start.calm += BEAT + TIMEOUT
+  }
+
+  async flush(): Promise<void> {
+    await this.stage.client.flushall()
+    this.#lost()
+  }
+
+  /** Redis is killed, and there again; with what it had, or empty. */
+  async restart(empty: boolean): Promise<void> {
+    for (const { server } of this.#current.values()) this.#harm(server)
+    await this.stage.redis.restart({ empty })
+    for (const { server } of this.#current.values()) this.#harm(server)
+    if (empty) this.#lost()
+  }
+
+  /** Redis stands still for so long. */
+  async outage(ms: number): Promise<void> {
+    for (const { server } of this.#current.values()) this.#harm(server)
+    this.stage.redis.pause()
+    await sleep(ms)
+    this.stage.redis.resume()
+    for (const { server } of this.#current.values()) this.#harm(server)
+  }
+
+  /** Throw if anything has gone wrong so far. */
+  verify(): void {
+    if (this.wrongs.length > 0) throw new Error(this.wrongs.join('\n'))
+  }
+
+  /** The network is whole again: within a bounded time all says what is there, and goes on saying so. */
+  async settle(): Promise<void> {
+    for (const server of this.model.up()) {
+      const one = this.model.at(server)
+      if (one.frozen) this.thaw(server)
+      one.frozen = false
+    }
+    // What was stopped meanwhile may still have something on its way.
+    for (const { proxy, ended } of this.#all) if (ended !== 'died') proxy.thaw()
+    if (this.model.up().length === 0) {
+      // Somebody has to look after the dead.
+      this.model.start(0)
+      await this.start(0)
+    }
+    const began = Date.now()
+    let last: string[] = []
+    let right = 0
+    for (;;) {
+      const now = Date.now()
+      last = await this.#differences()
+      this.verify()
+      if (last.length > 0) right = 0
+      else if (right === 0) right = now
+      else if (now - right > 2 * BEAT) break
+      if (last.length > 0 && now - began > SETTLE) {
+        throw new Error(`${Math.round(now - began)} ms after the network was whole:\n${last.join('\n')}`)
+      }
+      await sleep(LOOK)
+    }
+    this.worst.settled = right - began
+    this.#rumours.conclude(this.model.up().map(server => this.#at(server)))
+    for (const [id, address] of this.#owed) this.#wrong(`${id} died with ${address}, and nobody has named it`)
+    this.verify()
+  }
+
+  /** End all that is left. */
+  async close(): Promise<void> {
+    this.#over = true
+    await this.#watching
+    for (const start of this.#current.values()) start.ended = 'stopped'
+    await Promise.all([...this.#closing, ...[...this.#current.values()].map(({ metroplex }) => metroplex.close())])
+    for (const door of this.stage.doors) door.server = undefined
+    await Promise.all(this.#all.map(({ proxy }) => proxy.stop()))
+    const keys = await this.stage.client.keys(`${this.#space}:*`)
+    if (keys.length > 0) await this.stage.client.del(keys)
+  }
+
+  #at(server: number): Start {
+    const start = this.#current.get(server)
+    if (start === undefined) throw new Error(`server ${server} is not there`)
+    return start
+  }
+
+  #end(server: number): Start {
+    const start = this.#at(server)
+    this.#current.delete(server)
+    start.ended = 'stopped'
+    this.#touchAll(start)
+    return start
+  }
+
+  /** What it sends and what it is sent vanishes. Its port stays taken, so that it never finds somebody else's Redis there. */
+  #silence(start: Start): void {
+    start.ended = 'died'
+    start.proxy.freeze()
+    start.proxy.cut()
+  }
+
+  #harm(server: number): Start {
+    const start = this.#at(server)
+    start.harmed = true
+    start.calm = Date.now()
+    return start
+  }
+
+  /** Redis has forgotten all. */
+  #lost(): void {
+    this.#owed.clear()
+    const now = Date.now()
+    for (const start of this.#current.values()) start.calm = now
+  }
+
+  /** Whatever was said of this server's sparks changes now. */
+  #touchAll({ sparks }: Start): void {
+    const now = Date.now()
+    for (const { id } of sparks.values()) this.#touched.set(id, now)
+  }
+
+  #wrong(what: string): void {
+    if (!this.wrongs.includes(what)) this.wrongs.push(what)
+  }
+
+  #look(): Promise<Sample> {
+    return sample(this.stage.client, this.#space, this.stage.addresses)
+  }
+
+  async #watch(): Promise<void> {
+    while (!this.#over) {
+      const asked = Date.now()
+      const seen = await this.#look()
+      this.#judge(seen, asked)
+      await sleep(LOOK)
+    }
+  }
+
+  /** Compare a sample with what is there, for each server that can be reached. */
+  #judge(seen: Sample, asked: number): void {
+    seen.entries.forEach(({ life, stamp }, server) => this.#rumours.beaten(server, life, stamp))
+    for (const id of seen.sparks.keys()) this.#contest(id, seen, asked)
+    const faults = new Map<string, number>()
+    for (const start of this.#current.values()) {
+      if (this.model.at(start.server).frozen) continue
+      const wrong = this.#about(start, seen)
+      if (wrong.length === 0 && (seen.entries[start.server]?.stamp ?? 0) > start.calm) start.harmed = false
+      for (const [what, id] of wrong) {
+        const key = `${start.name}: ${what}`
+        const since = Math.max(this.#faults.get(key) ?? asked, start.calm, id === undefined ? 0 : this.#since(id))
+        faults.set(key, since)
+        const age = asked - since
+        const kind = start.harmed ? 'slow' : 'quick'
+        this.worst[kind] = Math.max(this.worst[kind], age)
+        if (age > (start.harmed ? SLOW : QUICK)) this.#wrong(`${key}, for ${Math.round(age)} ms`)
+      }
+    }
+    this.#faults = faults
+  }
+
+  #since(id: string): number {
+    return Math.max(this.#touched.get(id) ?? 0, this.#contested.get(id) ?? 0)
+  }
+
+  /** Who has an id is open as long as several have it, or one that has died is still believed in. */
+  #contest(id: string, { sparks, entries }: Sample, now: number): void {
+    const owner = this.stage.addresses.indexOf(sparks.get(id) ?? '')
+    const believed = owner >= 0 && !this.model.holds(owner, id) && entries[owner]?.lease !== ''
+    if (this.model.holders(id).length > 1 || (believed && !this.model.at(owner).up)) this.#contested.set(id, now)
+  }
+
+  /** What a sample says wrong of a server, with the id that it is about. */
+  #about({ server, address, metroplex }: Start, { servers, lives, sparks, entries }: Sample): [what: string, id?: string][] {
+    const entry = entries[server]
+    const { ids } = this.model.at(server)
+    const wrong: [string, string?][] = []
+    if (!servers.has(address)) wrong.push(['is not on the list'])
+    if (!lives.has(address)) wrong.push(['is not among the lives'])
+    if (entry === undefined || entry.life !== metroplex.id || entry.state !== 'up' || !entry.alive) wrong.push(['has no life'])
+    if (entry?.lease !== metroplex.id || metroplex.id === '') wrong.push(['has no lease'])
+    for (const id of ids.keys()) {
+      const place = sparks.get(id)
+      const holders = this.model.holders(id).map(holder => this.stage.addresses[holder])
+      if (place === undefined || !holders.includes(place)) wrong.push([`${id} is at ${place ?? 'nobody'}`, id])
+      else if (place === address && entry?.sparks.has(id) !== true) wrong.push([`${id} is missing from its set`, id])
+    }
+    for (const id of entry?.sparks ?? []) if (!ids.has(id) || sparks.get(id) !== address) wrong.push([`${id} is too much in its set`, id])
+    for (const [id, place] of sparks) if (place === address && !ids.has(id)) wrong.push([`${id} is too much`, id])
+    return wrong
+  }
+
+  /** In how far what the registry says, and what each server answers, is not what is there. */
+  async #differences(): Promise<string[]> {
+    const { addresses, client } = this.stage
+    const seen = await this.#look()
+    const living = this.model.up().map(server => this.#at(server))
+    const there = living.map(({ address }) => address).sort()
+    const wrong: string[] = []
+    const compare = (what: string, is: unknown, should: unknown): void => {
+      if (JSON.stringify(is) !== JSON.stringify(should)) wrong.push(`${what}: ${JSON.stringify(is)} instead of ${JSON.stringify(should)}`)
+    }
+    compare('servers', [...seen.servers].sort(), there)
+    compare('lives', [...seen.lives].sort(), there)
+    compare('sparks', [...seen.sparks.keys()].sort(), [...this.model.all()].sort())
+    for (const start of living) for (const [what] of this.#about(start, seen)) wrong.push(`${start.name}: ${what}`)
+    compare('keys too much', await surplus(client, this.#space, there), [])
+    const ids = [...this.model.all()].sort()
+    for (const { name, address, metroplex: one } of living) {
+      try {
+        compare(`servers of ${name}`, (await one.servers(true)).sort(), there)
+        compare(`peers of ${name}`, (await one.servers()).sort(), there.filter(other => other !== address))
+        compare(`count of ${name}`, await one.count(), ids.length)
+        const places = await one.sparks([...ids, 'nobody'])
+        compare(`place of nobody by ${name}`, places.pop(), null)
+        for (const [i, id] of ids.entries()) {
+          const place = places[i] ?? null
+          const right = this.model.holders(id).map(holder => addresses[holder])
+          if (!right.includes(place ?? '')) wrong.push(`place of ${id} by ${name}: ${place ?? 'nowhere'} instead of ${right.join(' or ')}`)
+        }
+        for (const [i, id] of ids.slice(-FEW).entries()) compare(`spark ${id} by ${name}`, await one.spark(id), places.slice(-FEW)[i])
+        for (const other of there) {
+          const listed: string[] = []
+          for await (const id of one.sparksOn(other)) listed.push(id)
+          compare(`sparks on ${other} by ${name}`, listed.sort(), [...seen.sparks].filter(([, place]) => place === other).map(([id]) => id).sort())
+        }
+      } catch (error) {
+        wrong.push(`${name} could not answer: ${String(error)}`)
+      }
+    }
+    return wrong
+  }
+}
