@@ -1,5 +1,12 @@
+import { Redis } from 'ioredis'
+import metroplex, { type Metroplex } from '../index'
 import { series } from './model/series'
+import { openStage, type Stage } from './model/stage'
 import { assume } from './support/assume'
+import { using } from './support/dispose'
+import { namespace } from './support/namespace'
+import { startProxy } from './support/proxy'
+import { eventually } from './support/wait'
 
 /** How long the short form goes on beginning runs, in ms; `npm run test:model` is the long one. */
 const LONG_ENOUGH = 30_000
@@ -11,5 +18,34 @@ describe('the registry, whatever happens', () => {
     const { runs, failures } = await series({ seed, runs: 10_000, within: LONG_ENOUGH, together: 4 })
     assume(failures.join('\n')).equals('')
     assume(runs).is.above(10)
+  })
+
+  describe('as when once it went wrong', () => {
+    let stage: Stage
+    beforeEach(async () => {
+      stage = await openStage()
+      using(() => stage.close())
+    })
+
+
+    it('a server never tells of itself, though the answer to its registration was lost', async () => {
+      const { redis } = stage
+      const space = namespace()
+      const address = 'http://one:1'
+      const proxy = await startProxy({ port: redis.port })
+      proxy.delay(50)
+      const one: Metroplex = new metroplex({}, { redis: new Redis(proxy.port, { lazyConnect: true }), namespace: space, address })
+      using(() => one.close())
+      const told: unknown[] = []
+      one.on('join', (...args) => told.push(args))
+      one.on('leave', (...args) => told.push(args))
+      await eventually(() => stage.client.exists(`${space}:${address}:life`), { every: 1 })
+      proxy.cut()
+      proxy.delay(0)
+      assume(one.address).equals('')
+      await eventually(() => one.servers().then(() => true, () => false))
+      assume(await one.ready()).equals(address)
+      assume(told).eql([])
+    })
   })
 })

@@ -193,6 +193,7 @@ export class Life {
     const stay = this.#stay = new AbortController()
     this.#wanted = address
     const me = { address, life: this.word(this.#begun++) }
+    members.ours = me.life
     const aside = await this.#join(me, stay.signal, how.patient)
     if (aside === null) return
     this.#me = me

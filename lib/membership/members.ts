@@ -28,6 +28,7 @@ export class Members {
   #counter: string | undefined
   #refreshing: Promise<void> | undefined
   #self = ''
+  #ours = ''
 
   constructor(
     private readonly registry: Pick<Registry, 'census' | 'listed'>,
@@ -42,6 +43,11 @@ export class Members {
     const former = this.#members.get(address)
     // Whoever had our address before us has ended.
     if (former !== undefined) this.#lost(address, former.life, 'expired')
+  }
+
+  /** The life that we have or try to have: the registry may know it before we do, and it is no peer. */
+  set ours(life: string) {
+    this.#ours = life
   }
 
   /** Whether the list has ever been fetched. */
@@ -99,6 +105,7 @@ export class Members {
       if (address === this.#self || this.#members.has(address)) continue
       const record = census.lives.get(address)
       const life = record?.state === 'up' ? record.life : ''
+      if (life !== '' && life === this.#ours) continue
       this.#members.set(address, { life })
       this.events.join(address, life)
     }
