@@ -1,7 +1,9 @@
 import { Redis } from 'ioredis'
 import metroplex, { type Metroplex } from '../index'
-import { series } from './model/series'
+import { steps } from './model/commands'
+import { perform, series } from './model/series'
 import { openStage, type Stage } from './model/stage'
+import { LEASE } from './model/times'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
 import { namespace } from './support/namespace'
@@ -46,6 +48,10 @@ describe('the registry, whatever happens', () => {
       await eventually(() => one.servers().then(() => true, () => false))
       assume(await one.ready()).equals(address)
       assume(told).eql([])
+    })
+
+    it('a server that was given up after a flush comes back as another life', async () => {
+      await perform(stage, [steps.wait(LEASE), steps.freeze(0), steps.flush(), steps.wait(3 * LEASE)])
     })
   })
 })

@@ -192,9 +192,14 @@ export class Life {
     const { members, writer } = this.companions
     const stay = this.#stay = new AbortController()
     this.#wanted = address
-    const me = { address, life: this.word(this.#begun++) }
-    members.ours = me.life
-    const aside = await this.#join(me, stay.signal, how.patient)
+    let me: Identity
+    let aside: readonly string[] | 'ended' | null
+    do {
+      me = { address, life: this.word(this.#begun++) }
+      members.ours = me.life
+      aside = await this.#join(me, stay.signal, how.patient)
+      // It was registered, without our hearing of it, and declared dead since.
+    } while (aside === 'ended')
     if (aside === null) return
     this.#me = me
     members.self = address
@@ -210,7 +215,7 @@ export class Life {
     if (how.announced) this.events.registered(address)
   }
 
-  async #join(me: Identity, signal: AbortSignal, patient: boolean): Promise<readonly string[] | null> {
+  async #join(me: Identity, signal: AbortSignal, patient: boolean): Promise<readonly string[] | 'ended' | null> {
     for (;;) {
       try {
         await this.companions.agreement.enter()
@@ -277,10 +282,12 @@ export class Life {
       await agreement.enter()
       const aside = await registration.join(me, writer.seq, this.description(), this.#stay.signal)
       if (aside === null || this.#me !== me) return
-      writer.open(me, false)
-      this.#heal(me, true)
-      this.#clear(me, aside)
-      return
+      if (aside !== 'ended') {
+        writer.open(me, false)
+        this.#heal(me, true)
+        this.#clear(me, aside)
+        return
+      }
     }
     // Peers have seen this life end: another one begins.
     this.#me = undefined

@@ -31,7 +31,7 @@ export class Members {
   #ours = ''
 
   constructor(
-    private readonly registry: Pick<Registry, 'census' | 'listed'>,
+    private readonly registry: Pick<Registry, 'census' | 'listed' | 'bid'>,
     /** How long a server that is merely absent is believed in, in ms. */
     private readonly patience: number,
     private readonly events: MembersEvents
@@ -100,7 +100,7 @@ export class Members {
   async #fetch(): Promise<void> {
     const census = await this.registry.census(this.#members.keys())
     this.#counter = census.members
-    for (const [address, { life }] of [...this.#members]) this.#look(address, life, census)
+    for (const [address, { life }] of [...this.#members]) await this.#look(address, life, census)
     for (const address of census.servers) {
       if (address === this.#self || this.#members.has(address)) continue
       const record = census.lives.get(address)
@@ -112,26 +112,33 @@ export class Members {
   }
 
   /** What has become of a member. */
-  #look(address: string, life: string, { servers, lives }: Census): void {
+  async #look(address: string, life: string, { servers, lives }: Census): Promise<void> {
     if (address === this.#self) return
     const record = lives.get(address)
     const listed = servers.has(address)
-    if (record?.state === 'up' && record.life !== life) return this.#lost(address, life, before(record, life))
+    if (record?.state === 'up' && record.life !== life) {
+      this.#lost(address, life, before(record, life))
+      return
+    }
     // Of a server of 1.x that is back on the list the last word is old: it has no life to tell its starts apart by.
     const back = life === '' && listed
     if (record !== undefined && record.state !== 'up' && record.life === life && !back) {
-      return this.#lost(address, life, record.state === 'left' ? 'shutdown' : 'expired')
+      this.#lost(address, life, record.state === 'left' ? 'shutdown' : 'expired')
+      return
     }
     const member = this.#members.get(address)
     if (member === undefined) return
     if (listed) {
-      if (record === undefined && life !== '') return this.#lost(address, life, 'expired')
-      delete member.missing
+      if (record === undefined && life !== '') this.#lost(address, life, 'expired')
+      else delete member.missing
     } else if (life === '') {
       this.#lost(address, life, 'shutdown')
     } else {
       member.missing ??= now()
-      if (now() - member.missing > this.patience) this.#lost(address, life, 'expired')
+      if (now() - member.missing <= this.patience) return
+      // Nobody else can say that it ended. Said there, it holds for the server, too: should it be back, it is another life.
+      const ended = record !== undefined || await this.registry.bid({ address, life })
+      if (ended && this.#members.get(address) === member) this.#lost(address, life, 'expired')
     }
   }
 

@@ -35,10 +35,10 @@ export class Registration {
    * Join, for as long as it takes, or until `signal` is aborted (`null`).
    *
    * @param seq the number of our last commit, when this life was there before
-   * @returns the names of the sets that former lives left behind
+   * @returns the names of the sets that former lives left behind; `'ended'` when this life has been declared dead meanwhile
    * @throws MetroplexError `EREGISTRY` when Redis fails: try again
    */
-  async join(me: Identity, seq: number, description: Description, signal: AbortSignal): Promise<readonly string[] | null> {
+  async join(me: Identity, seq: number, description: Description, signal: AbortSignal): Promise<readonly string[] | 'ended' | null> {
     let told = ''
     const over = (): boolean => signal.aborted
     while (!over()) {
@@ -49,6 +49,7 @@ export class Registration {
       if (answerer === 'self') {
         const joined = await this.registry.join(me, seq, this.terms, description, life, leased)
         if (joined.as === 'joined') return joined.aside
+        if (life === me.life) return 'ended'
         continue
       }
       if (answerer === 'other' && told !== life) {

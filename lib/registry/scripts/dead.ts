@@ -143,7 +143,8 @@ export const clear: Script = {
 }
 
 /**
- * Write the last word on a life of which nothing is left.
+ * Write the last word on a life of which nothing is left; also on one that the registry has forgotten, so that it
+ * does not come back when its peers have told that it left.
  *
  * KEYS     1 life · 2 lease · 3 alive · 4 sparks of the life · 5 lives
  * ARGV     1 life · 2 address
@@ -151,7 +152,13 @@ export const clear: Script = {
  */
 export const close: Script = {
   numberOfKeys: 5,
-  lua: `${ENDED}
+  lua: `
+    if ARGV[1] ~= '' and redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
+      redis.call('HSET', KEYS[1], 'id', ARGV[1], 'state', 'reaped')
+      redis.call('PEXPIRE', KEYS[1], ${LAST_WORD})
+      return {'ok'}
+    end
+    ${ENDED}
     if redis.call('EXISTS', KEYS[4]) == 1 then return {'more'} end
     redis.call('DEL', KEYS[1])
     redis.call('HSET', KEYS[1], 'id', ARGV[1], 'state', life[2] == 'left' and 'left' or 'reaped')

@@ -6,7 +6,7 @@ import { CLOCK, type Script } from './script'
  * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 sparks of the address · 8 where to put them aside
  * ARGV     1 address · 2 our life · 3 the life that we believe to be there, '' for none · 4 '1': take it over although it has a lease
  *          5 lease ms · 6 interval ms · 7 name of the put-aside set · 8… fields of our life and their values
- * Returns  'changed' (another life is there than we believed) · 'held' and the ms its lease has left · 'joined' and all names put aside
+ * Returns  'changed' (another life is there than we believed, or ours has ended) · 'held' and the ms its lease has left · 'joined' and all names put aside
  */
 export const join: Script = {
   numberOfKeys: 8,
@@ -14,7 +14,10 @@ export const join: Script = {
     local was = redis.call('HMGET', KEYS[4], 'id', 'state', 'aside')
     local former, state, aside = was[1] or '', was[2] or '', was[3] or ''
     local over = state == 'left' or state == 'reaped'
-    if former ~= ARGV[2] then
+    if former == ARGV[2] then
+      -- Peers have told that it left: who is back is another one.
+      if state ~= 'up' then return {'changed'} end
+    else
       if former ~= ARGV[3] then return {'changed'} end
       if not over and ARGV[4] ~= '1' and redis.call('GET', KEYS[5]) ~= ARGV[2] then
         local left = redis.call('PTTL', KEYS[5])
