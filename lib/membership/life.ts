@@ -266,8 +266,8 @@ export class Life {
     // We were paused, and others may have been with us: they get the time to come back.
     if (!beat.prompt) this.#heartbeat.interrupt()
     if (!right || writer.inDoubt) this.#heal(me, false)
-    else if (table.disowned.size > 0) this.#inBackground(healer.reclaim())
     else this.#inBackground(auditor.look(me, () => this.#me === me && !healer.busy))
+    if (table.disowned.size > 0) this.#inBackground(healer.reclaim())
     this.#look()
     if (beat.turn) this.#inBackground(reaper.sweep({ me, breaks: beat.breaks }))
     await members.beaten(beat.members, beat.servers)
