@@ -36,7 +36,7 @@ export class Reaper {
   #stopped = false
 
   constructor(
-    private readonly registry: Pick<Registry, 'census' | 'vitals' | 'bury' | 'doomed' | 'reap' | 'bid' | 'leftovers' | 'clear' | 'hold'>,
+    private readonly registry: Pick<Registry, 'census' | 'vitals' | 'bury' | 'doomed' | 'reap' | 'bid' | 'leftovers' | 'clear' | 'forget' | 'hold'>,
     private readonly terms: ReaperTerms,
     private readonly events: ReaperEvents
   ) {}
@@ -50,17 +50,22 @@ export class Reaper {
   async clean(dead: Identity, told: boolean, aside: readonly string[] = [], goOn: () => Promise<boolean> = yes): Promise<void> {
     for (const name of aside) await this.clear(dead.address, name, told, goOn)
     let next = this.registry.doomed(dead, '0')
+    let removed = Promise.resolve(true)
     while (!this.#stopped && await goOn()) {
       const slice = await next
       if (slice === null) return
-      if (told && slice.theirs.length > 0) this.events.reap(dead.address, slice.theirs)
-      const removed = this.registry.reap(dead, slice.ids)
-      // Redis reads the next slice while we hear of this one.
-      next = this.registry.doomed(dead, slice.cursor)
+      const last = slice.cursor === '0'
+      // Redis reads the next slice while we tell of this one, and it removes this one while we hear of the next.
+      if (!last) next = this.registry.doomed(dead, slice.cursor)
       next.catch(ignore)
-      const left = await removed
-      if (left === null) return
-      if (left === 0 && await this.registry.bid(dead)) return
+      if (told && slice.ids.length > 0) this.events.reap(dead.address, slice.ids)
+      const before = removed
+      removed = this.registry.reap(dead, slice.ids)
+      removed.catch(ignore)
+      if (!await before) return
+      if (!last) continue
+      if (await removed) await this.registry.bid(dead)
+      return
     }
   }
 
@@ -75,10 +80,13 @@ export class Reaper {
     let cursor = '0'
     while (!this.#stopped && await goOn()) {
       const slice = await this.registry.leftovers(address, aside, cursor)
-      const stale = slice.stale.filter(id => !back(id))
+      const stale = slice.ids.filter(id => !back(id))
       if (told && stale.length > 0) this.events.reap(address, stale)
-      if (await this.registry.clear(address, aside, stale, slice.ids) === 0) return
+      if (stale.length > 0) await this.registry.clear(address, stale)
       cursor = slice.cursor
+      if (cursor !== '0') continue
+      await this.registry.forget(address, aside)
+      return
     }
   }
 

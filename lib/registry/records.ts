@@ -47,6 +47,12 @@ export type Beat =
     readonly breaks: number
   }
 
+/** A part of a long list of ids, and where the next one begins: `'0'` at the first and after the last. Ids may repeat. */
+export interface Slice {
+  readonly cursor: string
+  readonly ids: string[]
+}
+
 /** What became of a write of our sparks. */
 export type Written =
   | { readonly as: 'refused' | 'old' }

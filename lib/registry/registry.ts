@@ -5,12 +5,12 @@ import { asText, byOwner, words } from './answers'
 import { Connection, type ConnectionEvents } from './connection'
 import { Keys } from './keys'
 import type {
-  Agreed, Beat, Census, Description, Identity, Joined, LifeRecord, Sweeper, Terms, Vital, Written
+  Agreed, Beat, Census, Description, Identity, Joined, LifeRecord, Slice, Sweeper, Terms, Vital, Written
 } from './records'
 import * as deadScripts from './scripts/dead'
 import * as lifeScripts from './scripts/life'
 import * as sparkScripts from './scripts/sparks'
-import { Slice } from './slice'
+import { Pace } from './pace'
 
 /** The most ids in one write of our own sparks, so that no script keeps Redis from others. */
 export const SLICE = 500
@@ -23,7 +23,7 @@ export const SLICE = 500
 export class Registry {
   readonly #connection: Connection
   readonly #keys: Keys
-  readonly #slice = new Slice()
+  readonly #pace = new Pace()
 
   private constructor(connection: Connection, namespace: string) {
     this.#keys = new Keys(namespace)
@@ -172,29 +172,21 @@ export class Registry {
   }
 
   /** A slice of the sparks of a life that has ended, from `cursor`; `null` when it is no longer ended. */
-  async doomed({ address, life }: Identity, cursor: string): Promise<{ cursor: string; ids: string[]; theirs: string[] } | null> {
+  async doomed({ address, life }: Identity, cursor: string): Promise<Slice | null> {
     const keys = this.#keys
-    const [as, next, ids, others] = await this.#run('doomed', [
-      ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, cursor, this.#slice.size
+    const [as, next, ids] = await this.#run('doomed', [
+      ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, cursor, this.#pace.slice
     ])
-    if (as !== 'ok') return null
-    const left = new Set(others as number[])
-    const all = ids as string[]
-    return { cursor: String(next), ids: all, theirs: left.size === 0 ? all : all.filter((_id, i) => !left.has(i)) }
+    return as === 'ok' ? { cursor: String(next), ids: ids as string[] } : null
   }
 
-  /** Remove sparks of a life that has ended; `null` when it is no longer ended, else how many are left. */
-  async reap({ address, life }: Identity, ids: readonly string[]): Promise<number | null> {
-    const keys = this.#keys
-    const began = now()
-    const [as, left] = await this.#run('reap', [
-      ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, ...ids
-    ])
-    this.#slice.took(now() - began)
-    return as === 'ok' ? Number(left) : null
+  /** Remove sparks of a life that has ended; `false` when it is no longer ended. */
+  async reap({ address, life }: Identity, ids: readonly string[]): Promise<boolean> {
+    const [as] = await this.#timed('reap', [...this.#personal(address), this.#keys.sparks, life, address, ...ids])
+    return as === 'ok'
   }
 
-  /** Write the last word on a life of which nothing is left; `false` when that is not (yet) so. */
+  /** Write the last word on a life, once all that it held is cleaned up; `false` when it is no longer ended. */
   async bid({ address, life }: Identity): Promise<boolean> {
     const keys = this.#keys
     const [as] = await this.#run('close', [
@@ -203,21 +195,23 @@ export class Registry {
     return as === 'ok'
   }
 
-  /** A slice of what a former life left behind, from `cursor`. */
-  async leftovers(address: string, aside: string, cursor: string): Promise<{ cursor: string; ids: string[]; stale: string[] }> {
+  /** A slice of what a former life left behind, from `cursor`: those that nobody holds. */
+  async leftovers(address: string, aside: string, cursor: string): Promise<Slice> {
     const keys = this.#keys
-    const [next, ids, stale] = await this.#run('leftovers', [
-      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), address, cursor, this.#slice.size
+    const [next, ids] = await this.#timed('leftovers', [
+      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), address, cursor, this.#pace.slice
     ])
-    return { cursor: String(next), ids: ids as string[], stale: stale as string[] }
+    return { cursor: String(next), ids: ids as string[] }
   }
 
-  /** Forget ids of what a former life left behind, and remove those of them that are stale; how much is left. */
-  async clear(address: string, aside: string, stale: readonly string[], ids: readonly string[]): Promise<number> {
-    const keys = this.#keys
-    return Number(await this.#connection.run('clear', [
-      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), keys.life(address), address, aside, stale.length, ...stale, ...ids
-    ]))
+  /** Remove some of what a former life left behind. */
+  async clear(address: string, ids: readonly string[]): Promise<void> {
+    await this.#connection.run('clear', [this.#keys.sparks, this.#keys.sparksOf(address), address, ...ids])
+  }
+
+  /** Forget what a former life left behind, once all of it is cleaned up. */
+  async forget(address: string, aside: string): Promise<void> {
+    await this.#connection.run('forget', [this.#keys.life(address), this.#keys.aside(address, aside), aside])
   }
 
   /** Make it our turn, for `ms`, to look for entries that are nobody's; `false` when it is another's, or was ours. */
@@ -277,7 +271,7 @@ export class Registry {
   }
 
   /** A page of the ids registered under an address; the cursor is `'0'` at the first and after the last. Ids may repeat. */
-  async page(address: string, cursor: string): Promise<{ cursor: string; ids: string[] }> {
+  async page(address: string, cursor: string): Promise<Slice> {
     const [next, ids] = await this.#run('SSCAN', [this.#keys.sparksOf(address), cursor, 'COUNT', SLICE])
     return { cursor: String(next), ids: ids as string[] }
   }
@@ -296,6 +290,14 @@ export class Registry {
   /** The keys of whoever writes sparks, in the order all scripts take them. */
   #ours({ address }: Identity): [life: string, sparks: string, own: string] {
     return [this.#keys.life(address), this.#keys.sparks, this.#keys.sparksOf(address)]
+  }
+
+  /** Run a script on a slice that may be as large as it likes: the next one is larger or smaller by how long it takes. */
+  async #timed(name: string, args: readonly (string | number)[]): Promise<unknown[]> {
+    const began = now()
+    const answer = await this.#run(name, args)
+    this.#pace.took(now() - began)
+    return answer
   }
 
   async #run(name: string, args: readonly (string | number)[]): Promise<unknown[]> {

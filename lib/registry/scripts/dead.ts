@@ -1,4 +1,4 @@
-import { CLOCK, PARTS, UNPACK, type Script } from './script'
+import { CLOCK, UNPACK, type Script } from './script'
 
 /** How long the last word on a life that has ended can still be read, in ms: for peers that were away. */
 const LAST_WORD = 3_600_000
@@ -8,6 +8,19 @@ const ENDED = `
   local life = redis.call('HMGET', KEYS[1], 'id', 'state')
   if life[1] ~= ARGV[1] or (life[2] ~= 'dead' and life[2] ~= 'left') then return {'changed'} end
   if redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then return {'changed'} end`
+
+/** `of(key, owner, ids, from)`: those of the ids, from that place in the list on, that are registered under an owner. */
+const OF = `
+  local function of(key, owner, ids, from)
+    local found = {}
+    for first = from, #ids, ${UNPACK} do
+      local last = math.min(first + ${UNPACK} - 1, #ids)
+      for i, address in ipairs(redis.call('HMGET', key, unpack(ids, first, last))) do
+        if address == owner then found[#found + 1] = ids[first + i - 1] end
+      end
+    end
+    return found
+  end`
 
 /**
  * Declare a life dead whose lease ran out: from now on nobody finds it; its sparks are reaped in slices.
@@ -49,42 +62,31 @@ export const bury: Script = {
  *
  * KEYS     1 life · 2 lease · 3 alive · 4 sparks · 5 sparks of the life
  * ARGV     1 life · 2 address · 3 cursor · 4 how many
- * Returns  'changed' · 'ok', cursor, all ids, the places in that list (from 0) of those that are no longer the dead one's
+ * Returns  'changed' · 'ok', cursor, the ids that are still the dead one's
  */
 export const doomed: Script = {
   numberOfKeys: 5,
-  lua: `${ENDED}
+  lua: `${ENDED}${OF}
     local page = redis.call('SSCAN', KEYS[5], ARGV[3], 'COUNT', ARGV[4])
-    local others = {}
-    for first = 1, #page[2], ${UNPACK} do
-      local last = math.min(first + ${UNPACK} - 1, #page[2])
-      for i, owner in ipairs(redis.call('HMGET', KEYS[4], unpack(page[2], first, last))) do
-        if owner ~= ARGV[2] then others[#others + 1] = first + i - 2 end
-      end
-    end
-    return {'ok', page[1], page[2], others}`
+    return {'ok', page[1], of(KEYS[4], ARGV[2], page[2], 1)}`
 }
 
 /**
- * Remove a slice of the sparks of a life that has ended.
+ * Remove a slice of the sparks of a life that has ended. Its own set stays as it is until all is done: it is only read.
  *
- * KEYS     1 life · 2 lease · 3 alive · 4 sparks · 5 sparks of the life
+ * KEYS     1 life · 2 lease · 3 alive · 4 sparks
  * ARGV     1 life · 2 address · 3… ids
- * Returns  'changed' · 'ok' and how many are left
+ * Returns  'changed' · 'ok'
  */
 export const reap: Script = {
-  numberOfKeys: 5,
-  lua: `${PARTS}${ENDED}
-    parts(3, #ARGV, function (first, last)
-      local gone = {}
-      for i, owner in ipairs(redis.call('HMGET', KEYS[4], unpack(ARGV, first, last))) do
-        -- A spark that has connected elsewhere belongs to another server by now.
-        if owner == ARGV[2] then gone[#gone + 1] = ARGV[first + i - 1] end
-      end
-      if #gone > 0 then redis.call('HDEL', KEYS[4], unpack(gone)) end
-      redis.call('SREM', KEYS[5], unpack(ARGV, first, last))
-    end)
-    return {'ok', redis.call('SCARD', KEYS[5])}`
+  numberOfKeys: 4,
+  lua: `${ENDED}${OF}
+    -- A spark that has connected elsewhere belongs to another server by now.
+    local gone = of(KEYS[4], ARGV[2], ARGV, 3)
+    for first = 1, #gone, ${UNPACK} do
+      redis.call('HDEL', KEYS[4], unpack(gone, first, math.min(first + ${UNPACK} - 1, #gone)))
+    end
+    return {'ok'}`
 }
 
 /**
@@ -92,63 +94,67 @@ export const reap: Script = {
  *
  * KEYS     1 sparks · 2 the set put aside · 3 sparks of the address
  * ARGV     1 address · 2 cursor · 3 how many
- * Returns  cursor, all ids, those of them that nobody holds
+ * Returns  cursor, the ids that nobody holds
  */
 export const leftovers: Script = {
   numberOfKeys: 3,
-  lua: `
+  lua: `${OF}
     local page = redis.call('SSCAN', KEYS[2], ARGV[2], 'COUNT', ARGV[3])
     local stale = {}
-    for first = 1, #page[2], ${UNPACK} do
-      local last = math.min(first + ${UNPACK} - 1, #page[2])
-      for i, owner in ipairs(redis.call('HMGET', KEYS[1], unpack(page[2], first, last))) do
-        local id = page[2][first + i - 1]
-        if owner == ARGV[1] and redis.call('SISMEMBER', KEYS[3], id) == 0 then stale[#stale + 1] = id end
-      end
+    for _, id in ipairs(of(KEYS[1], ARGV[1], page[2], 1)) do
+      if redis.call('SISMEMBER', KEYS[3], id) == 0 then stale[#stale + 1] = id end
     end
-    return {page[1], page[2], stale}`
+    return {page[1], stale}`
 }
 
 /**
  * Remove a slice of what a former life left behind.
  *
- * KEYS     1 sparks · 2 the set put aside · 3 sparks of the address · 4 life of the address
- * ARGV     1 address · 2 name of the set put aside · 3 how many of the ids are stale · 4… these, then all ids of the slice
- * Returns  how many are left; at none the set's name is forgotten
+ * KEYS     1 sparks · 2 sparks of the address
+ * ARGV     1 address · 2… ids
+ * Returns  how many were removed
  */
 export const clear: Script = {
-  numberOfKeys: 4,
-  lua: `${PARTS}
-    local stale = 3 + tonumber(ARGV[3])
-    parts(4, stale, function (first, last)
-      local gone = {}
-      for i, owner in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV, first, last))) do
-        local id = ARGV[first + i - 1]
-        if owner == ARGV[1] and redis.call('SISMEMBER', KEYS[3], id) == 0 then gone[#gone + 1] = id end
-      end
-      if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
-    end)
-    parts(stale + 1, #ARGV, function (first, last)
-      redis.call('SREM', KEYS[2], unpack(ARGV, first, last))
-    end)
-    local left = redis.call('SCARD', KEYS[2])
-    if left == 0 then
-      local names = {}
-      for name in string.gmatch(redis.call('HGET', KEYS[4], 'aside') or '', '%S+') do
-        if name ~= ARGV[2] then names[#names + 1] = name end
-      end
-      if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('HSET', KEYS[4], 'aside', table.concat(names, ' ')) end
+  numberOfKeys: 2,
+  lua: `${OF}
+    local gone = {}
+    for _, id in ipairs(of(KEYS[1], ARGV[1], ARGV, 2)) do
+      if redis.call('SISMEMBER', KEYS[2], id) == 0 then gone[#gone + 1] = id end
     end
-    return left`
+    for first = 1, #gone, ${UNPACK} do
+      redis.call('HDEL', KEYS[1], unpack(gone, first, math.min(first + ${UNPACK} - 1, #gone)))
+    end
+    return #gone`
 }
 
 /**
- * Write the last word on a life of which nothing is left; also on one that the registry has forgotten, so that it
+ * Forget a set that was put aside: all that was in it is cleaned up.
+ *
+ * KEYS     1 life of the address · 2 the set
+ * ARGV     1 name of the set
+ * Returns  1
+ */
+export const forget: Script = {
+  numberOfKeys: 2,
+  lua: `
+    redis.call('UNLINK', KEYS[2])
+    local aside = redis.call('HGET', KEYS[1], 'aside')
+    if not aside then return 1 end
+    local names = {}
+    for name in string.gmatch(aside, '%S+') do
+      if name ~= ARGV[1] then names[#names + 1] = name end
+    end
+    redis.call('HSET', KEYS[1], 'aside', table.concat(names, ' '))
+    return 1`
+}
+
+/**
+ * Write the last word on a life, once all that it held is cleaned up, and forget its set; also on one that the registry has forgotten, so that it
  * does not come back when its peers have told that it left.
  *
  * KEYS     1 life · 2 lease · 3 alive · 4 sparks of the life · 5 lives
  * ARGV     1 life · 2 address
- * Returns  'changed' · 'ok' · 'more' (there are sparks again)
+ * Returns  'changed' · 'ok'
  */
 export const close: Script = {
   numberOfKeys: 5,
@@ -159,7 +165,7 @@ export const close: Script = {
       return {'ok'}
     end
     ${ENDED}
-    if redis.call('EXISTS', KEYS[4]) == 1 then return {'more'} end
+    redis.call('UNLINK', KEYS[4])
     redis.call('DEL', KEYS[1])
     redis.call('HSET', KEYS[1], 'id', ARGV[1], 'state', life[2] == 'left' and 'left' or 'reaped')
     redis.call('PEXPIRE', KEYS[1], ${LAST_WORD})

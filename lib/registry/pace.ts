@@ -9,11 +9,11 @@ const QUICK = 5
  *
  * Measured from here, where a Redis that is busy otherwise seems slow as well: then, too, smaller steps are the right answer.
  */
-export class Slice {
+export class Pace {
   #size = FIRST
 
   /** Ids in the next script. */
-  get size(): number {
+  get slice(): number {
     return Math.round(this.#size)
   }
 
