@@ -193,8 +193,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   count(): Promise<number>
   count(fn: Callback<number>): this
   count(fn?: Callback<number>): Promise<number> | this {
-    const peers = this.#shards.current()
-    return settle(peers.then(async list => await this.#shards.count(list) + this.#shards.size), fn, this)
+    return settle(this.#shards.count(), fn, this)
   }
 
   /**

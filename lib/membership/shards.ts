@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { within } from '../deadline'
+import { now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file } from '../message'
 import { Places } from '../registry/places'
@@ -52,7 +52,7 @@ export class Shards {
   #state: State = 'connecting'
   #words: string[] = []
   readonly #places: Places
-  readonly #patience: number
+  readonly #timeout: number
 
   constructor(settings: ShardsSettings, private readonly stats: Stats, private readonly events: ShardsEvents) {
     const { redis, namespace, shards, timeout, lease, interval } = settings
@@ -103,8 +103,7 @@ export class Shards {
       }
     }))
     this.#places = new Places(interval)
-    // The other half of an operation's time is left for the message itself.
-    this.#patience = timeout / 2
+    this.#timeout = timeout
   }
 
   /** The address that we have or try to have; `''` for none. */
@@ -216,14 +215,14 @@ export class Shards {
    * @throws MetroplexError `EREGISTRY` when nothing is known of any of them
    */
   async lastPlaces(ids: readonly string[]): Promise<(string | null | undefined)[]> {
-    const late = (): Error => new MetroplexError('EREGISTRY', `Redis did not say within ${this.#patience} ms where the sparks are.`)
     let failure: Error | undefined
     const found = await this.#grouped<string | null | undefined>(ids, async (shard, group) => {
       const last = group.map(id => this.#last(shard, id))
       if (!shard.registry.reachable && last.every(place => place !== undefined)) return last
       try {
         const asked = this.#ask(shard, group)
-        return await (last.some(place => place !== undefined) ? within(asked, this.#patience, late) : asked)
+        // The other half of an operation's time is left for the message itself.
+        return await (last.some(place => place !== undefined) ? this.#bounded(asked, this.#timeout / 2) : asked)
       } catch (error) {
         failure = asError(error)
         return last
@@ -239,7 +238,11 @@ export class Shards {
   }
 
   /** The addresses of the peers that live, as the first registry that answers has them. */
-  async current(): Promise<string[]> {
+  current(): Promise<string[]> {
+    return this.#bounded(this.#current())
+  }
+
+  async #current(): Promise<string[]> {
     let failure: Error | undefined
     const asked = this.#shards.filter(({ registry }) => registry.reachable)
     for (const { members } of asked.length > 0 ? asked : [this.#first]) {
@@ -267,8 +270,13 @@ export class Shards {
     return this.#shards.map(({ members }) => members.life(address)).find(life => life !== undefined)
   }
 
-  /** How many sparks these servers have. */
-  async count(addresses: readonly string[]): Promise<number> {
+  /** How many sparks the cluster has. */
+  async count(): Promise<number> {
+    return await this.#bounded(this.#count()) + this.size
+  }
+
+  async #count(): Promise<number> {
+    const addresses = await this.#current()
     const counts = await this.#all(({ registry }) => registry.count(addresses))
     return counts.reduce((sum, count) => sum + count, 0)
   }
@@ -319,6 +327,11 @@ export class Shards {
     return this.#shards.reduce((sum, shard) => sum + of(shard), 0)
   }
 
+  /** Bound a question of several steps by one deadline, in ms. */
+  #bounded<T>(question: Promise<T>, ms = this.#timeout): Promise<T> {
+    return within(question, Math.max(0, ms), () => new MetroplexError('EREGISTRY', `Redis did not tell within ${this.#timeout} ms.`))
+  }
+
   /** Do something in all registries; fails as the first that failed, once all have ended. */
   async #all<T>(task: (shard: Shard) => Promise<T>): Promise<T[]> {
     const done = await Promise.allSettled(this.#shards.map(task))
@@ -343,10 +356,13 @@ export class Shards {
 
   async #ask({ lookup, members }: Shard, ids: readonly string[]): Promise<(string | null)[]> {
     this.stats.count('lookups', ids.length)
+    const began = now()
     const found = await this.stats.timed('lookup', lookup.places(ids))
     const self = this.address
     // A server that joined since the last beat.
-    if (found.some(place => place !== null && place !== self && !members.has(place))) await members.refresh()
+    if (found.some(place => place !== null && place !== self && !members.has(place))) {
+      await this.#bounded(members.refresh(), this.#timeout - (now() - began))
+    }
     return found.map((found, i) => {
       const place = found !== null && members.has(found) ? found : null
       this.#places.note(ids[i] ?? '', place)
