@@ -50,6 +50,35 @@ describe('the registry, whatever happens', () => {
       assume(told).eql([])
     })
 
+    it('nobody leaves, and nobody is taken for a server of 1.x, when Redis is flushed while the list is read', async () => {
+      const { redis } = stage
+      const space = namespace()
+      const proxy = await startProxy({ port: redis.port })
+      const member = (port: number, address: string): Metroplex => {
+        const one = new metroplex({}, { redis: new Redis(port, { lazyConnect: true }), namespace: space, address })
+        using(() => one.close())
+        return one
+      }
+      const one = member(proxy.port, 'http://one:1')
+      const [two, told]: [Metroplex, unknown[]] = [member(redis.port, 'http://two:1'), []]
+      await Promise.all([one.ready(), two.ready()])
+      await eventually(async () => (await one.servers()).length === 1)
+      for (const event of ['join', 'leave'] as const) one.on(event, (...args: unknown[]) => told.push([event, ...args]))
+      const three = member(redis.port, 'http://three:1')
+      await three.ready()
+      // Each of its two questions takes long enough to come between.
+      proxy.delay(100)
+      const monitor = await redis.client().monitor()
+      using(() => monitor.disconnect())
+      let flushed: Promise<unknown> | undefined
+      monitor.on('monitor', (_time: string, [name, key]: string[]) => {
+        if (name?.toLowerCase() === 'smembers' && key === `${space}:lives`) flushed ??= stage.client.flushall()
+      })
+      await one.servers()
+      assume(await flushed).equals('OK')
+      assume(told).eql([])
+    })
+
     it('a server that was given up after a flush comes back as another life', async () => {
       await perform(stage, [steps.wait(LEASE), steps.freeze(0), steps.flush(), steps.wait(3 * LEASE)])
     })

@@ -103,6 +103,7 @@ export class Members {
     for (const [address, { life }] of [...this.#members]) await this.#look(address, life, census)
     for (const address of census.servers) {
       if (address === this.#self || this.#members.has(address)) continue
+      if (vanished(address, census)) continue
       const record = census.lives.get(address)
       const life = record?.state === 'up' ? record.life : ''
       if (life !== '' && life === this.#ours) continue
@@ -112,8 +113,9 @@ export class Members {
   }
 
   /** What has become of a member. */
-  async #look(address: string, life: string, { servers, lives }: Census): Promise<void> {
-    if (address === this.#self) return
+  async #look(address: string, life: string, census: Census): Promise<void> {
+    const { servers, lives } = census
+    if (address === this.#self || vanished(address, census)) return
     const record = lives.get(address)
     const listed = servers.has(address)
     if (record?.state === 'up' && record.life !== life) {
@@ -146,6 +148,11 @@ export class Members {
     this.#members.delete(address)
     this.events.leave(address, why, life)
   }
+}
+
+/** Redis lost its data while we were reading: nothing can be said of whom the list names and whose life has gone. */
+function vanished(address: string, { servers, lives, kept }: Census): boolean {
+  return servers.has(address) && kept.has(address) && !lives.has(address)
 }
 
 /** How a life ended that another one has followed at the same address. */
