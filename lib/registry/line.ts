@@ -53,8 +53,13 @@ export class Line {
   /** Connect to the master that has this key. */
   open(key: string): void {
     const { user } = this
-    if (isCluster(user)) this.#search(user, key)
-    else this.#connect((user as unknown as Redis).duplicate({ ...this.#strict(), retryStrategy: () => this.#pause() }), ignore)
+    if (isCluster(user)) {
+      this.#search(user, key)
+      return
+    }
+    const client = (user as unknown as Redis).duplicate({ ...this.#strict(), retryStrategy: () => this.#pause() })
+    // It goes on by itself, but for one that hears from a Sentinel of another master while it is looking for it: that one ends.
+    this.#connect(client, () => { this.#later(() => { client.connect().catch(ignore) }) })
   }
 
   /** An answer has come. */
@@ -65,7 +70,7 @@ export class Line {
   /** Nothing comes back: give this connection up for another one. */
   drop(client: Redis, cause: Error): void {
     if (client !== this.#client) return
-    this.#cause = cause
+    this.#lost(cause)
     client.disconnect(true)
   }
 
@@ -98,6 +103,8 @@ export class Line {
     })
     client.on('error', (error: unknown) => {
       this.#cause = asError(error)
+      // Of one that is ready its end tells.
+      if (client.status !== 'ready') this.#lost()
     })
     client.on('close', () => {
       clearTimeout(this.#timer)
@@ -110,17 +117,14 @@ export class Line {
 
   /** Find the master that has a key, until there is one, and again when that has gone. */
   #search(user: Cluster, key: string): void {
-    const again = (): void => {
-      if (!this.#closed) this.#timer = setTimeout(() => this.#search(user, key), this.#pause())
-    }
+    const again = (): void => { this.#later(() => { this.#search(user, key) }) }
     this.#find(user, `${user.options.keyPrefix ?? ''}${key}`).then(
       master => {
         if (this.#closed) return
         this.#connect(master.duplicate({ ...this.#strict(), keyPrefix: user.options.keyPrefix ?? '', retryStrategy: () => null }), again)
       },
       (error: unknown) => {
-        this.#cause = asError(error)
-        this.#lost()
+        this.#lost(asError(error))
         again()
       }
     )
@@ -161,8 +165,13 @@ export class Line {
     return found.node
   }
 
-  #lost(): void {
+  #lost(cause = this.#cause): void {
+    this.#cause = cause
     if (!this.#closed) this.events.lost(this.#cause)
+  }
+
+  #later(again: () => void): void {
+    if (!this.#closed) this.#timer = setTimeout(again, this.#pause()).unref()
   }
 
   /** For ever, in growing and jittered pauses of at most a second: a fleet that has lost its Redis must not come all at once. */
@@ -182,8 +191,9 @@ export class Line {
       autoResubscribe: false,
       readOnly: false,
       reconnectOnError: error => {
+        // It will be closed: what is asked from now on waits for the next one.
         const astray = isAstray(error)
-        if (astray) this.#cause = error
+        if (astray) this.#lost(error)
         return astray
       },
       // The answers that our scripts are written for.

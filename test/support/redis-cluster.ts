@@ -1,7 +1,7 @@
 import { Cluster } from 'ioredis'
 import { adopt, type Scope } from './dispose'
 import { startRedis, type RedisProcess } from './redis'
-import { cutReplicas, isMaster, replicating, synced } from './redis-replication'
+import { cutReplicas, demotion, isMaster, replicating, synced } from './redis-replication'
 import type { RedisTarget } from './redis-target'
 import { eventually } from './wait'
 
@@ -81,9 +81,26 @@ export class RedisCluster {
     return former
   }
 
+  /** Has the replica of the key's master take its place, as an operator would: nothing is lost. */
+  async handOver(key: string): Promise<void> {
+    const former = await this.owner(key)
+    const id = await former.ask(redis => redis.cluster('MYID'))
+    for (const node of this.#running) {
+      const lines = await node.ask(redis => redis.cluster('NODES')) as string
+      if (!lines.split('\n').some(line => line.includes('myself,slave') && line.includes(id))) continue
+      await node.ask(redis => redis.cluster('FAILOVER'))
+    }
+    await eventually(async () => await this.owner(key) !== former, { within: patience, every: 50, what: `another owner of ${key}` })
+  }
+
   /** Cuts the replica of the key's master off: what is written from now on is lost at the failover. */
   async lag(key: string): Promise<void> {
     await cutReplicas(await this.owner(key))
+  }
+
+  /** Waits until a node that was a master is a replica. */
+  async demoted(former: RedisProcess): Promise<void> {
+    await demotion(former)
   }
 
   /** Forgets everything. */

@@ -34,3 +34,8 @@ export async function cutReplicas(master: RedisProcess): Promise<void> {
     await redis.call('CLIENT', 'KILL', 'TYPE', 'replica')
   })
 }
+
+/** Waits until a master that was has become a replica. */
+export async function demotion(former: RedisProcess): Promise<void> {
+  await eventually(async () => !await isMaster(former), { within: 30_000, every: 50, what: 'a master that became a replica' })
+}

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { adopt, type Scope } from './dispose'
 import { startRedis, type ClientSettings, type RedisProcess } from './redis'
-import { cutReplicas, isMaster, replicating, synced } from './redis-replication'
+import { cutReplicas, demotion, isMaster, replicating, synced } from './redis-replication'
 import type { RedisTarget } from './redis-target'
 import { eventually } from './wait'
 
@@ -99,7 +99,7 @@ export class SentinelledRedis {
 
   /** Waits until a server that was the master is a replica. */
   async demoted(former: RedisProcess): Promise<void> {
-    await eventually(async () => !await isMaster(former), { within: patience, every: 50, what: 'a master that became a replica' })
+    await demotion(former)
   }
 
   /** Forgets everything. */

@@ -1,0 +1,200 @@
+import { Cluster, Redis } from 'ioredis'
+import { Connection } from '../lib/registry/connection'
+import type { MetroplexError } from '../lib/errors'
+import { assume } from './support/assume'
+import { using } from './support/dispose'
+import { startProxy, type TcpProxy } from './support/proxy'
+import { startRedis, type RedisProcess } from './support/redis'
+import { startCluster, type RedisCluster } from './support/redis-cluster'
+import { openRedis } from './support/redis-target'
+import { startSentinel, type SentinelledRedis } from './support/redis-sentinel'
+import { rejection } from './support/rejection'
+import { elapsed, eventually } from './support/wait'
+
+/** A connection of ours, and what it told. */
+interface Told {
+  readonly connection: Connection
+  readonly lost: MetroplexError[]
+  readonly ready: number[]
+}
+
+/** Opens a connection of ours beside a user's client, which is closed with it. */
+function beside(user: Redis | Cluster, timeout = 5000, isReady: () => void = () => undefined): Told {
+  const lost: MetroplexError[] = []
+  const ready: number[] = []
+  user.on('error', () => undefined)
+  const connection = new Connection(user, {}, { timeout }, {
+    ready: () => {
+      ready.push(performance.now())
+      isReady()
+    },
+    lost: error => { lost.push(error) }
+  })
+  using(() => {
+    connection.close()
+    user.disconnect()
+  })
+  return { connection, lost, ready }
+}
+
+/** What a user may have set for reasons of his own. */
+const reckless = {
+  reconnectOnError: (): 2 => 2, maxRetriesPerRequest: null, autoResendUnfulfilledCommands: true, enableOfflineQueue: true,
+  enableAutoPipelining: true, stringNumbers: true, commandTimeout: 10_000, retryStrategy: (): number => 1
+}
+
+describe('our connection', () => {
+  describe('to one Redis', () => {
+    let redis: RedisProcess
+    let proxy: TcpProxy
+    beforeEach(async () => {
+      redis = await startRedis()
+      proxy = await startProxy({ port: redis.port })
+    })
+
+    it('answers or fails within the deadline, of which waiting for it is a part', async () => {
+      await proxy.refuse()
+      const { connection } = beside(new Redis(proxy.port, { lazyConnect: true }), 4000, () => proxy.freezeReplies())
+      const asked = elapsed(() => rejection(connection.pipeline([['GET', 'key']])))
+      const began = performance.now()
+      // For most of the deadline there is no connection, and for the rest of it no answer.
+      await eventually(() => performance.now() - began > 2000)
+      await proxy.accept()
+      const { ms, value } = await asked
+      assume(value.message).includes('did not answer pipeline')
+      assume(ms).is.within(3900, 5200)
+    })
+
+    it('fails at the deadline when nothing can be reached, and says why', async () => {
+      await proxy.refuse()
+      const { connection, lost } = beside(new Redis(proxy.port, { lazyConnect: true }), 300)
+      const { ms, value } = await elapsed(() => rejection(connection.run('GET', ['key'])))
+      assume(ms).is.below(1000)
+      assume(value.code).equals('EREGISTRY')
+      assume(value.message).includes('ECONNREFUSED')
+      assume(lost).has.length(1)
+    })
+
+    it('is given up when a server accepts it and says nothing', async () => {
+      proxy.freeze()
+      const { connection, lost } = beside(new Redis(proxy.port, { lazyConnect: true }), 300)
+      assume((await rejection(connection.run('GET', ['key']))).code).equals('EREGISTRY')
+      await eventually(() => lost.length === 1)
+      proxy.thaw()
+      await eventually(() => connection.run('GET', ['key']).then(() => true))
+    })
+
+    it('sends nothing twice, however the user\'s client is set', async () => {
+      const { connection } = beside(new Redis(proxy.port, reckless))
+      assume(await connection.run('INCR', ['counter'])).equals(1)
+      proxy.dropNextReply({ cut: true })
+      assume((await rejection(connection.run('INCR', ['counter']))).code).equals('EREGISTRY')
+      assume(await connection.run('GET', ['counter'])).equals('2')
+    })
+
+    it('has another look when it was refused as by a replica, in no hurry, and tells of it once', async () => {
+      const { connection, lost, ready } = beside(new Redis(proxy.port, { lazyConnect: true }))
+      await connection.run('SET', ['key', '1'])
+      await redis.ask(client => client.replicaof('127.0.0.1', 1))
+      const began = performance.now()
+      await eventually(async () => {
+        await rejection(connection.run('SET', ['key', '2']))
+        return performance.now() - began > 2000
+      })
+      assume(lost).has.length(1)
+      assume(lost[0]?.message).includes('READONLY')
+      assume(ready.length).is.within(2, 15)
+      await redis.ask(client => client.replicaof('NO', 'ONE'))
+      await eventually(() => connection.run('SET', ['key', '3']).then(() => true))
+    })
+  })
+
+  describe('to a master of Sentinels', function () {
+    this.timeout(60_000)
+    let redis: SentinelledRedis
+    before(async () => { redis = await startSentinel({ scope: 'suite' }) })
+    after(() => redis.stop())
+
+    it('writes, though the user\'s client reads from a replica, and one Sentinel says nothing', async () => {
+      const [silent] = redis.sentinels
+      silent?.pause()
+      using(() => { silent?.resume() })
+      const { connection } = beside(openRedis({ ...redis.target, role: 'slave' }))
+      assume(await connection.run('SET', ['key', 'value'])).equals('OK')
+    })
+
+    it('outlives Sentinels that are not there, though the user\'s client does not', async () => {
+      const user = new Redis({ ...redis.target, lazyConnect: true, sentinelRetryStrategy: () => null })
+      const { connection, lost } = beside(user, 1000)
+      for (const sentinel of redis.sentinels) await sentinel.kill()
+      assume((await rejection(connection.run('GET', ['key']))).code).equals('EREGISTRY')
+      assume(lost).has.length(1)
+      for (const sentinel of redis.sentinels) await sentinel.restart({ empty: false })
+      await eventually(() => connection.run('GET', ['key']).then(() => true), { within: 10_000 })
+    })
+
+    it('leaves nothing behind when it is closed while it is opened', async () => {
+      for (let i = 0; i < 10; i++) {
+        const { connection } = beside(new Redis({ ...redis.target, lazyConnect: true }))
+        const asked = connection.run('GET', ['key']).catch((error: unknown) => (error as MetroplexError).code)
+        for (let turn = 0; turn < i; turn++) await new Promise(resolve => setImmediate(resolve))
+        connection.close()
+        assume(await asked).either(['ECLOSED', 'value', null])
+      }
+    })
+  })
+
+  describe('to a Redis Cluster', function () {
+    this.timeout(120_000)
+    const key = '{a}key'
+    let cluster: RedisCluster
+    beforeEach(async () => { cluster = await startCluster() })
+
+    it('asks the owner of the keys alone, though the user\'s client reads from replicas', async () => {
+      const { connection } = beside(new Cluster(cluster.target.cluster ?? [], { scaleReads: 'slave', enableAutoPipelining: true }))
+      await connection.run('SET', [key, 'value'])
+      for (let i = 0; i < 20; i++) assume(await connection.run('GET', [key])).equals('value')
+      const owner = await cluster.owner(key)
+      for (const node of cluster.nodes) {
+        const stats = await node.ask(client => client.info('commandstats'))
+        assume(/cmdstat_get:calls=(\d+)/.exec(stats)?.[1]).equals(node === owner ? '20' : undefined)
+      }
+    })
+
+    it('goes where natMap says, sends nothing twice when an answer is lost, and follows a slot that moves', async () => {
+      const proxies = new Map<number, TcpProxy>()
+      for (const { port } of cluster.nodes) proxies.set(port, await startProxy({ port }))
+      const natMap = Object.fromEntries([...proxies].map(([port, proxy]) => [`127.0.0.1:${port}`, { host: '127.0.0.1', port: proxy.port }]))
+      const [first] = proxies.values()
+      const user = new Cluster([{ host: '127.0.0.1', port: first?.port ?? 0 }], { natMap, lazyConnect: true, redisOptions: reckless })
+      const { connection, lost, ready } = beside(user)
+      assume(await connection.run('INCR', [key])).equals(1)
+      const owner = await cluster.owner(key)
+      proxies.get(owner.port)?.dropNextReply({ cut: true })
+      assume((await rejection(connection.run('INCR', [key]))).code).equals('EREGISTRY')
+      assume(await connection.run('GET', [key])).equals('2')
+      assume([lost.length, ready.length]).eql([1, 2])
+
+      await cluster.handOver(key)
+      assume((await rejection(connection.run('INCR', [key]))).message).includes('MOVED')
+      assume(await connection.run('INCR', [key])).equals(3)
+      assume([lost.length, ready.length]).eql([2, 3])
+      assume(proxies.get((await cluster.owner(key)).port)?.connections).is.above(0)
+    })
+
+    it('tells when the owner of the keys dies, and is back with the next one, though the user named none but that', async () => {
+      const owner = await cluster.owner(key)
+      const { connection, lost, ready } = beside(new Cluster([{ host: '127.0.0.1', port: owner.port }], { lazyConnect: true }))
+      await connection.run('SET', [key, 'value'])
+      const other = await cluster.owner('{b}key')
+      assume(other).does.not.equal(owner)
+      await cluster.failover('{b}key', master => master.kill())
+      assume(await connection.run('GET', [key])).equals('value')
+      assume([lost.length, ready.length]).eql([0, 1])
+
+      await cluster.failover(key, master => master.kill())
+      await eventually(async () => await connection.run('GET', [key]) === 'value', { within: 10_000 })
+      assume([lost.length, ready.length]).eql([1, 2])
+    })
+  })
+})
