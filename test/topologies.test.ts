@@ -3,7 +3,7 @@ import { openClient } from './support/client'
 import { namespace } from './support/namespace'
 import { startRedis, type RedisProcess, type RedisProcessOptions } from './support/redis'
 import { findValkey } from './support/redis-binary'
-import { startCluster } from './support/redis-cluster'
+import { startCluster, type ClusterSettings, type RedisCluster } from './support/redis-cluster'
 import { startSentinel } from './support/redis-sentinel'
 import { openRedis, type RedisTarget } from './support/redis-target'
 import { documentedRights } from './support/rights'
@@ -43,9 +43,11 @@ async function single(
 }
 
 /** A Redis Cluster, and ioredis's options for it. */
-async function clustered(options: RedisTarget = {}): Promise<Topology> {
-  const cluster = await startCluster({ scope: 'suite' })
-  return { target: () => ({ ...cluster.target, ...options }), flush: () => cluster.flush(), stop: () => cluster.stop() }
+async function clustered(
+  settings: ClusterSettings = {}, target: (cluster: RedisCluster, space: string) => RedisTarget | Promise<RedisTarget> = cluster => cluster.target
+): Promise<Topology> {
+  const cluster = await startCluster({ ...settings, scope: 'suite' })
+  return { target: space => target(cluster, space), flush: () => cluster.flush(), stop: () => cluster.stop() }
 }
 
 async function sentinelled(): Promise<Topology> {
@@ -69,7 +71,15 @@ const variants: readonly Variant[] = [
   { name: 'Sentinel, with ioredis 5', ioredis: 5, start: sentinelled },
   { name: 'Redis Cluster', namespace: tagged, start: () => clustered() },
   { name: 'Redis Cluster, with ioredis 5', ioredis: 5, namespace: tagged, start: () => clustered() },
-  { name: 'Redis Cluster, with a keyPrefix', namespace: tagged, start: () => clustered({ keyPrefix: 'ours:' }) },
+  { name: 'Redis Cluster, with a keyPrefix', namespace: tagged, start: () => clustered({}, ({ target }) => ({ ...target, keyPrefix: 'ours:' })) },
+  {
+    name: 'Redis Cluster, with TLS and a password', namespace: tagged,
+    start: () => clustered({ tls: true, args: ['--requirepass', 'secret'] })
+  },
+  {
+    name: 'Redis Cluster, as a user with the documented rights', namespace: tagged,
+    start: () => clustered({}, (cluster, space) => cluster.user('limited', [...documentedRights(space), '+cluster']))
+  },
   // Only where there is one.
   ...valkey === undefined ? [] : [{ name: 'Valkey', start: () => single({ binary: valkey }, ({ target }) => target) }]
 ]

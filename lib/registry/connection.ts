@@ -38,6 +38,10 @@ export class Connection {
   #heard = 0
   #begun = false
   #told = false
+  /** Whether we left the last server because it refused to write; it may answer questions all the same. */
+  #astray = false
+  /** Since when the connection is ready. */
+  #since = 0
   #closed = false
   #cause: Error | undefined
 
@@ -140,15 +144,18 @@ export class Connection {
 
   #usableAgain(client: Redis): void {
     this.#client = client
+    this.#since = now()
     this.#cause = undefined
     this.#opened?.()
     this.#opening = this.#opened = undefined
     this.events.ready()
   }
 
-  /** Redis has answered something: whatever was wrong before has been overcome. */
+  /** Redis has answered something: whatever was wrong before has been overcome, but for a refusal that the next write may meet again. */
   #answered(): void {
     this.#heard = now()
+    if (this.#astray && this.#heard - this.#since < STEADY) return
+    this.#astray = false
     this.#told = false
     this.#line.proven()
   }
@@ -156,6 +163,7 @@ export class Connection {
   #lost(cause: Error | undefined): void {
     this.#client = undefined
     this.#cause = cause
+    if (cause !== undefined && isAstray(cause)) this.#astray = true
     if (this.#told || this.#closed) return
     this.#told = true
     this.events.lost(new MetroplexError('EREGISTRY', `The connection to Redis is down${this.#because()}. It is being retried.`, { cause }))
@@ -165,6 +173,9 @@ export class Connection {
     return this.#cause === undefined ? '' : `: ${this.#cause.message}`
   }
 }
+
+/** How long a connection has to last to be trusted after a refusal, in ms. */
+const STEADY = 1000
 
 /** Our commands' names on a client, which may be shared with whoever duplicates it. */
 function scriptName(name: string): string {

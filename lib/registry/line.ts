@@ -219,10 +219,10 @@ const HASTE = 100
 /** Deadlines of the user's that are not ours: we have one for the whole of a question. */
 const UNBOUNDED = { commandTimeout: undefined, socketTimeout: undefined } as unknown as object
 
-/** Whether a server has refused because it is no master, or not that of our keys. It has carried out nothing then. */
+/** Whether a server has refused because it is no master, or not that of our keys, or one that nobody follows. It has carried out nothing then. */
 export function isAstray({ message }: Error): boolean {
   // Redis 6 has the reason of a script's failure at the end of its own sentence.
-  return /(^|-)(READONLY|MOVED|CLUSTERDOWN|MASTERDOWN)\b/.test(message)
+  return /(^|-)(READONLY|NOREPLICAS|MOVED|CLUSTERDOWN|MASTERDOWN)\b/.test(message)
 }
 
 function isCluster(client: unknown): client is Cluster {

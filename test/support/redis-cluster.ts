@@ -13,6 +13,10 @@ const masters = 3
 export interface ClusterSettings {
   /** Milliseconds without an answer after which nodes take another one for down. @default 1000 */
   nodeTimeout?: number
+  /** More arguments for each redis-server. @default none */
+  args?: string[]
+  /** Whether all of it speaks TLS, and nothing else. @default false */
+  tls?: boolean
   /** Until when it lives: with `'suite'` call `stop()`. @default 'test' */
   scope?: Scope
 }
@@ -33,7 +37,11 @@ export async function startCluster(options: ClusterSettings = {}): Promise<Redis
   try {
     for (let i = 0; i < 2 * masters; i++) {
       nodes.push(await startRedis({
-        args: [...replicating, '--cluster-enabled', 'yes', '--cluster-node-timeout', String(options.nodeTimeout ?? 1000)], scope: 'suite'
+        args: [
+          ...replicating, '--cluster-enabled', 'yes', '--cluster-node-timeout', String(options.nodeTimeout ?? 1000),
+          ...options.tls === true ? ['--tls-cluster', 'yes', '--tls-replication', 'yes'] : [], ...options.args ?? []
+        ],
+        tls: options.tls === true, scope: 'suite'
       }))
     }
     await unite(nodes)
@@ -54,7 +62,7 @@ export class RedisCluster {
 
   /** Options of ioredis which lead there. */
   get target(): RedisTarget {
-    return { cluster: this.nodes.map(({ port }) => ({ host: '127.0.0.1', port })) }
+    return { ...this.nodes[0]?.access, cluster: this.nodes.map(({ port }) => ({ host: '127.0.0.1', port })) }
   }
 
   /** The master that owns a key, in the eyes of all nodes that run. */
@@ -79,6 +87,12 @@ export class RedisCluster {
       return (await Promise.all(this.#running.filter(node => node !== former).map(healthy))).every(Boolean)
     }, { within: patience, every: 50, what: `another owner of ${key}` })
     return former
+  }
+
+  /** Creates a user on all nodes, see `RedisProcess`. @returns A target as that user. */
+  async user(username: string, rules: string[]): Promise<RedisTarget> {
+    const [one] = await Promise.all(this.nodes.map(node => node.user(username, rules)))
+    return { ...this.target, username, password: one?.password ?? '' }
   }
 
   /** Has the replica of the key's master take its place, as an operator would: nothing is lost. */

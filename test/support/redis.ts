@@ -89,6 +89,8 @@ export class RedisProcess {
   readonly url: string
   /** Options of ioredis which lead there; they survive structured cloning. */
   readonly target: RedisTarget
+  /** Those of them that say how to be let in. */
+  readonly access: Pick<RedisTarget, 'password' | 'tls'>
 
   readonly #args: string[]
   readonly #clients: Redis[] = []
@@ -107,12 +109,12 @@ export class RedisProcess {
     const password = flag < 0 ? undefined : args[flag + 1]
     const credentials = password === undefined ? '' : `:${encodeURIComponent(password)}@`
     this.url = `redis${secure ? 's' : ''}://${credentials}${host}:${port}`
-    this.target = {
-      host, port,
+    this.access = {
       ...password !== undefined && { password },
       // The certificate is made out to that name.
       ...secure && { tls: { ca: tls.cert, servername: 'localhost' } }
     }
+    this.target = { host, port, ...this.access }
     this.#args = [
       ...config === undefined ? [] : [configuration],
       ...secure ? securely(port) : ['--port', String(port)],
