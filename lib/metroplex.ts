@@ -244,7 +244,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       disowned: shards.disowned,
       waiting: shards.waiting,
       peers: shards.peers.length,
-      places: shards.remembered,
+      places: shards.finder.remembered,
       counters: this.#stats.counters,
       latencies: this.#stats.latencies
     }
@@ -276,7 +276,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
    * what the registry itself says. @internal
    */
   whereabouts(ids: readonly string[], fresh: boolean): Promise<(string | null | undefined)[]> {
-    return this.#places(ids, others => fresh ? this.#shards.places(others) : this.#shards.lastPlaces(others))
+    return this.#places(ids, others => fresh ? this.#shards.finder.places(others) : this.#shards.finder.last(others))
   }
 
   /** A message has been forwarded. @internal */
@@ -348,7 +348,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   }
 
   #asked(ids: readonly unknown[]): Promise<(string | null)[]> {
-    return this.#places(ids, others => this.#shards.places(others))
+    return this.#places(ids, others => this.#shards.finder.places(others))
   }
 
   async #health(): Promise<Health> {

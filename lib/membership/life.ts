@@ -310,6 +310,10 @@ export class Life {
   /** See how we stand. */
   #look(): void {
     const state = this.reasons.length === 0 ? 'ready' : this.#state === 'connecting' ? 'connecting' : 'degraded'
+    this.#become(state)
+  }
+
+  #become(state: State): void {
     if (state === this.#state || this.#closing !== undefined) return
     this.#state = state
     this.events.changed(state)
@@ -321,7 +325,7 @@ export class Life {
     this.#stay?.abort()
     this.#stay = this.#me = undefined
     writer.close()
-    this.#state = 'connecting'
+    this.#become('connecting')
     await this.#heartbeat.stop()
     members.self = ''
     if (me === undefined) return ''

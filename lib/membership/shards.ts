@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
-import { file } from '../message'
-import { Places } from '../registry/places'
 import { Registry } from '../registry/registry'
 import { namespaces, shardOf } from '../registry/sharding'
 import type { Stats } from '../stats'
-import type { Farewell, RedisClient, Spark, State } from '../types'
+import type { RedisClient, Spark, State } from '../types'
 import { Agreement } from './agreement'
+import { bounded, Finder } from './finder'
 import type { Life } from './life'
+import { Roll, type RollEvents } from './roll'
 import { period, Shard, type Part } from './shard'
 
 /** What the registries of a cluster need to know. */
@@ -19,11 +18,7 @@ export interface ShardsSettings extends Omit<Part, 'agreement' | 'word'> {
 }
 
 /** What happens in the cluster, each once, into however many registries it is split. */
-export interface ShardsEvents {
-  registered(address: string): void
-  unregistered(address: string): void
-  joined(address: string, life: string): void
-  left(address: string, why: Farewell, life: string): void
+export interface ShardsEvents extends RollEvents {
   /** So many entries were wrong in one registry, and are right again. */
   healed(sparks: number): void
   reap(address: string, sparks: string[]): void
@@ -41,21 +36,30 @@ export class Shards {
   readonly #base: Registry
   readonly #shards: readonly Shard[]
   readonly #agreement: Agreement
-  /** In how many registries a life of a peer is, and whether it has been told that it joined. */
-  readonly #seen = new Map<string, { count: number; told: boolean }>()
+  readonly #roll: Roll
+  readonly #finder: Finder
   /** What has been told as failed since all was right. */
   readonly #told = new Set<string>()
-  /** The address at which we are in all registries, until we are in none. */
-  #registered = ''
-  /** The registries that have us, by address. */
-  readonly #entries = new Map<string, Set<number>>()
   #state: State = 'connecting'
   #words: string[] = []
-  readonly #places: Places
   readonly #timeout: number
 
   constructor(settings: ShardsSettings, private readonly stats: Stats, private readonly events: ShardsEvents) {
     const { redis, namespace, shards, timeout, lease, interval } = settings
+    this.#timeout = timeout
+    this.#finder = new Finder(id => this.#of(id), () => this.address, { timeout, young: interval }, stats)
+    const roll = this.#roll = new Roll(shards, {
+      ...events,
+      joined: (address, life) => {
+        stats.count('joins')
+        events.joined(address, life)
+      },
+      left: (address, why, life) => {
+        stats.count('leaves')
+        this.#finder.forget(address)
+        events.left(address, why, life)
+      }
+    })
     const apart = shards > 1 && 'isCluster' in redis && redis.isCluster === true
     const base = this.#base = Registry.open(redis, namespace, { timeout }, {
       ready: () => { if (!apart) for (const { life } of this.#shards) life.stir() },
@@ -76,8 +80,8 @@ export class Shards {
     })
     const registries = namespaces(namespace, shards).map((name, at) => apart ? open(name, at) : shards === 1 ? base : base.beside(name))
     this.#shards = registries.map((registry, at) => new Shard(registry, part, {
-      registered: address => { this.#entered(at, address) },
-      unregistered: address => { this.#departed(at, address) },
+      registered: address => { roll.enter(at, address) },
+      unregistered: address => { roll.depart(at, address) },
       healed: (sparks, ms) => {
         stats.count('heals')
         stats.count('healed', sparks)
@@ -95,15 +99,13 @@ export class Shards {
       buried: () => { stats.count('buried') },
       failed: error => { this.#failed(error) },
       changed: () => { this.#look() },
-      join: (address, life) => { this.#joined(address, life) },
-      leave: (address, why, life) => { this.#left(address, why, life) },
+      join: (address, life) => { roll.join(address, life) },
+      leave: (address, why, life) => { roll.leave(address, why, life) },
       reap: (address, sparks) => {
         stats.count('reaped', sparks.length)
         events.reap(address, sparks)
       }
     }))
-    this.#places = new Places(interval)
-    this.#timeout = timeout
   }
 
   /** The address that we have or try to have; `''` for none. */
@@ -114,7 +116,7 @@ export class Shards {
   /** Our address; `''` unless we are registered. */
   get address(): string {
     const found = this.#present?.address ?? ''
-    return found === this.#registered ? found : ''
+    return found === this.#roll.registered ? found : ''
   }
 
   /** The random word of our life; `''` unless we are registered. */
@@ -198,48 +200,19 @@ export class Shards {
     writer.disconnect(id)
   }
 
+  /** Where sparks are. */
+  get finder(): Pick<Finder, 'places' | 'last' | 'remembered'> {
+    return this.#finder
+  }
+
   /** Whether an id is connected here, and ours to answer for. */
   owns(id: string): boolean {
     return this.#of(id).table.owns(id)
   }
 
-  /** The addresses of the servers that hold these ids, in their order; `null` where no server that lives does. */
-  async places(ids: readonly string[]): Promise<(string | null)[]> {
-    return this.#grouped(ids, (shard, group) => this.#ask(shard, group))
-  }
-
-  /**
-   * As `places`, for who would rather have the last known place than none: that is what is told where a registry cannot be asked.
-   * `undefined` where not even that is known.
-   *
-   * @throws MetroplexError `EREGISTRY` when nothing is known of any of them
-   */
-  async lastPlaces(ids: readonly string[]): Promise<(string | null | undefined)[]> {
-    let failure: Error | undefined
-    const found = await this.#grouped<string | null | undefined>(ids, async (shard, group) => {
-      const last = group.map(id => this.#last(shard, id))
-      if (!shard.registry.reachable && last.every(place => place !== undefined)) return last
-      try {
-        const asked = this.#ask(shard, group)
-        // The other half of an operation's time is left for the message itself.
-        return await (last.some(place => place !== undefined) ? this.#bounded(asked, this.#timeout / 2) : asked)
-      } catch (error) {
-        failure = asError(error)
-        return last
-      }
-    })
-    if (failure !== undefined && found.every(place => place === undefined)) throw failure
-    return found
-  }
-
-  /** How many places are known that `lastPlaces` can go by. */
-  get remembered(): number {
-    return this.#places.size
-  }
-
   /** The addresses of the peers that live, as the first registry that answers has them. */
   current(): Promise<string[]> {
-    return this.#bounded(this.#current())
+    return bounded(this.#current(), this.#timeout)
   }
 
   async #current(): Promise<string[]> {
@@ -272,7 +245,7 @@ export class Shards {
 
   /** How many sparks the cluster has. */
   async count(): Promise<number> {
-    return await this.#bounded(this.#count()) + this.size
+    return await bounded(this.#count(), this.#timeout) + this.size
   }
 
   async #count(): Promise<number> {
@@ -327,11 +300,6 @@ export class Shards {
     return this.#shards.reduce((sum, shard) => sum + of(shard), 0)
   }
 
-  /** Bound a question of several steps by one deadline, in ms. */
-  #bounded<T>(question: Promise<T>, ms = this.#timeout): Promise<T> {
-    return within(question, Math.max(0, ms), () => new MetroplexError('EREGISTRY', `Redis did not tell within ${this.#timeout} ms.`))
-  }
-
   /** Do something in all registries; fails as the first that failed, once all have ended. */
   async #all<T>(task: (shard: Shard) => Promise<T>): Promise<T[]> {
     const done = await Promise.allSettled(this.#shards.map(task))
@@ -339,61 +307,6 @@ export class Shards {
       if (one.status === 'rejected') throw one.reason
       return one.value
     })
-  }
-
-  /** Ask something of the registries that ids lie in; the answers are in their order. */
-  async #grouped<T>(ids: readonly string[], ask: (shard: Shard, ids: readonly string[]) => Promise<T[]>): Promise<T[]> {
-    if (this.#shards.length === 1) return ask(this.#first, ids)
-    const groups = new Map<Shard, number[]>()
-    ids.forEach((id, i) => { file(groups, this.#of(id), i) })
-    const answers = new Array<T>(ids.length)
-    await Promise.all([...groups].map(async ([shard, positions]) => {
-      const found = await ask(shard, positions.map(at => ids[at] ?? ''))
-      positions.forEach((at, i) => { answers[at] = found[i] as T })
-    }))
-    return answers
-  }
-
-  async #ask({ lookup, members }: Shard, ids: readonly string[]): Promise<(string | null)[]> {
-    this.stats.count('lookups', ids.length)
-    const began = now()
-    const found = await this.stats.timed('lookup', lookup.places(ids))
-    const self = this.address
-    // A server that joined since the last beat.
-    if (found.some(place => place !== null && place !== self && !members.has(place))) {
-      await this.#bounded(members.refresh(), this.#timeout - (now() - began))
-    }
-    return found.map((found, i) => {
-      const place = found !== null && members.has(found) ? found : null
-      this.#places.note(ids[i] ?? '', place)
-      return place
-    })
-  }
-
-  #last({ members }: Shard, id: string): string | undefined {
-    const place = this.#places.last(id)
-    return place !== undefined && members.has(place) ? place : undefined
-  }
-
-  /** One registry has us. */
-  #entered(at: number, address: string): void {
-    const entries = this.#entries.get(address) ?? new Set()
-    const again = entries.has(at)
-    this.#entries.set(address, entries.add(at))
-    const [all, single] = [entries.size === this.#shards.length, this.#shards.length === 1]
-    if (!all || (again && !single)) return
-    this.#registered = address
-    this.events.registered(address)
-  }
-
-  /** One registry has us no longer, because we left. */
-  #departed(at: number, address: string): void {
-    const entries = this.#entries.get(address)
-    entries?.delete(at)
-    if (entries !== undefined && entries.size > 0) return
-    this.#entries.delete(address)
-    if (this.#registered === address) this.#registered = ''
-    this.events.unregistered(address)
   }
 
   /** See how we stand, and tell when that has changed. */
@@ -404,27 +317,6 @@ export class Shards {
     if (state === this.#state) return
     this.#state = state
     this.events.changed(state)
-  }
-
-  #joined(address: string, life: string): void {
-    const name = `${life} ${address}`
-    const seen = this.#seen.get(name) ?? { count: 0, told: false }
-    this.#seen.set(name, seen)
-    if (++seen.count < this.#shards.length || seen.told) return
-    seen.told = true
-    this.stats.count('joins')
-    this.events.joined(address, life)
-  }
-
-  #left(address: string, why: Farewell, life: string): void {
-    const name = `${life} ${address}`
-    const seen = this.#seen.get(name)
-    if (seen === undefined || --seen.count > 0) return
-    this.#seen.delete(name)
-    this.#places.forget(address)
-    if (!seen.told) return
-    this.stats.count('leaves')
-    this.events.left(address, why, life)
   }
 
   /** What fails in one registry mostly fails in all: it is told once. */
