@@ -79,6 +79,26 @@ describe('the registry, whatever happens', () => {
       assume(told).eql([])
     })
 
+    it('what a former life left behind is cleaned up, though the connection broke meanwhile', async () => {
+      const { redis, client } = stage
+      const [space, address] = [namespace(), 'http://one:1']
+      const [own, aside] = [`${space}:${address}:sparks`, `${space}:${address}:sparks:former`]
+      const ids = Array.from({ length: 10_000 }, (_, i) => `s${i}`)
+      await client.hset(`${space}:${address}:life`, { id: 'former', state: 'up', seq: 1, stamp: 1 })
+      await client.sadd(own, ...ids)
+      await client.hset(`${space}:sparks`, ...ids.flatMap(id => [id, address]))
+      const proxy = await startProxy({ port: redis.port })
+      // Twenty slices take so long that they can be interrupted.
+      proxy.delay(10)
+      const one = new metroplex({}, { redis: new Redis(proxy.port, { lazyConnect: true }), namespace: space, address, metroplex: { lease: LEASE } })
+      using(() => one.close())
+      await eventually(async () => await client.scard(aside) % ids.length > 0, { every: 1 })
+      proxy.cut()
+      proxy.delay(0)
+      await eventually(async () => await client.exists(`${space}:sparks`, aside) === 0)
+      assume(await one.spark('s1')).equals(null)
+    })
+
     it('a server that was given up after a flush comes back as another life', async () => {
       await perform(stage, [steps.wait(LEASE), steps.freeze(0), steps.flush(), steps.wait(3 * LEASE)])
     })

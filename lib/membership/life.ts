@@ -75,6 +75,7 @@ export class Life {
   #failure: Error | undefined
   /** Names of what former lives at our address left behind, as far as it is not cleaned up. */
   #aside = new Set<string>()
+  #clearing = false
   /** The failure that has been reported last, and not been overcome since. */
   #told = ''
   #turn: Promise<unknown> = Promise.resolve()
@@ -209,8 +210,9 @@ export class Life {
     this.#heartbeat.start()
     this.#failure = undefined
     if (!how.fresh) this.#heal(me, true)
+    this.#aside = new Set(aside)
     this.#look()
-    this.#clear(me, aside)
+    this.#clear(me)
     await members.refresh().catch(ignore)
     if (how.announced) this.events.registered(address)
   }
@@ -229,18 +231,20 @@ export class Life {
     }
   }
 
-  /** Clean up what former lives left behind at our address, while everything else goes on. */
-  #clear(me: Identity, names: readonly string[]): void {
+  /** Clean up what former lives left behind at our address, while everything else goes on; each beat tries again when it fails. */
+  #clear(me: Identity): void {
+    if (this.#clearing || this.#aside.size === 0) return
     const { reaper, table } = this.companions
-    this.#aside = new Set(names)
     const clear = async (): Promise<void> => {
-      for (const name of names) {
+      for (const name of this.#aside) {
         await reaper.clear(me.address, name, true, () => Promise.resolve(this.#me === me), id => table.holds(id))
+        // Whatever is left then is on the registry's list: the next life at this address, or the sweep, goes on with it.
+        if (this.#me !== me) return
         this.#aside.delete(name)
       }
     }
-    // Whatever is left is on the registry's list: the next life at this address, or the sweep, goes on with it.
-    this.#inBackground(clear())
+    this.#clearing = true
+    this.#inBackground(clear().finally(() => { this.#clearing = false }))
   }
 
   async #beat(): Promise<void> {
@@ -269,6 +273,7 @@ export class Life {
     else this.#inBackground(auditor.look(me, () => this.#me === me && !healer.busy))
     if (table.disowned.size > 0) this.#inBackground(healer.reclaim())
     this.#look()
+    this.#clear(me)
     if (beat.turn) this.#inBackground(reaper.sweep({ me, breaks: beat.breaks }))
     await members.beaten(beat.members, beat.servers)
   }
@@ -285,7 +290,8 @@ export class Life {
       if (aside !== 'ended') {
         writer.open(me, false)
         this.#heal(me, true)
-        this.#clear(me, aside)
+        this.#aside = new Set(aside)
+        this.#clear(me)
         return
       }
     }
