@@ -99,6 +99,10 @@ describe('the registry, whatever happens', () => {
       assume(await one.spark('s1')).equals(null)
     })
 
+    it('a server learns that a spark of its has moved, though the answer that names it was lost', async () => {
+      await perform(stage, [steps.wait(LEASE), steps.connect(1, 'p'), steps.wait(LEASE), steps.loseReply(0, true), steps.connect(0, 'p')])
+    })
+
     it('a server that was given up after a flush comes back as another life', async () => {
       await perform(stage, [steps.wait(LEASE), steps.freeze(0), steps.flush(), steps.wait(3 * LEASE)])
     })

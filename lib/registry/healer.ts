@@ -14,7 +14,7 @@ export class Healer {
   #running: Promise<number> | undefined
 
   constructor(
-    private readonly registry: Pick<Registry, 'page'>,
+    private readonly registry: Pick<Registry, 'page' | 'listed'>,
     private readonly table: Table,
     private readonly writer: Writer
   ) {}
@@ -48,6 +48,7 @@ export class Healer {
     // Even with nothing to add, a claim moves the number on, and whatever is still on its way to Redis comes too late.
     accepted(await this.writer.claim([]))
     const wrong = await this.#compare(me, () => Promise.resolve(true))
+    if (this.writer.owesWord) await this.writer.tell((await this.registry.listed()).servers)
     this.writer.trust()
     return wrong
   }

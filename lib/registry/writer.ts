@@ -36,6 +36,8 @@ export class Writer {
   #short = 0
   /** What was connected when we joined, as far as it has not been written. */
   #backlog: { readonly ids: Iterator<string, undefined>; left: number } | undefined
+  /** Ids that we may have taken from servers which do not know it: the answer that names them was lost. */
+  readonly #untold = new Set<string>()
   #doubt = false
   #scheduled = false
   #last: Promise<unknown> = Promise.resolve()
@@ -102,6 +104,21 @@ export class Writer {
     this.#schedule()
   }
 
+  /** Whether servers may have lost ids to us and not know it. */
+  get owesWord(): boolean {
+    return this.#untold.size > 0
+  }
+
+  /** Tell these servers what they may have lost to us; to others it means nothing. */
+  async tell(addresses: Iterable<string>): Promise<void> {
+    const ids = [...this.#untold]
+    for (const address of addresses) {
+      if (address === this.#me?.address) continue
+      for (let first = 0; first < ids.length; first += SLICE) await this.registry.moved(address, ids.slice(first, first + SLICE))
+    }
+    for (const id of ids) this.#untold.delete(id)
+  }
+
   /** Do something while no write of ours is in flight. */
   exclusive<T>(task: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(task)
@@ -160,12 +177,14 @@ export class Writer {
     this.#scheduled = true
     // One turn of the event loop gathers what its sockets bring.
     setImmediate(() => {
-      this.exclusive(() => this.#commit()).catch((error: unknown) => {
-        this.#doubt = true
-        this.#backlog = undefined
-        this.events.doubt(asError(error))
-      })
+      this.exclusive(() => this.#commit()).catch((error: unknown) => { this.#hesitate(error) })
     })
+  }
+
+  #hesitate(error: unknown): void {
+    this.#doubt = true
+    this.#backlog = undefined
+    this.events.doubt(asError(error))
   }
 
   async #commit(): Promise<void> {
@@ -185,10 +204,18 @@ export class Writer {
     }
     if (connects.length + disconnects.length === 0) return
     const began = now()
-    const written = await this.#numbered((me, seq) => this.registry.commit(me, seq, connects, disconnects))
+    const written = await this.#numbered((me, seq) => this.registry.commit(me, seq, connects, disconnects)).catch((error: unknown) => {
+      for (const id of connects) this.#untold.add(id)
+      throw error
+    })
     this.events.committed(now() - began)
     if (written.as !== 'ok') throw new Error(`The registry has ${written.as} our commit.`)
-    for (const [owner, ids] of written.others) this.registry.moved(owner, ids).catch(ignore)
+    for (const [owner, ids] of written.others) {
+      this.registry.moved(owner, ids).catch((error: unknown) => {
+        for (const id of ids) this.#untold.add(id)
+        this.#hesitate(error)
+      })
+    }
     this.#schedule()
   }
 

@@ -86,6 +86,11 @@ export class Rumours {
     })
   }
 
+  /** Redis has lost its data, and with it who was declared dead: who was, and is back, is who it was. */
+  forgotten(): void {
+    this.#left.clear()
+  }
+
   /** A beat of the life at an address was seen. */
   beaten(server: number, id: string, stamp: number): void {
     this.#meet()

@@ -9,13 +9,13 @@ export const LEASE = 600
 export const BEAT = LEASE / 3
 
 /** The deadline of a question to Redis. */
-export const TIMEOUT = 300
+export const TIMEOUT = 500
 
 /** The longest pause between two attempts to reach Redis. */
 const RECONNECT = 1000
 
 /** What a machine that is busy with many runs may add. */
-const SLACK = 2000
+const SLACK = 3000
 
 /**
  * How long the registry may be wrong about a server that lives and has its connection: until the next beat, and the time to heal.

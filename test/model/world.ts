@@ -259,6 +259,7 @@ export class World {
   /** Redis has forgotten all. */
   #lost(): void {
     this.#owed.clear()
+    this.#rumours.forgotten()
     const now = Date.now()
     for (const start of this.#current.values()) start.calm = now
   }
