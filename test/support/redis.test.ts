@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
+import { Redis } from 'ioredis'
 import { assume } from './assume'
 import { using } from './dispose'
 import { freePort } from './ports'
 import { sharedRedis, startRedis, type RedisProcess } from './redis'
+import { openRedis } from './redis-target'
 import { rejection } from './rejection'
 import { deadline, elapsed } from './wait'
 
@@ -29,6 +31,24 @@ describe('support: a Redis of one\'s own', () => {
     const client = redis.client()
     await client.select(0)
     assume(await client.info('cluster')).includes('cluster_enabled:1')
+  })
+
+  it('speaks TLS, and nothing else, when it is told to', async () => {
+    const redis = await startRedis({ tls: true })
+    assume(redis.url).startsWith('rediss://')
+    assume(await redis.client().ping()).equals('PONG')
+    const plain = new Redis(redis.port, { lazyConnect: true, retryStrategy: null })
+    plain.on('error', () => undefined)
+    using(() => plain.disconnect())
+    await rejection(plain.connect())
+  })
+
+  it('has users who may do what they are allowed, and nothing else', async () => {
+    const redis = await startRedis()
+    const limited = openRedis(await redis.user('limited', ['+get', '+info', '~mine:*']))
+    assume(await limited.get('mine:key')).equals(null)
+    assume((await rejection(limited.get('other:key'))).message).includes('NOPERM')
+    assume((await rejection(limited.set('mine:key', 'value'))).message).includes('NOPERM')
   })
 
   it('answers nothing while it is paused, and everything afterwards', async () => {
