@@ -1,0 +1,176 @@
+import type { Redis } from 'ioredis'
+import { assume } from '../support/assume'
+import { namespace } from '../support/namespace'
+import { startRedis, type RedisProcess } from '../support/redis'
+import { startServer, type ServerOptions, type ServerProcess } from '../support/server'
+import { eventually } from '../support/wait'
+
+/** The lease of the servers here, in ms, and the longest that a crash of theirs may go unnoticed. */
+export const LEASE = 1000
+export const NOTICED = LEASE + 2 * LEASE / 3
+
+/** What scheduling two busy cores may add to anything, in ms. */
+export const SLACK = 500
+
+/** How long the registry may take to be right, in ms, before something is wrong rather than slow. */
+const PATIENCE = 15_000
+
+const none: readonly string[] = []
+
+/** Where a fault is provoked: a Redis of its own, and real servers. */
+export class Ground {
+  readonly servers: ServerProcess[] = []
+  /** Ids without a socket, by server. */
+  readonly #crowds = new Map<ServerProcess, Set<string>>()
+
+  private constructor(
+    readonly redis: RedisProcess,
+    readonly space: string,
+    /** Whether there is time for large numbers. */
+    readonly long: boolean
+  ) {}
+
+  /** Prepare one. Redis notes every script of more than 10 ms. */
+  static async make(long: boolean): Promise<Ground> {
+    const redis = await startRedis({ args: ['--slowlog-log-slower-than', '10000', '--slowlog-max-len', '1024'] })
+    return new Ground(redis, namespace(), long)
+  }
+
+  /** A client of that Redis. */
+  get client(): Redis {
+    return this.redis.client()
+  }
+
+  /** Start a server; `url` if it talks to Redis through something. */
+  async start(primus: Record<string, unknown> = {}, more: Partial<ServerOptions> = {}): Promise<ServerProcess> {
+    const { metroplex = {}, ...rest } = primus as { metroplex?: object }
+    const server = await startServer({
+      redis: { url: this.redis.url, namespace: this.space },
+      omega: true,
+      primus: { metroplex: { lease: LEASE, timeout: 1000, ...metroplex }, ...rest },
+      ...more
+    })
+    this.servers.push(server)
+    return server
+  }
+
+  /** The name of one of the keys. */
+  key(name: string): string {
+    return `${this.space}:${name}`
+  }
+
+  /** Connect sparks without sockets to a server: what a load of clients is to the registry. */
+  async crowd(server: ServerProcess, count: number, prefix = `crowd-${this.#crowds.size}`): Promise<string[]> {
+    const ids = Array.from({ length: count }, (_, i) => `${prefix}-${i}`)
+    for (let i = 0; i < ids.length; i += 10_000) {
+      await server.run((primus, part: string[]) => {
+        for (const id of part) primus.metroplex.connect({ id, write: () => true, end: () => undefined })
+      }, ids.slice(i, i + 10_000))
+    }
+    const crowd = this.#crowds.get(server) ?? new Set()
+    this.#crowds.set(server, crowd)
+    for (const id of ids) crowd.add(id)
+    return ids
+  }
+
+  /** Disconnect some of those again. */
+  async disperse(server: ServerProcess, ids: readonly string[]): Promise<void> {
+    await server.run((primus, gone: readonly string[]) => {
+      for (const id of gone) primus.metroplex.disconnect({ id, write: () => true, end: () => undefined })
+    }, ids)
+    for (const id of ids) this.#crowds.get(server)?.delete(id)
+  }
+
+  /** The ids that a server says are connected to it, with and without sockets. */
+  async held(server: ServerProcess): Promise<string[]> {
+    return [...await server.sparks(), ...this.#crowds.get(server) ?? none]
+  }
+
+  /** Until the registry says of these servers, and of nobody else, exactly what they say themselves; what is wrong is in the error. */
+  async settled(...servers: readonly ServerProcess[]): Promise<void> {
+    let wrong: string[] = []
+    await eventually(async () => {
+      wrong = await this.wrong(servers)
+      return wrong.length === 0
+    }, { within: PATIENCE, every: 50, what: 'a registry that says what is there' }).catch((error: unknown) => {
+      throw new Error(`${(error as Error).message}: ${wrong.join('; ')}`)
+    })
+  }
+
+  /** In what the registry differs from what these servers say themselves, in all its keys; empty when it does not. */
+  async wrong(servers: readonly ServerProcess[]): Promise<string[]> {
+    const { client } = this
+    const addresses = servers.map(({ address }) => address)
+    const found: string[] = []
+    const same = (what: string, given: readonly string[], expected: readonly string[]): void => {
+      const [left, right] = [new Set(given), new Set(expected)]
+      const [more, less] = [given.filter(one => !right.has(one)), expected.filter(one => !left.has(one))]
+      if (more.length > 0) found.push(`${what} has too much: ${more.length}, ${more.slice(0, 3).join()}`)
+      if (less.length > 0) found.push(`${what} lacks: ${less.length}, ${less.slice(0, 3).join()}`)
+    }
+    same('servers', await client.smembers(this.key('servers')), addresses)
+    same('lives', await client.smembers(this.key('lives')), addresses)
+    const sparks: string[] = []
+    for (const server of servers) {
+      const ids = await this.held(server)
+      same(`the set of ${server.address}`, await client.smembers(this.key(`${server.address}:sparks`)), ids)
+      sparks.push(...ids.map(id => `${id} ${server.address}`))
+      if (await client.get(this.key(`${server.address}:lease`)) !== await server.call('metroplex.id')) found.push(`the lease of ${server.address}`)
+    }
+    const entries = await client.hgetall(this.key('sparks'))
+    same('sparks', Object.entries(entries).map(([id, address]) => `${id} ${address}`), sparks)
+    const sets = (await client.keys(this.key('*:sparks*'))).filter(key => !addresses.some(address => key === this.key(`${address}:sparks`)))
+    same('the sets', sets, [])
+    return found
+  }
+
+  /** What servers told, by an event. */
+  told(event: string, ...servers: readonly ServerProcess[]): unknown[][] {
+    return servers.flatMap(({ log }) => log.filter(entry => entry.event === event).map(({ args }) => args))
+  }
+
+  /** Nobody is said to have left or died, and no process has had an accident. */
+  unharmed(...servers: readonly ServerProcess[]): void {
+    assume(this.told('leave', ...servers)).eql([])
+    assume(this.told('reap', ...servers)).eql([])
+    this.sound(...servers)
+  }
+
+  /** No process has had an accident. */
+  sound(...servers: readonly ServerProcess[]): void {
+    for (const { crashes } of servers) assume(crashes).eql([])
+  }
+
+  /** The ids that were named as removed, each as often as it was. */
+  reaped(address: string, ...servers: readonly ServerProcess[]): string[] {
+    return this.told('reap', ...servers).filter(([of]) => of === address).flatMap(([, ids]) => ids as string[])
+  }
+
+  /** How long the slowest of our scripts took since Redis was started, or this was asked last, in ms; 0 for none of 10 ms. */
+  async slowest(): Promise<number> {
+    const entries = await this.client.slowlog('GET', 1024) as [number, number, number, string[]][]
+    await this.client.slowlog('RESET')
+    return Math.max(0, ...entries.filter(([, , , [name]]) => /^eval/i.test(name ?? '')).map(([, , us]) => us / 1000))
+  }
+}
+
+/** The largest delay with which Redis answers a ping, in ms, until it is told to stop. */
+export function pinging(client: Redis): { stop(): Promise<number> } {
+  const ending = new AbortController()
+  let longest = 0
+  const done = (async () => {
+    while (!ending.signal.aborted) {
+      const began = performance.now()
+      await client.ping()
+      longest = Math.max(longest, performance.now() - began)
+      await new Promise(resolve => setTimeout(resolve, 1))
+    }
+  })()
+  return {
+    async stop() {
+      ending.abort()
+      await done
+      return longest
+    }
+  }
+}

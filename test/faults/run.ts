@@ -1,0 +1,30 @@
+/** The command `npm run test:faults`: provokes each fault several times, and prints the table. */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+
+const { values } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '3' },
+    only: { type: 'string' },
+    help: { type: 'boolean', default: false }
+  }
+})
+
+if (values.help) {
+  process.stdout.write('npm run test:faults -- [--runs 3] [--only F1,F3]\n')
+  process.exit(0)
+}
+const runs = Number(values.runs)
+if (!Number.isInteger(runs) || runs < 1) {
+  process.stderr.write(`--runs must be a whole number above 0; given: ${values.runs}\n`)
+  process.exit(2)
+}
+
+const { status } = spawnSync(process.execPath, [
+  require.resolve('mocha/bin/mocha.js'), '--reporter', join(__dirname, 'table.js'), join(__dirname, '..', 'faults.test.js')
+], {
+  stdio: 'inherit',
+  env: { ...process.env, METROPLEX_FAULT_RUNS: String(runs), ...values.only !== undefined && { METROPLEX_FAULTS: values.only } }
+})
+process.exit(status ?? 1)
