@@ -2,7 +2,7 @@ import { assume } from '../support/assume'
 import { openClient } from '../support/client'
 import { eventually } from '../support/wait'
 import type { Result } from '../../index'
-import { LEASE, NOTICED, pinging, SLACK, type Ground } from './ground'
+import { LEASE, NOTICED, SLACK, Witness, type Ground } from './ground'
 import type { Row } from './row'
 import type { ServerProcess } from '../support/server'
 
@@ -117,9 +117,10 @@ export const deaths: readonly Row[] = [
       const count = ground.long ? 1_000_000 : 50_000
       const address = 'http://10.0.0.9:8080'
       await leave(ground, address, count)
-      await ground.client.slowlog('RESET')
-      const control = pinging(ground.client)
-      const reaper = await ground.start()
+      const witness = await Witness.start(ground.redis)
+      await ground.slowest()
+      await witness.watch()
+      const reaper = await ground.start({}, { mute: ['reap'] })
       await reaper.run(primus => {
         const counts = { named: 0, ids: new Set<string>() }
         Object.assign(globalThis, { counts })
@@ -129,12 +130,12 @@ export const deaths: readonly Row[] = [
           for (const id of ids) counts.ids.add(id)
         })
       })
-      await reaper.seen('state', { filter: state => state === 'ready' })
-      const quiet = await control.stop()
+      // As long as the reaping will take, or longer: a lease, before the first sweep.
+      const quiet = await witness.longest()
+      await witness.watch()
       await reaper.seen('leave', { within: 10_000 })
-      const pings = pinging(ground.client)
       const took = await until(async () => await ground.client.exists(ground.key(`${address}:sparks`)) === 0)
-      const delay = Math.max(0, await pings.stop() - quiet)
+      const delay = Math.max(0, await witness.longest() - quiet)
       assume(await ground.client.hlen(ground.key('sparks'))).equals(0)
       const named = await reaper.run(() => {
         const { counts } = globalThis as unknown as { counts: { named: number, ids: Set<string> } }

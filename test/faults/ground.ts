@@ -97,6 +97,13 @@ export class Ground {
     })
   }
 
+  /** Until these servers think themselves that all is right. */
+  async ready(...servers: readonly ServerProcess[]): Promise<void> {
+    for (const server of servers) {
+      await eventually(async () => (await server.call('metroplex.stats') as { state: string }).state === 'ready', { within: PATIENCE })
+    }
+  }
+
   /** In what the registry differs from what these servers say themselves, in all its keys; empty when it does not. */
   async wrong(servers: readonly ServerProcess[]): Promise<string[]> {
     const { client } = this
@@ -154,23 +161,42 @@ export class Ground {
   }
 }
 
-/** The largest delay with which Redis answers a ping, in ms, until it is told to stop. */
-export function pinging(client: Redis): { stop(): Promise<number> } {
-  const ending = new AbortController()
-  let longest = 0
-  const done = (async () => {
-    while (!ending.signal.aborted) {
-      const began = performance.now()
-      await client.ping()
-      longest = Math.max(longest, performance.now() - began)
-      await new Promise(resolve => setTimeout(resolve, 1))
-    }
-  })()
-  return {
-    async stop() {
-      ending.abort()
-      await done
-      return longest
-    }
+/**
+ * The largest delay with which Redis answers a ping, in ms, asked for from a process that does nothing else, until it is told to stop.
+ */
+export class Witness {
+  private constructor(private readonly process: ServerProcess) {}
+
+  /** Start one; it belongs to a cluster of its own. */
+  static async start(redis: RedisProcess): Promise<Witness> {
+    return new Witness(await startServer({ redis: { url: redis.url, namespace: namespace() } }))
+  }
+
+  /** Begin to ping. */
+  async watch(): Promise<void> {
+    await this.process.run(primus => {
+      const { redis } = primus.metroplex as unknown as { redis: { ping(): Promise<string> } }
+      const watch = { longest: 0, going: true }
+      Object.assign(globalThis, { watch })
+      const ping = async (): Promise<void> => {
+        while (watch.going) {
+          const began = performance.now()
+          await redis.ping()
+          watch.longest = Math.max(watch.longest, performance.now() - began)
+          await new Promise(resolve => setTimeout(resolve, 1))
+        }
+      }
+      // Lives as long as this process.
+      ping().catch(() => undefined)
+    })
+  }
+
+  /** Stop; the longest that an answer took since `watch`, in ms. */
+  async longest(): Promise<number> {
+    return this.process.run(() => {
+      const { watch } = globalThis as unknown as { watch: { longest: number, going: boolean } }
+      watch.going = false
+      return watch.longest
+    })
   }
 }

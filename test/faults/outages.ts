@@ -70,6 +70,7 @@ export const outages: readonly Row[] = [
       const before = await heap(b)
       await ground.redis.restart({ empty: false })
       await ground.settled(a, b)
+      await ground.ready(a, b)
       ground.redis.pause()
       const began = performance.now()
       await a.seen('state', { filter: state => state === 'degraded', since: a.log.length, within: 10_000 })

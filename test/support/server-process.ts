@@ -70,7 +70,7 @@ async function start(settings: ServerSettings): Promise<{ port: number }> {
   primus.plugin('metroplex', loadPlugin(settings.metroplex))
   if (settings.omega === 'after') primus.plugin('omega-supreme', loadPlugin('omega-supreme'))
 
-  for (const event of events) {
+  for (const event of events.filter(event => !settings.mute.includes(event))) {
     primus.metroplex.on(event, (...args) => {
       report({ kind: 'event', event, args: args.map(arg => arg instanceof Error ? pack(arg) : arg) })
     })

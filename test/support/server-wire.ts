@@ -12,6 +12,8 @@ export interface ServerSettings {
   host: string
   /** Milliseconds. */
   clockShift: number
+  /** Events that are not reported. */
+  mute: string[]
   /** The source of a function that is given Primus's options. */
   prepare: string | undefined
 }

@@ -31,6 +31,8 @@ export interface ServerOptions {
   host?: string
   /** Milliseconds the clock of this server is ahead of ours; negative: behind. @default 0 */
   clockShift?: number
+  /** Events that stay there: telling of a million ids would be most of the work. @default none */
+  mute?: string[]
   /**
    * Is given Primus's options in the child, to add those that do not travel, functions
    * for instance. It travels as source, so it sees nothing of its surroundings.
@@ -69,13 +71,13 @@ export interface Exit {
  */
 export async function startServer(options: ServerOptions): Promise<ServerProcess> {
   const { redis, primus = {}, omega = false, metroplex = '../../index', ioredis = 6, port = 0, host = '127.0.0.1' } = options
-  const { clockShift = 0, prepare, until = 'register' } = options
+  const { clockShift = 0, mute = [], prepare, until = 'register' } = options
   const server = new ServerProcess(host)
   servers.add(server)
   adopt(() => server.stop(), options.scope)
   try {
     await server.start({
-      redis, primus, ioredis, port, host, clockShift,
+      redis, primus, ioredis, port, host, clockShift, mute,
       omega: omega === true ? 'before' : omega,
       metroplex: metroplex === '1.0.2' ? 'metroplex1' : metroplex,
       prepare: prepare?.toString()
