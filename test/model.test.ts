@@ -1,11 +1,12 @@
 import { Redis } from 'ioredis'
-import metroplex, { type Metroplex } from '../index'
+import type { Metroplex, MetroplexOptions } from '../index'
 import { steps } from './model/commands'
 import { perform, series } from './model/series'
 import { openStage, type Stage } from './model/stage'
 import { LEASE } from './model/times'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
+import { member } from './support/member'
 import { namespace } from './support/namespace'
 import { startProxy } from './support/proxy'
 import { eventually } from './support/wait'
@@ -30,14 +31,42 @@ describe('the registry, whatever happens', () => {
     })
 
 
+    /** A server, before it has joined; its user's client is never opened. */
+    const joining = (port: number, space: string, address: string, options: MetroplexOptions = {}): Metroplex =>
+      member(new Redis(port, { lazyConnect: true }), space, address, options)
+
+    /** What a server tells that reads who is there for the first time since a third one joined, when this happens between its two questions. */
+    const toldWhile = async (happens: (space: string) => Promise<unknown>): Promise<unknown[]> => {
+      const { redis } = stage
+      const space = namespace()
+      const proxy = await startProxy({ port: redis.port })
+      const [one, two] = [joining(proxy.port, space, 'http://one:1'), joining(redis.port, space, 'http://two:1')]
+      await Promise.all([one.ready(), two.ready()])
+      await eventually(async () => (await one.servers()).length === 1)
+      const told: unknown[] = []
+      for (const event of ['join', 'leave'] as const) one.on(event, (...args: unknown[]) => told.push([event, ...args]))
+      await joining(redis.port, space, 'http://three:1').ready()
+      // Each question takes long enough to come between.
+      proxy.delay(100)
+      const monitor = await redis.client().monitor()
+      using(() => monitor.disconnect())
+      let happened: Promise<unknown> | undefined
+      monitor.on('monitor', (_time: string, [name, key]: string[]) => {
+        if (name?.toLowerCase() === 'smembers' && key === `${space}:lives`) happened ??= happens(space)
+      })
+      await one.servers()
+      assume(happened).exists()
+      await happened
+      return told
+    }
+
     it('a server never tells of itself, though the answer to its registration was lost', async () => {
       const { redis } = stage
       const space = namespace()
       const address = 'http://one:1'
       const proxy = await startProxy({ port: redis.port })
       proxy.delay(50)
-      const one: Metroplex = new metroplex({}, { redis: new Redis(proxy.port, { lazyConnect: true }), namespace: space, address })
-      using(() => one.close())
+      const one = joining(proxy.port, space, address)
       const told: unknown[] = []
       one.on('join', (...args) => told.push(args))
       one.on('leave', (...args) => told.push(args))
@@ -51,32 +80,12 @@ describe('the registry, whatever happens', () => {
     })
 
     it('nobody leaves, and nobody is taken for a server of 1.x, when Redis is flushed while the list is read', async () => {
-      const { redis } = stage
-      const space = namespace()
-      const proxy = await startProxy({ port: redis.port })
-      const member = (port: number, address: string): Metroplex => {
-        const one = new metroplex({}, { redis: new Redis(port, { lazyConnect: true }), namespace: space, address })
-        using(() => one.close())
-        return one
-      }
-      const one = member(proxy.port, 'http://one:1')
-      const [two, told]: [Metroplex, unknown[]] = [member(redis.port, 'http://two:1'), []]
-      await Promise.all([one.ready(), two.ready()])
-      await eventually(async () => (await one.servers()).length === 1)
-      for (const event of ['join', 'leave'] as const) one.on(event, (...args: unknown[]) => told.push([event, ...args]))
-      const three = member(redis.port, 'http://three:1')
-      await three.ready()
-      // Each of its two questions takes long enough to come between.
-      proxy.delay(100)
-      const monitor = await redis.client().monitor()
-      using(() => monitor.disconnect())
-      let flushed: Promise<unknown> | undefined
-      monitor.on('monitor', (_time: string, [name, key]: string[]) => {
-        if (name?.toLowerCase() === 'smembers' && key === `${space}:lives`) flushed ??= stage.client.flushall()
-      })
-      await one.servers()
-      assume(await flushed).equals('OK')
-      assume(told).eql([])
+      assume(await toldWhile(() => stage.client.flushall())).eql([])
+    })
+
+    it('nobody is taken for a server of 1.x who is found dead while the list is read', async () => {
+      assume(await toldWhile(space => stage.client.multi().srem(`${space}:servers`, 'http://three:1')
+        .hset(`${space}:http://three:1:life`, 'state', 'dead').incr(`${space}:members`).exec())).eql([])
     })
 
     it('what a former life left behind is cleaned up, though the connection broke meanwhile', async () => {
@@ -90,8 +99,7 @@ describe('the registry, whatever happens', () => {
       const proxy = await startProxy({ port: redis.port })
       // Twenty slices take so long that they can be interrupted.
       proxy.delay(10)
-      const one = new metroplex({}, { redis: new Redis(proxy.port, { lazyConnect: true }), namespace: space, address, metroplex: { lease: LEASE } })
-      using(() => one.close())
+      const one = joining(proxy.port, space, address, { metroplex: { lease: LEASE } })
       await eventually(async () => await client.hlen(`${space}:sparks`) < ids.length, { every: 1 })
       assume(await client.exists(aside)).equals(1)
       proxy.cut()

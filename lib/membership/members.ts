@@ -103,8 +103,9 @@ export class Members {
     for (const [address, { life }] of [...this.#members]) await this.#look(address, life, census)
     for (const address of census.servers) {
       if (address === this.#self || this.#members.has(address)) continue
-      if (vanished(address, census)) continue
       const record = census.lives.get(address)
+      // It ended, or Redis lost its data, while we were reading: one of 1.x is not among those of whom something is kept.
+      if (record?.state !== 'up' && census.kept.has(address)) continue
       const life = record?.state === 'up' ? record.life : ''
       if (life !== '' && life === this.#ours) continue
       this.#members.set(address, { life })
