@@ -26,6 +26,13 @@ export const QUICK = BEAT + SLACK
 export const SLOW = TIMEOUT + RECONNECT + BEAT + SLACK
 
 /**
+ * How long until what no beat can see is right: an audit comes every twenty leases, give or take half of that.
+ *
+ * That is the case of an id whose new server ended before it could tell the former one, which still has it, too.
+ */
+export const AUDIT = 30 * LEASE + SLACK
+
+/**
  * How long until the registry is exactly what is there, once the network is whole.
  *
  * All are connected again; they beat for a lease without a break before they bury anybody; the sweep may still be held by one that died,

@@ -7,7 +7,7 @@ import type { Model } from './model'
 import { Rumours, type Listener } from './rumours'
 import { sample, surplus, type Sample } from './sample'
 import type { Stage } from './stage'
-import { BEAT, LEASE, QUICK, SETTLE, SLOW, TIMEOUT } from './times'
+import { AUDIT, BEAT, LEASE, QUICK, SETTLE, SLOW, TIMEOUT } from './times'
 
 /** Pause between two looks at the registry, in ms. */
 const LOOK = 30
@@ -59,6 +59,10 @@ export class World {
   readonly #touched = new Map<string, number>()
   /** For how long somebody has had an id together with others is nobody's fault; by id, until when. */
   readonly #contested = new Map<string, number>()
+  /** Ids that a server took from another one that still has them; by id, when. */
+  readonly #taken = new Map<string, { by: Start, at: number }>()
+  /** Of those, the ones whose former server may not know it, because the new one ended too soon to tell: only an audit finds them. */
+  readonly #untold = new Set<string>()
   /** Ids that died with their server, and have to be named. */
   readonly #owed = new Map<string, string>()
   readonly #watching: Promise<void>
@@ -119,6 +123,7 @@ export class World {
     const one = { id, readyState: 1, write: () => true, end: () => null }
     start.sparks.set(spark, one)
     this.#touched.set(id, Date.now())
+    if (this.model.holders(id).length > 1) this.#taken.set(id, { by: start, at: Date.now() })
     this.#owed.delete(id)
     start.metroplex.connect(one)
   }
@@ -195,6 +200,7 @@ export class World {
       this.model.start(0)
       await this.start(0)
     }
+    const bound = this.#untold.size > 0 ? AUDIT : SETTLE
     const began = Date.now()
     let last: string[] = []
     let right = 0
@@ -205,12 +211,12 @@ export class World {
       if (last.length > 0) right = 0
       else if (right === 0) right = now
       else if (now - right > 2 * BEAT) break
-      if (last.length > 0 && now - began > SETTLE) {
+      if (last.length > 0 && now - began > bound) {
         throw new Error(`${Math.round(now - began)} ms after the network was whole:\n${last.join('\n')}`)
       }
       await sleep(LOOK)
     }
-    this.worst.settled = right - began
+    if (bound === SETTLE) this.worst.settled = right - began
     this.#rumours.conclude(this.model.up().map(server => this.#at(server)))
     for (const [id, address] of this.#owed) this.#wrong(`${id} died with ${address}, and nobody has named it`)
     this.verify()
@@ -239,6 +245,7 @@ export class World {
     this.#current.delete(server)
     start.ended = 'stopped'
     this.#touchAll(start)
+    for (const [id, { by, at }] of this.#taken) if (by === start && (start.harmed || Date.now() - at < QUICK)) this.#untold.add(id)
     return start
   }
 
@@ -297,6 +304,7 @@ export class World {
       const wrong = this.#about(start, seen)
       if (wrong.length === 0 && (seen.entries[start.server]?.stamp ?? 0) > start.calm) start.harmed = false
       for (const [what, id] of wrong) {
+        if (id !== undefined && this.#untold.has(id)) continue
         const key = `${start.name}: ${what}`
         const since = Math.max(this.#faults.get(key) ?? asked, start.calm, id === undefined ? 0 : this.#since(id))
         faults.set(key, since)
