@@ -48,3 +48,12 @@ export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void; r
   promise.catch(ignore)
   return { promise, resolve, reject }
 }
+
+/** A task for many who may ask at once: those that ask while it runs share the next run, which begins when that has ended. */
+export function shared(task: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined
+  return async () => {
+    if (running !== undefined) await running.catch(ignore)
+    await (running ??= task().finally(() => { running = undefined }))
+  }
+}

@@ -335,6 +335,28 @@ describe('a cluster', () => {
     assume(errors).eql([])
   })
 
+  it('audits what no beat can see, with no more rights either', async function () {
+    this.timeout(40_000)
+    await redis.user('limited', documentedRights(space))
+    const one = member('http://one:1', { interval: 300, latency: 100 }, through(redis, { username: 'limited', password: 'secret' }))
+    const errors: Error[] = []
+    one.on('error', error => errors.push(error))
+    const reaped: unknown[] = []
+    one.on('reap', (...args) => reaped.push(args))
+    await one.ready()
+    for (const id of ['kept', 'deleted']) one.connect({ id, write: () => true, end: () => null })
+    await eventually(async () => await redis.client().hlen(`${space}:sparks`) === 2)
+    await redis.client().hdel(`${space}:sparks`, 'deleted')
+    await redis.client().hset(`${space}:sparks`, 'ghost', 'http://one:1', 'orphan', 'http://nobody:1')
+    const expected = JSON.stringify([['deleted', 'http://one:1'], ['kept', 'http://one:1']])
+    await eventually(async () => {
+      const entries = await redis.client().hgetall(`${space}:sparks`)
+      return JSON.stringify(Object.entries(entries).sort()) === expected
+    }, { within: 30_000, what: 'an audit' })
+    assume(reaped).eql([['http://nobody:1', ['orphan']]])
+    assume(errors).eql([])
+  })
+
   it('goes on when a listener throws, which is thrown as from any timer', async () => {
     const thrown: string[] = []
     const listeners = process.listeners('uncaughtException')

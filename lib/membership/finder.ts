@@ -2,6 +2,7 @@ import { now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file } from '../message'
 import { Places } from '../registry/places'
+import { shardOf } from '../registry/sharding'
 import type { Stats } from '../stats'
 import type { Shard } from './shard'
 
@@ -20,8 +21,7 @@ export class Finder {
   readonly #places: Places
 
   constructor(
-    /** The registry of an id. */
-    private readonly of: (id: string) => Shard,
+    private readonly shards: readonly Shard[],
     /** Our own address. */
     private readonly self: () => string,
     private readonly terms: FinderTerms,
@@ -71,10 +71,11 @@ export class Finder {
 
   /** Ask something of the registries that ids lie in; the answers are in their order. */
   async #grouped<T>(ids: readonly string[], ask: (shard: Shard, ids: readonly string[]) => Promise<T[]>): Promise<T[]> {
+    const { shards } = this
+    const of = (id: string): Shard => shards[shardOf(id, shards.length)] as Shard
+    if (shards.length === 1 || ids.length === 1) return ask(of(ids[0] ?? ''), ids)
     const groups = new Map<Shard, number[]>()
-    ids.forEach((id, i) => { file(groups, this.of(id), i) })
-    const [only] = groups.keys()
-    if (groups.size === 1 && only !== undefined) return ask(only, ids)
+    ids.forEach((id, i) => { file(groups, of(id), i) })
     const answers = new Array<T>(ids.length)
     await Promise.all([...groups].map(async ([shard, positions]) => {
       const found = await ask(shard, positions.map(at => ids[at] ?? ''))
@@ -90,7 +91,7 @@ export class Finder {
     const self = this.self()
     // A server that joined since the last beat.
     if (found.some(place => place !== null && place !== self && !members.has(place))) {
-      await bounded(members.refresh(), this.terms.timeout - (now() - began))
+      await bounded(members.verify(), this.terms.timeout - (now() - began))
     }
     return found.map((address, i) => {
       const place = address !== null && members.has(address) ? address : null

@@ -1,4 +1,4 @@
-import { now } from '../deadline'
+import { now, shared } from '../deadline'
 import type { Census, LifeRecord } from '../registry/records'
 import type { Registry } from '../registry/registry'
 import type { Farewell } from '../types'
@@ -26,7 +26,6 @@ interface Member {
 export class Members {
   readonly #members = new Map<string, Member>()
   #counter: string | undefined
-  #refreshing: Promise<void> | undefined
   #self = ''
   #ours = ''
 
@@ -79,18 +78,20 @@ export class Members {
 
   /** Ask for the list itself, which servers of 1.x change without counting; one round trip unless something moved. */
   async current(): Promise<string[]> {
+    await this.verify()
+    return this.addresses
+  }
+
+  /** Fetch all of the list. Calls that come meanwhile share one that starts after them. */
+  readonly refresh = shared(() => this.#fetch())
+
+  /** Fetch the list if it moved, or says something else than we do. Calls that come meanwhile share one that starts after them. */
+  readonly verify = shared(async () => {
     const { members, servers } = await this.registry.listed()
     const unknown = [...servers].some(address => address !== this.#self && !this.#members.has(address))
     const gone = [...this.#members.keys()].some(address => !servers.has(address))
     if (members !== this.#counter || unknown || gone) await this.refresh()
-    return this.addresses
-  }
-
-  /** Fetch the list. Calls that come meanwhile share one that starts after them. */
-  async refresh(): Promise<void> {
-    if (this.#refreshing !== undefined) await this.#refreshing.catch(() => undefined)
-    await (this.#refreshing ??= this.#fetch().finally(() => { this.#refreshing = undefined }))
-  }
+  })
 
   /** A peer has been found dead by ourselves. */
   buried(address: string, life: string): void {

@@ -47,7 +47,6 @@ export class Shards {
   constructor(settings: ShardsSettings, private readonly stats: Stats, private readonly events: ShardsEvents) {
     const { redis, namespace, shards, timeout, lease, interval } = settings
     this.#timeout = timeout
-    this.#finder = new Finder(id => this.#of(id), () => this.address, { timeout, young: interval }, stats)
     const roll = this.#roll = new Roll(shards, {
       ...events,
       joined: (address, life) => {
@@ -106,6 +105,7 @@ export class Shards {
         events.reap(address, sparks)
       }
     }))
+    this.#finder = new Finder(this.#shards, () => this.address, { timeout, young: interval }, stats)
   }
 
   /** The address that we have or try to have; `''` for none. */
