@@ -170,7 +170,7 @@ export class Connection {
   }
 
   #because(): string {
-    return this.#cause === undefined ? '' : `: ${this.#cause.message}`
+    return this.#cause === undefined ? '' : `: ${this.#cause.message.replace(/\.$/, '')}`
   }
 }
 
