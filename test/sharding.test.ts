@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Metroplex } from '../index'
+import type { Health, Metroplex } from '../index'
 import { namespaces, shardOf, slotOf } from '../lib/registry/sharding'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
@@ -7,6 +7,8 @@ import { using } from './support/dispose'
 import { member } from './support/member'
 import { namespace } from './support/namespace'
 import { startRedis, type RedisProcess } from './support/redis'
+import { startCluster } from './support/redis-cluster'
+import { rejection } from './support/rejection'
 import { startServer, type ServerProcess } from './support/server'
 import { eventually, once } from './support/wait'
 
@@ -52,6 +54,51 @@ describe('shards', () => {
       assume(shardOf('', 65_536)).equals((0x811c9dc5 >>> 16) ^ (0x811c9dc5 & 0xffff))
       assume(shardOf('a', 65_536)).equals((0xe40c292c >>> 16) ^ (0xe40c292c & 0xffff))
       assume(shardOf('foobar', 65_536)).equals((0xbf9cf968 >>> 16) ^ (0xbf9cf968 & 0xffff))
+    })
+  })
+
+  describe('on the masters of a Redis Cluster', () => {
+    it('are harmed one by one: what lies on the others is found all the same, and all is right when that master is replaced', async function () {
+      this.timeout(90_000)
+      const cluster = await startCluster({ args: ['--cluster-require-full-coverage', 'no'] })
+      const shards = 16
+      const server = (): Promise<ServerProcess> => startServer({
+        redis: { ...cluster.target, namespace: space }, omega: true,
+        primus: { metroplex: { shards, lease: 2000, timeout: 1000 } }
+      })
+      const [a, b] = [await server(), await server()]
+      const ids = Array.from({ length: 3000 }, () => randomUUID())
+      await b.run((primus, all: string[]) => {
+        for (const id of all) primus.metroplex.connect({ id, write: () => true, end: () => undefined })
+      }, ids)
+      await eventually(async () => await a.call('metroplex.count') === ids.length)
+
+      const names = namespaces(space, shards)
+      const masters = await Promise.all(names.map(name => cluster.owner(`${name}:sparks`)))
+      const nameOf = (id: string): string => names[shardOf(id, shards)] ?? ''
+      const shares = new Map<unknown, number>()
+      ids.forEach(id => {
+        const master = masters[shardOf(id, shards)]
+        shares.set(master, (shares.get(master) ?? 0) + 1)
+      })
+      // Sixteen shards on three masters: five or six on each.
+      assume([...shares.values()].every(share => share > ids.length * 5 / 16 * 0.85 && share < ids.length * 6 / 16 * 1.15)).true()
+
+      const broken = masters[0]
+      const [lost = '', left = ''] = [ids.find(id => masters[shardOf(id, shards)] === broken), ids.find(id => masters[shardOf(id, shards)] !== broken)]
+      await cluster.failover(`${nameOf(lost)}:sparks`, async master => {
+        master.pause()
+        assume(await a.call('metroplex.spark', left)).equals(b.address)
+        assume((await rejection(a.call('metroplex.spark', lost))).code).equals('EREGISTRY')
+        assume(await a.call('metroplex.servers')).eql([b.address])
+        assume((await a.call('metroplex.health') as Health).ok).false()
+      })
+      await eventually(async () => (await a.call('metroplex.sparks', ids) as unknown[]).every(place => place === b.address), { within: 30_000 })
+      await eventually(async () => (await a.call('metroplex.health') as Health).ok, { within: 30_000 })
+      for (const { log, crashes } of [a, b]) {
+        assume(log.filter(({ event }) => event === 'leave' || event === 'reap')).eql([])
+        assume(crashes).eql([])
+      }
     })
   })
 
@@ -143,19 +190,21 @@ describe('shards', () => {
     it('agree again on the same number and the same secret after a flush, whoever comes first', async () => {
       const a = one('http://a:1', 4, { lease: 300 })
       await a.ready()
-      const secret = await redis.client().get(`${space}:secret`)
+      const key = `${namespaces(space, 4)[0] ?? ''}:secret`
+      const secret = await redis.client().get(key)
       assume((secret ?? '').length).is.above(32)
-      const began = Number(secret?.split(' ')[0])
+      const layout = await redis.client().get(`${space}:layout`)
+      const later = (agreed: string | null): number => Number(agreed?.split(' ')[0]) + 1
       await redis.client().flushall()
       // As a server would that has been started just after it.
-      await redis.client().set(`${space}:secret`, `${began + 1} of-a-newcomer`)
-      await redis.client().set(`${space}:layout`, `${began + 1} 7`)
-      await eventually(async () => await redis.client().get(`${space}:secret`) === secret)
-      await eventually(async () => (await redis.client().get(`${space}:layout`))?.endsWith(' 4'))
+      await redis.client().set(key, `${later(secret)} of-a-newcomer`)
+      await redis.client().set(`${space}:layout`, `${later(layout)} 7`)
+      await eventually(async () => await redis.client().get(key) === secret)
+      await eventually(async () => await redis.client().get(`${space}:layout`) === layout)
       const b = one('http://b:1', 4)
       using(() => b.close())
       await b.ready()
-      assume(await redis.client().get(`${space}:secret`)).equals(secret)
+      assume(await redis.client().get(key)).equals(secret)
     })
   })
 })

@@ -19,7 +19,8 @@ export class Agreement {
   #asking: Promise<void> | undefined
 
   constructor(
-    private readonly registry: Pick<Registry, 'keep'>,
+    /** Where each of the two is kept: on Redis Cluster one connection leads to one slot. */
+    private readonly registries: { readonly secret: Pick<Registry, 'keep'>; readonly layout: Pick<Registry, 'keep'> },
     shards: number,
     /** How long the layout outlives the last server, and how often to repeat what we know at the most; in ms. */
     private readonly terms: { readonly lease: number; readonly often: number }
@@ -48,8 +49,8 @@ export class Agreement {
 
   async #ask(): Promise<void> {
     const [secret, layout] = await Promise.all([
-      this.registry.keep('secret', this.#secret, 0),
-      this.registry.keep('layout', this.#layout, this.terms.lease)
+      this.registries.secret.keep('secret', this.#secret, 0),
+      this.registries.layout.keep('layout', this.#layout, this.terms.lease)
     ])
     this.#secret = secret
     if (layout.value !== this.#layout.value) {

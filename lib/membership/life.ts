@@ -255,13 +255,12 @@ export class Life {
     // After an outage the others had no chance to beat either: a sweep would bury the living.
     const sweep = this.#heartbeat.unbroken >= lease ? hold : 0
     const began = now()
-    const [{ beat, right }] = await Promise.all([
-      writer.exclusive(async () => {
-        const beat = await registry.beat(me, this.pace, sweep)
-        return { beat, right: beat.as === 'ok' && writer.agrees(beat) }
-      }),
-      agreement.confirm()
-    ])
+    // It may lie on another master than this registry.
+    this.#inBackground(agreement.confirm())
+    const { beat, right } = await writer.exclusive(async () => {
+      const beat = await registry.beat(me, this.pace, sweep)
+      return { beat, right: beat.as === 'ok' && writer.agrees(beat) }
+    })
     this.#told = ''
     this.#failure = undefined
     this.events.beaten(now() - began)

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { pause } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { Registry } from '../registry/registry'
 import { namespaces, shardOf } from '../registry/sharding'
@@ -9,6 +10,9 @@ import { bounded, Finder } from './finder'
 import type { Life } from './life'
 import { Roll, type RollEvents } from './roll'
 import { period, Shard, type Part } from './shard'
+
+/** The part of the deadline after which a registry that has not answered is not waited for alone. */
+const HEDGE = 20
 
 /** What the registries of a cluster need to know. */
 export interface ShardsSettings extends Omit<Part, 'agreement' | 'word'> {
@@ -67,8 +71,6 @@ export class Shards {
         this.#failed(error)
       }
     })
-    const agreement = this.#agreement = new Agreement(base, shards, { lease, often: period(settings) / 2 })
-    const part = { ...settings, agreement, word: (nth: number) => this.#words[nth] ??= randomBytes(12).toString('base64url') }
     // On Redis Cluster they lie on several masters, of which one may be away while the others serve us.
     const open = (name: string, at: number): Registry => Registry.open(redis, name, { timeout }, {
       ready: () => { this.#shards[at]?.life.stir() },
@@ -78,6 +80,10 @@ export class Shards {
       }
     })
     const registries = namespaces(namespace, shards).map((name, at) => apart ? open(name, at) : shards === 1 ? base : base.beside(name))
+    const agreement = this.#agreement = new Agreement(
+      { secret: registries[0] ?? base, layout: base }, shards, { lease, often: period(settings) / 2 }
+    )
+    const part = { ...settings, agreement, word: (nth: number) => this.#words[nth] ??= randomBytes(12).toString('base64url') }
     this.#shards = registries.map((registry, at) => new Shard(registry, part, {
       registered: address => { roll.enter(at, address) },
       unregistered: address => { roll.depart(at, address) },
@@ -216,16 +222,18 @@ export class Shards {
   }
 
   async #current(): Promise<string[]> {
-    let failure: Error | undefined
-    const asked = this.#shards.filter(({ registry }) => registry.reachable)
-    for (const { members } of asked.length > 0 ? asked : [this.#first]) {
-      try {
-        return await members.current()
-      } catch (error) {
-        failure ??= asError(error)
-      }
+    // Who is well first, and the next one when that takes its time: one whose master is away must not hold up the answer.
+    const order = [...this.#shards].sort((a, b) => Number(b.life.state === 'ready') - Number(a.life.state === 'ready'))
+    const asked: Promise<string[]>[] = []
+    const failed = (): undefined => undefined
+    for (const { members } of order) {
+      const answered = new AbortController()
+      asked.push(members.current())
+      const first = Promise.any(asked).catch(failed).finally(() => { answered.abort() })
+      const answer = await Promise.race([first, pause(this.#timeout / HEDGE, answered.signal)])
+      if (answer !== undefined) return answer
     }
-    throw failure ?? new Error('A cluster has at least one registry.')
+    return Promise.any(asked).catch((error: unknown) => { throw asError(error instanceof AggregateError ? error.errors[0] : error) })
   }
 
   /** Whether the peers have ever been known. */
