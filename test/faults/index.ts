@@ -1,7 +1,8 @@
 import { deaths } from './deaths'
 import { outages } from './outages'
+import { ownership } from './ownership'
 import type { Row } from './row'
 
 /** All rows, in the order of their numbers. */
-export const rows: readonly Row[] = [...deaths, ...outages]
+export const rows: readonly Row[] = [...deaths, ...outages, ...ownership]
   .sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)))
