@@ -1,8 +1,9 @@
 import { deaths } from './deaths'
 import { outages } from './outages'
 import { ownership } from './ownership'
+import { shutdown } from './shutdown'
 import type { Row } from './row'
 
 /** All rows, in the order of their numbers. */
-export const rows: readonly Row[] = [...deaths, ...outages, ...ownership]
+export const rows: readonly Row[] = [...deaths, ...outages, ...ownership, ...shutdown]
   .sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)))
