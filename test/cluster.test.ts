@@ -405,24 +405,6 @@ describe('a cluster', () => {
     assume(await redis.client().smembers(`${space}:servers`)).eql([])
   })
 
-  it('enters no spark that has gone before its connection was told', async () => {
-    const { primus, metroplex: plugin, url } = await createPrimus({
-      redis: { url: redis.url, namespace: space },
-      // A slow listener before ours: metroplex is loaded after it.
-      plugin: { server(this: unknown, primus: { on(event: string, fn: (spark: unknown, next: () => void) => void): void }, options: object) {
-        primus.on('connection', (_spark, next) => { setTimeout(next, 200) })
-        metroplex.server(primus as never, options)
-      } }
-    })
-    await (plugin as unknown as Metroplex).ready()
-    const client = await openClient(url)
-    await client.close()
-    await eventually(() => Object.keys(primus.connections).length === 0)
-    const other = await openClient(url)
-    await eventually(() => redis.client().hexists(`${space}:sparks`, other.id))
-    assume(await redis.client().hkeys(`${space}:sparks`)).eql([other.id])
-  })
-
   describe('shuts down', () => {
     for (const options of [{}, { reconnect: true }, { timeout: 100 }, { close: false }]) {
       it(`with ${JSON.stringify(options)}: out of the registry, called back, and the process ends by itself`, async () => {
@@ -442,22 +424,6 @@ describe('a cluster', () => {
       })
     }
 
-    it('is out of the registry as soon as its sparks are ended, though a request is still in flight', async () => {
-      const a = await start()
-      const b = await start()
-      await a.seen('join')
-      const asked = fetch(`${b.url}/primus/omega/supreme`, {
-        method: 'PUT', duplex: 'half', headers: { authorization: `Basic ${Buffer.from('omega:supreme').toString('base64')}` },
-        body: new ReadableStream({ start: controller => { controller.enqueue(new TextEncoder().encode('{')) } })
-      }).catch(() => null)
-      await eventually(async () => (await b.run(primus => (primus.server as unknown as { _connections: number })._connections)) > 0)
-      const destroyed = b.destroy()
-      await a.seen('leave', { within: 3000 })
-      assume(await live(a)).eql([a.address])
-      await asked
-      await destroyed
-    })
-
     it('is found as long as its sparks are served', async () => {
       const a = await start()
       const b = await start()
@@ -468,23 +434,6 @@ describe('a cluster', () => {
       assume(await client.next()).equals('still there')
       await destroyed
       await client.close()
-    })
-
-    it('within the deadline though Redis has gone', async () => {
-      const a = await start({ metroplex: { timeout: 500 } })
-      await redis.kill()
-      const { ms } = await elapsed(() => a.destroy())
-      assume(ms).is.below(3000)
-      assume((await a.stop()).signal).equals(null)
-      assume(a.crashes).eql([])
-    })
-
-    it('twice, and before it listened', async () => {
-      const { primus, dispose } = await createPrimus({ redis: { url: redis.url, namespace: space }, listen: false })
-      await new Promise(resolve => primus.destroy({}, () => resolve(null)))
-      await dispose()
-      const second = await createPrimus({ redis: { url: redis.url, namespace: space } })
-      await Promise.all([1, 2].map(() => new Promise(resolve => second.primus.destroy({}, () => resolve(null)))))
     })
 
     it('when the plugin is taken out, without touching Primus', async () => {

@@ -16,7 +16,6 @@ import { createPrimus, type CreatedPrimus } from './support/primus'
 import { load, loadPrimus } from './support/primus-types'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
-import { startServer } from './support/server'
 import { tls } from './support/tls'
 import { eventually, once } from './support/wait'
 
@@ -157,19 +156,6 @@ describe('registration', () => {
     })
   }
 
-  it('leaves the first address when a second is registered, and takes its sparks along', async () => {
-    const created = await create()
-    const ours = plugin(created)
-    const first = await ours.ready()
-    ours.connect({ id: 'a', write: () => true, end: () => null })
-    await eventually(() => redis.client().hget(`${space}:sparks`, 'a'))
-    await ours.register('http://10.0.0.6:8080')
-    const client = redis.client()
-    assume(await client.smembers(`${space}:servers`)).eql(['http://10.0.0.6:8080'])
-    assume(await client.exists(`${space}:${first}`, `${space}:${first}:lease`, `${space}:${first}:sparks`)).equals(0)
-    await eventually(async () => await client.hget(`${space}:sparks`, 'a') === 'http://10.0.0.6:8080')
-  })
-
   it('does nothing when it is asked for what is there', async () => {
     const created = await create()
     const address = await plugin(created).ready()
@@ -236,38 +222,6 @@ describe('registration', () => {
   })
 
   describe('where somebody is already', () => {
-    it('takes over at once what a crash has left, within a second of listening, 100 000 sparks and all', async function () {
-      this.timeout(60_000)
-      const port = await freePort()
-      const address = `http://127.0.0.1:${port}`
-      const first = await startServer({ redis: { url: redis.url, namespace: space }, port })
-      await first.kill()
-      const client = redis.client()
-      const ids = Array.from({ length: 100_000 }, (_, i) => `left-${i}`)
-      for (let i = 0; i < ids.length; i += 5000) {
-        const part = ids.slice(i, i + 5000)
-        await client.hset(`${space}:sparks`, ...part.flatMap(id => [id, address]))
-        await client.sadd(`${space}:${address}:sparks`, ...part)
-      }
-      assume(await client.exists(`${space}:${address}:lease`)).equals(1)
-
-      const created = await create({}, false)
-      const reaped = new Set<string>()
-      plugin(created).on('reap', (_address, sparks) => { for (const id of sparks) reaped.add(id) })
-      plugin(created).connect({ id: 'left-7', write: () => true, end: () => null })
-      created.server.listen(port, '127.0.0.1')
-      await listening(created.server, 'listening')
-      const began = performance.now()
-      await plugin(created).ready()
-      assume(performance.now() - began).is.below(1000)
-      assume(await plugin(created).spark('left-7')).equals(address)
-
-      await eventually(async () => await client.hlen(`${space}:sparks`) === 1, { within: 30_000, what: 'the left-overs to be cleaned up' })
-      assume(await client.hkeys(`${space}:sparks`)).eql(['left-7'])
-      assume(reaped.size).equals(99_999)
-      await eventually(async () => await client.hget(`${space}:${address}:life`, 'aside') === '')
-    })
-
     it('takes over what a crashed 1.x server has left', async () => {
       const client = redis.client()
       const port = await freePort()
@@ -295,21 +249,6 @@ describe('registration', () => {
       await second.ready()
       assume(performance.now() - began).is.above(500)
       assume(second.id).does.not.equal(id)
-    })
-
-    it('leaves the address to the process that lives there, says what to set, and has it when that has gone', async function () {
-      const winner = await startServer({ redis: { url: redis.url, namespace: space }, primus: { interval: 1000, latency: 200 } })
-      const { address } = winner
-      const loser = new metroplex({}, { redis: redis.client(), namespace: space, address, interval: 1000, latency: 200 })
-      using(() => loser.close())
-      const [error] = await once(loser, 'error') as [Error & { code: string; address: string }]
-      assume(error.code).equals('EADDRESS')
-      assume(error.address).equals(address)
-      assume(error.message).includes('`address`')
-      assume(loser.address).equals('')
-      assume(await redis.client().hget(`${space}:${address}:life`, 'id')).equals(await winner.call('metroplex.id'))
-      await winner.kill()
-      assume(await loser.ready()).equals(address)
     })
   })
 
