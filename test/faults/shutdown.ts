@@ -103,7 +103,7 @@ export const shutdown: readonly Row[] = [
       await b.call('metroplex.stats')
       const { gone, destroyed } = await left(ground, b, b.destroy())
       const { ok, send, failed } = await sending
-      assume({ ok, send, failed: failed?.map(({ address }) => address) }).eql({ ok: false, send: 0, failed: [mute.address] })
+      assume({ ok, send, failed: failed?.map(({ address, maybe }) => [address, maybe]) }).eql({ ok: false, send: 0, failed: [[mute.address, true]] })
       assume(await b.stop()).eql(BY_ITSELF)
       mute.resume()
       await ground.settled(mute)
