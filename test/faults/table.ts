@@ -5,14 +5,13 @@ import { median, worst, type Measure, type Row } from './row'
 
 /** A reporter that tells of each run as it ends, and prints the table of all faults at the end. */
 export default class Table extends Mocha.reporters.Base {
-  readonly #failures = new Map<string, string>()
+  readonly #failures = new Map<Row | undefined, string>()
 
   constructor(runner: Mocha.Runner, options?: Mocha.MochaOptions) {
     super(runner, options)
     runner.on(Mocha.Runner.constants.EVENT_TEST_PASS, (test: Mocha.Test) => { process.stderr.write(`  ok    ${test.title} (${test.duration ?? 0} ms)\n`) })
     runner.on(Mocha.Runner.constants.EVENT_TEST_FAIL, (test: Mocha.Test, error: Error) => {
-      const id = /F\d+/.exec(test.title)?.[0] ?? test.title
-      this.#failures.set(id, error.message)
+      this.#failures.set(rows.find(({ id, fault }) => test.title.startsWith(`${id}, ${fault}: `)), error.message)
       process.stderr.write(`  FAIL  ${test.title}\n        ${error.message.replaceAll('\n', '\n        ')}\n`)
     })
     runner.on(Mocha.Runner.constants.EVENT_RUN_END, () => {
@@ -21,12 +20,12 @@ export default class Table extends Mocha.reporters.Base {
   }
 
   #table(): string[] {
-    const done = rows.filter(row => figuresOf(row).some(figures => figures.length > 0) || this.#failures.has(row.id))
+    const done = rows.filter(row => figuresOf(row).some(figures => figures.length > 0) || this.#failures.has(row))
     return [
       '| # | fault | promise | measured: median, worst | |',
       '| --- | --- | --- | --- | --- |',
-      ...done.map(row => `| ${[row.id, row.fault, row.promise, measured(row), this.#failures.has(row.id) ? 'FAIL' : 'pass'].join(' | ')} |`),
-      ...[...this.#failures].map(([id, message]) => `\n${id}: ${message}`)
+      ...done.map(row => `| ${[row.id, row.fault, row.promise, measured(row), this.#failures.has(row) ? 'FAIL' : 'pass'].join(' | ')} |`),
+      ...[...this.#failures].map(([row, message]) => `\n${row === undefined ? 'A hook' : `${row.id}, ${row.fault}`}: ${message}`)
     ]
   }
 }
@@ -37,7 +36,7 @@ function measured(row: Row): string {
     const figures = all[i] ?? []
     if (figures.length === 0) return `${measure.what}: nothing`
     return `${measure.what} ${shown(median(figures), measure)}, ${shown(worst(measure, figures), measure)} (${limit(measure)})`
-  }).join('; ') || `${all.length} runs`
+  }).join('; ')
 }
 
 function shown(figure: number, { unit }: Measure): string {

@@ -3,6 +3,9 @@
  *
  * After each fault the registry has to be right in time, and nobody may have left who lived. At the end the memory of the servers that were
  * never killed must not have grown. Exit code 1 when anything of it is not so.
+ *
+ * It runs without V8's optimizing compilers: what they write is on the heap as well, and grows for hours (0.13 MB a minute, when it was looked
+ * at: heap snapshots four minutes apart differed in nothing else).
  */
 import { parseArgs } from 'node:util'
 import { Ground } from '../faults/ground'
@@ -14,7 +17,7 @@ import { accidents, type Accident, type Seat } from './faults'
 import { slopeOf } from './slope'
 
 /** The heap may grow by so much, in MB a minute, before it is called a leak: what V8 itself adds by and by. */
-const STEEP = 0.1
+const STEEP = 0.03
 /** What happens before is warming up, as a share of the whole. */
 const WARM = 1 / 4
 const MINUTE = 60_000
