@@ -1,7 +1,8 @@
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { assume } from '../support/assume'
 import { namespace } from '../support/namespace'
 import { startRedis, type RedisProcess } from '../support/redis'
+import { openRedis, type RedisTarget } from '../support/redis-target'
 import { startServer, type ServerOptions, type ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 
@@ -23,29 +24,46 @@ export class Ground {
   /** Ids without a socket, by server. */
   readonly #crowds = new Map<ServerProcess, Set<string>>()
 
+  #client: Redis | Cluster | undefined
+
   private constructor(
-    readonly redis: RedisProcess,
+    /** What its users give ioredis. */
+    private readonly target: RedisTarget,
     readonly space: string,
     /** Whether there is time for large numbers. */
-    readonly long: boolean
+    readonly long: boolean,
+    private readonly ioredis: 5 | 6,
+    private readonly single: RedisProcess | undefined
   ) {}
 
-  /** Prepare one. Redis notes every script of more than 10 ms. */
+  /** Prepare one on a Redis of its own, which notes every script of more than 10 ms. */
   static async make(long: boolean): Promise<Ground> {
     const redis = await startRedis({ args: ['--slowlog-log-slower-than', '10000', '--slowlog-max-len', '1024'] })
-    return new Ground(redis, namespace(), long)
+    return new Ground(redis.target, namespace(), long, 6, redis)
+  }
+
+  /** Prepare one on some other Redis. */
+  static on(target: RedisTarget, space: string, long: boolean, ioredis: 5 | 6): Ground {
+    return new Ground(target, space, long, ioredis, undefined)
+  }
+
+  /** The one Redis that there is. */
+  get redis(): RedisProcess {
+    if (this.single === undefined) throw new Error('here is more than one Redis')
+    return this.single
   }
 
   /** A client of that Redis. */
-  get client(): Redis {
-    return this.redis.client()
+  get client(): Redis | Cluster {
+    return this.#client ??= this.single?.client() ?? openRedis(this.target)
   }
 
   /** Start a server; `url` if it talks to Redis through something. */
   async start(primus: Record<string, unknown> = {}, more: Partial<ServerOptions> = {}): Promise<ServerProcess> {
     const { metroplex = {}, ...rest } = primus as { metroplex?: object }
     const server = await startServer({
-      redis: { url: this.redis.url, namespace: this.space },
+      redis: { ...this.target, namespace: this.space },
+      ioredis: this.ioredis,
       omega: true,
       primus: { metroplex: { lease: LEASE, timeout: 1000, ...metroplex }, ...rest },
       ...more
@@ -126,6 +144,8 @@ export class Ground {
     }
     const entries = await client.hgetall(this.key('sparks'))
     same('sparks', Object.entries(entries).map(([id, address]) => `${id} ${address}`), sparks)
+    // A Cluster lists the keys of one of its nodes only.
+    if (this.single === undefined) return found
     const sets = (await client.keys(this.key('*:sparks*'))).filter(key => !addresses.some(address => key === this.key(`${address}:sparks`)))
     same('the sets', sets, [])
     return found

@@ -21,6 +21,8 @@ export interface Row {
   readonly measures: readonly Measure[]
   /** How often it is provoked in the long form, if not as often as others. */
   readonly runs?: number
+  /** Whether the short form leaves it out. @default false */
+  readonly long?: boolean
   /**
    * Provokes it, for real, and holds whatever the promise says besides its figures.
    *

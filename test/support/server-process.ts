@@ -16,6 +16,10 @@ import { pack, type Order, type Report, type ServerSettings } from './server-wir
 
 type Anything = (...args: unknown[]) => unknown
 
+const realDate = Date
+// For a test that has the clock jump while the server runs.
+Object.assign(globalThis, { shiftClock })
+
 const events = ['register', 'unregister', 'error', 'join', 'leave', 'reap', 'heal', 'state', 'drain']
 
 let primus: PrimusUnderTest | undefined
@@ -129,7 +133,7 @@ function compile(source: string): Anything {
 
 /** Shows this process another time of day; timers and `performance` go on as they are. */
 function shiftClock(shift: number): void {
-  globalThis.Date = new Proxy(Date, {
+  globalThis.Date = new Proxy(realDate, {
     construct: (target, args: unknown[]) => Reflect.construct(target, args.length > 0 ? args : [target.now() + shift]) as Date,
     get: (target, key) => key === 'now' ? () => target.now() + shift : Reflect.get(target, key) as unknown
   })

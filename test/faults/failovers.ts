@@ -1,0 +1,174 @@
+import { assume } from '../support/assume'
+import { openClient, type Client } from '../support/client'
+import { namespace } from '../support/namespace'
+import type { RedisProcess } from '../support/redis'
+import { startCluster } from '../support/redis-cluster'
+import { startSentinel } from '../support/redis-sentinel'
+import type { RedisTarget } from '../support/redis-target'
+import type { ServerProcess } from '../support/server'
+import { Ground, LEASE } from './ground'
+import type { Row } from './row'
+
+/** A Redis whose master can be lost. */
+interface Replicated {
+  readonly target: RedisTarget
+  /** What is written from now on is not there after the failover. */
+  lag(): Promise<void>
+  /** Resolves when another master is there. */
+  failover(harm: (master: RedisProcess) => unknown): Promise<RedisProcess>
+  demoted(former: RedisProcess): Promise<void>
+}
+
+interface Kind {
+  readonly name: string
+  readonly ioredis: 5 | 6
+  start(space: string): Promise<Replicated>
+}
+
+/** What happens, on a ground with two servers; resolves with the time at which another master was there. */
+interface Scenario {
+  readonly fault: string
+  happen(redis: Replicated, ground: Ground, servers: readonly [ServerProcess, ServerProcess]): Promise<number>
+}
+
+const sentinel = (ioredis: 5 | 6): Kind => ({ name: `Sentinel, ioredis ${ioredis}`, ioredis, start: () => startSentinel() })
+
+const cluster = (ioredis: 5 | 6): Kind => ({
+  name: `Cluster, ioredis ${ioredis}`,
+  ioredis,
+  async start(space) {
+    const redis = await startCluster()
+    const key = `${space}:servers`
+    return {
+      target: redis.target,
+      lag: () => redis.lag(key),
+      failover: harm => redis.failover(key, harm),
+      demoted: former => redis.demoted(former)
+    }
+  }
+})
+
+/** Lets clients come and go on both servers until it is told to stop; some of them stay. */
+function churn(servers: readonly [ServerProcess, ServerProcess]): () => Promise<void> {
+  const ending = new AbortController()
+  const turn = async (): Promise<void> => {
+    const held: Client[] = []
+    for (let i = 0; !ending.signal.aborted; i++) {
+      held.push(await openClient(servers[i % 2 === 0 ? 0 : 1].url))
+      if (held.length > 5) await held.shift()?.close()
+    }
+  }
+  const ended = turn()
+  return async () => {
+    ending.abort()
+    await ended
+  }
+}
+
+const killed: Scenario = {
+  fault: 'its master is killed while sparks come and go',
+  async happen(redis, _ground, servers) {
+    const stop = churn(servers)
+    await redis.failover(master => master.kill())
+    const there = performance.now()
+    await stop()
+    return there
+  }
+}
+
+const paused: Scenario = {
+  fault: 'its master stands still, and comes back believing that it still is the master',
+  async happen(redis, _ground, servers) {
+    const stop = churn(servers)
+    const former = await redis.failover(master => master.pause())
+    const there = performance.now()
+    former.resume()
+    await redis.demoted(former)
+    await stop()
+    return there
+  }
+}
+
+const behind: Scenario = {
+  fault: 'the replica has not seen what came and went last',
+  async happen(redis, ground, servers) {
+    const before = await openClient(servers[0].url)
+    await ground.settled(...servers)
+    await redis.lag()
+    await before.close()
+    await openClient(servers[1].url)
+    await openClient(servers[1].url)
+    await ground.settled(...servers)
+    await redis.failover(master => master.kill())
+    return performance.now()
+  }
+}
+
+const alike: Scenario = {
+  fault: 'the replica has not seen that one spark came and one went: the numbers are the same',
+  async happen(redis, ground, servers) {
+    const before = await openClient(servers[0].url)
+    await ground.settled(...servers)
+    await redis.lag()
+    await before.close()
+    await openClient(servers[0].url)
+    await ground.settled(...servers)
+    await redis.failover(master => master.kill())
+    return performance.now()
+  }
+}
+
+const unseen: Scenario = {
+  fault: 'the replica has not seen a server join',
+  async happen(redis, ground, servers) {
+    await redis.lag()
+    const late = await ground.start()
+    await openClient(late.url)
+    await ground.settled(...servers, late)
+    await redis.failover(master => master.kill())
+    return performance.now()
+  }
+}
+
+function row(kind: Kind, scenario: Scenario, long: boolean): Row {
+  return {
+    id: 'F5',
+    fault: `Redis fails over (${kind.name}): ${scenario.fault}`,
+    promise: 'the registry says again what is there; nobody leaves, nothing is reaped',
+    // A beat, the deadline at which the old connection is given up, and the pause before the next attempt.
+    measures: [{ what: 'right, once another master was there, after', unit: 'ms', atMost: LEASE / 3 + 1000 + 1000 + 2000 }],
+    runs: 2,
+    long,
+    async provoke({ long: thorough }) {
+      const space = `{${namespace()}}`
+      const redis = await kind.start(space)
+      const ground = Ground.on(redis.target, space, thorough, kind.ioredis)
+      const servers = [await ground.start(), await ground.start()] as const
+      await servers[0].seen('join')
+      const there = await scenario.happen(redis, ground, servers)
+      await ground.settled(...ground.servers)
+      const took = performance.now() - there
+      ground.unharmed(...ground.servers)
+      for (const server of ground.servers) {
+        const ids = await ground.held(server)
+        assume(await servers[0].call('metroplex.sparks', ids)).eql(ids.map(() => server.address))
+      }
+      return [took]
+    }
+  }
+}
+
+export const failovers: readonly Row[] = [
+  row(sentinel(6), killed, false),
+  row(sentinel(6), paused, true),
+  row(sentinel(6), behind, true),
+  row(sentinel(6), alike, false),
+  row(sentinel(6), unseen, true),
+  row(sentinel(5), killed, true),
+  row(cluster(6), killed, false),
+  row(cluster(6), paused, true),
+  row(cluster(6), behind, true),
+  row(cluster(6), alike, true),
+  row(cluster(6), unseen, true),
+  row(cluster(5), killed, true)
+]
