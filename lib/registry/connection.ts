@@ -92,8 +92,9 @@ export class Connection {
     })
   }
 
-  /** Close it for good; commands that are waiting fail with `ECLOSED`. */
+  /** Close it for good; commands that are waiting fail with `ECLOSED`. Harmless when called twice. */
   close(): void {
+    if (this.#closed) return
     this.#closed = true
     this.#client = undefined
     this.#opened?.()

@@ -17,7 +17,7 @@ const listed = async (server: ServerProcess): Promise<string[]> => await server.
 
 /** Until each of these has beaten for a lease without a break, and may look after the dead. */
 async function experienced(ground: Ground, ...servers: ServerProcess[]): Promise<void> {
-  await eventually(() => ground.client.exists(ground.key('sweep')), { within: 10_000 })
+  await eventually(() => ground.existing('sweep'), { within: 10_000 })
   for (const server of servers) await eventually(async () => (await server.call('metroplex.stats') as { counters: { beats: number } }).counters.beats > 3)
 }
 
@@ -25,17 +25,17 @@ async function experienced(ground: Ground, ...servers: ServerProcess[]): Promise
 async function leave(ground: Ground, address: string, count: number): Promise<void> {
   const { client } = ground
   for (let i = 0; i < count; i += 5000) {
-    const ids = Array.from({ length: Math.min(5000, count - i) }, (_, j) => `mfg3k2l1-${i + j}-x7Qp2`)
-    await Promise.all([
-      client.hset(ground.key('sparks'), ...ids.flatMap(id => [id, address])),
-      client.sadd(ground.key(`${address}:sparks`), ...ids)
-    ])
+    const batch = Array.from({ length: Math.min(5000, count - i) }, (_, j) => `mfg3k2l1-${i + j}-x7Qp2`)
+    await Promise.all(ground.spread(batch).filter(({ ids }) => ids.length > 0).flatMap(({ name, ids }) => [
+      client.hset(name('sparks'), ...ids.flatMap(id => [id, address])),
+      client.sadd(name(`${address}:sparks`), ...ids)
+    ]))
   }
-  await client.multi()
-    .hset(ground.key(`${address}:life`), { id: 'its-life', state: 'up', seq: 1, stamp: 1 })
-    .sadd(ground.key('servers'), address)
-    .sadd(ground.key('lives'), address)
-    .exec()
+  for (const { name } of ground.spread([])) {
+    await client.hset(name(`${address}:life`), { id: 'its-life', state: 'up', seq: 1, stamp: 1 })
+    await client.sadd(name('lives'), address)
+    await client.sadd(name('servers'), address)
+  }
 }
 
 export const deaths: readonly Row[] = [
@@ -134,9 +134,9 @@ export const deaths: readonly Row[] = [
       const quiet = await witness.longest()
       await witness.watch()
       await reaper.seen('leave', { within: 10_000 })
-      const took = await until(async () => await ground.client.exists(ground.key(`${address}:sparks`)) === 0)
+      const took = await until(async () => await ground.existing(`${address}:sparks`) === 0)
       const delay = Math.max(0, await witness.longest() - quiet)
-      assume(await ground.client.hlen(ground.key('sparks'))).equals(0)
+      assume(await ground.size()).equals(0)
       const named = await reaper.run(() => {
         const { counts } = globalThis as unknown as { counts: { named: number, ids: Set<string> } }
         return [counts.named, counts.ids.size]
@@ -162,7 +162,7 @@ export const deaths: readonly Row[] = [
       const told = ground.reaped(address, first).length
       assume(told).is.below(count)
       const second = await ground.start()
-      await eventually(async () => await ground.client.exists(ground.key(`${address}:sparks`)) === 0, { within: 30_000 })
+      await eventually(async () => await ground.existing(`${address}:sparks`) === 0, { within: 30_000 })
       const took = performance.now() - began
       await ground.settled(second)
       await eventually(() => new Set(ground.reaped(address, first, second)).size === count)

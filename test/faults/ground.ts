@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
+import { namespaces, shardOf } from '../../lib/registry/sharding'
 import { assume } from '../support/assume'
 import { namespace } from '../support/namespace'
 import { startRedis, type RedisProcess } from '../support/redis'
@@ -24,6 +25,7 @@ export class Ground {
   /** Ids without a socket, by server. */
   readonly #crowds = new Map<ServerProcess, Set<string>>()
 
+  readonly #names: readonly string[]
   #client: Redis | Cluster | undefined
 
   private constructor(
@@ -33,18 +35,22 @@ export class Ground {
     /** Whether there is time for large numbers. */
     readonly long: boolean,
     private readonly ioredis: 5 | 6,
-    private readonly single: RedisProcess | undefined
-  ) {}
+    private readonly single: RedisProcess | undefined,
+    /** Into how many the registry is split. */
+    private readonly shards: number
+  ) {
+    this.#names = namespaces(space, shards)
+  }
 
   /** Prepare one on a Redis of its own, which notes every script of more than 10 ms. */
   static async make(long: boolean): Promise<Ground> {
     const redis = await startRedis({ args: ['--slowlog-log-slower-than', '10000', '--slowlog-max-len', '1024'] })
-    return new Ground(redis.target, namespace(), long, 6, redis)
+    return new Ground(redis.target, namespace(), long, 6, redis, Number(process.env['METROPLEX_FAULT_SHARDS'] ?? 1))
   }
 
   /** Prepare one on some other Redis. */
   static on(target: RedisTarget, space: string, long: boolean, ioredis: 5 | 6): Ground {
-    return new Ground(target, space, long, ioredis, undefined)
+    return new Ground(target, space, long, ioredis, undefined, 1)
   }
 
   /** The one Redis that there is. */
@@ -65,16 +71,45 @@ export class Ground {
       redis: { ...this.target, namespace: this.space },
       ioredis: this.ioredis,
       omega: true,
-      primus: { metroplex: { lease: LEASE, timeout: 1000, ...metroplex }, ...rest },
+      primus: { metroplex: { lease: LEASE, timeout: 1000, shards: this.shards, ...metroplex }, ...rest },
       ...more
     })
     this.servers.push(server)
     return server
   }
 
-  /** The name of one of the keys. */
-  key(name: string): string {
-    return `${this.space}:${name}`
+  /** The name of one of the keys: of the registry in which an id lies, or of the first one. */
+  key(name: string, id?: string): string {
+    return `${this.#names[id === undefined ? 0 : shardOf(id, this.shards)] ?? ''}:${name}`
+  }
+
+  /** The names of one key in all registries. */
+  keys(name: string): string[] {
+    return this.#names.map(of => `${of}:${name}`)
+  }
+
+  /** How many of these keys there are, in all registries. */
+  existing(...names: readonly string[]): Promise<number> {
+    return this.client.exists(...names.flatMap(name => this.keys(name)))
+  }
+
+  /** Ids by the registry in which they lie, with the names of its keys. */
+  spread(ids: readonly string[]): { name: (key: string) => string, ids: string[] }[] {
+    const groups = this.#names.map(of => ({ name: (key: string) => `${of}:${key}`, ids: [] as string[] }))
+    for (const id of ids) groups[shardOf(id, this.shards)]?.ids.push(id)
+    return groups
+  }
+
+  /** All that is registered: ids and addresses. */
+  async entries(): Promise<Map<string, string>> {
+    const hashes = await Promise.all(this.keys('sparks').map(key => this.client.hgetall(key)))
+    return new Map(hashes.flatMap(hash => Object.entries(hash)))
+  }
+
+  /** How many sparks are registered. */
+  async size(): Promise<number> {
+    const sizes = await Promise.all(this.keys('sparks').map(key => this.client.hlen(key)))
+    return sizes.reduce((sum, size) => sum + size, 0)
   }
 
   /** Connect sparks without sockets to a server: what a load of clients is to the registry. */
@@ -133,20 +168,24 @@ export class Ground {
       if (more.length > 0) found.push(`${what} has too much: ${more.length}, ${more.slice(0, 3).join()}`)
       if (less.length > 0) found.push(`${what} lacks: ${less.length}, ${less.slice(0, 3).join()}`)
     }
-    same('servers', await client.smembers(this.key('servers')), addresses)
-    same('lives', await client.smembers(this.key('lives')), addresses)
+    for (const key of this.keys('servers')) same('servers', await client.smembers(key), addresses)
+    for (const key of this.keys('lives')) same('lives', await client.smembers(key), addresses)
     const sparks: string[] = []
     for (const server of servers) {
-      const ids = await this.held(server)
-      same(`the set of ${server.address}`, await client.smembers(this.key(`${server.address}:sparks`)), ids)
-      sparks.push(...ids.map(id => `${id} ${server.address}`))
-      if (await client.get(this.key(`${server.address}:lease`)) !== await server.call('metroplex.id')) found.push(`the lease of ${server.address}`)
+      const { address } = server
+      const held = await this.held(server)
+      for (const { name, ids } of this.spread(held)) {
+        same(`the set of ${address}`, await client.smembers(name(`${address}:sparks`)), ids)
+        if (await client.get(name(`${address}:lease`)) !== await client.hget(name(`${address}:life`), 'id')) found.push(`the lease of ${address}`)
+      }
+      sparks.push(...held.map(id => `${id} ${address}`))
     }
-    const entries = await client.hgetall(this.key('sparks'))
-    same('sparks', Object.entries(entries).map(([id, address]) => `${id} ${address}`), sparks)
+    for (const { name, ids } of this.spread([...(await this.entries()).keys()])) same('a registry', await client.hkeys(name('sparks')), ids)
+    same('sparks', [...await this.entries()].map(([id, address]) => `${id} ${address}`), sparks)
     // A Cluster lists the keys of one of its nodes only.
     if (this.single === undefined) return found
-    const sets = (await client.keys(this.key('*:sparks*'))).filter(key => !addresses.some(address => key === this.key(`${address}:sparks`)))
+    const sets = (await client.keys(`${this.space}*:sparks*`)).filter(key => !['', ...addresses.map(address => `${address}:`)]
+      .some(of => this.keys(`${of}sparks`).includes(key)))
     same('the sets', sets, [])
     return found
   }

@@ -89,7 +89,7 @@ export const hostile: readonly Row[] = [
       const slow = await ground.start({ interval: 300_000, latency: 299_000, metroplex: { lease: 15_000 } })
       for (const server of [quick, slow]) await ground.crowd(server, 100)
       await ground.settled(watcher, quick, slow)
-      await eventually(() => ground.client.exists(ground.key('sweep')))
+      await eventually(() => ground.existing('sweep'))
       const { counters } = await watcher.call('metroplex.stats') as { counters: { beats: number } }
       await eventually(async () => (await watcher.call('metroplex.stats') as { counters: { beats: number } }).counters.beats > counters.beats + 4)
       ground.unharmed(watcher, quick, slow)

@@ -20,7 +20,7 @@ async function heap(server: ServerProcess): Promise<number> {
 }
 
 /** The secret and the layout, which have to come back as they were. */
-const agreed = (ground: Ground): Promise<(string | null)[]> => ground.client.mget(ground.key('secret'), ground.key('layout'))
+const agreed = (ground: Ground): Promise<(string | null)[]> => ground.client.mget(ground.key('secret'), `${ground.space}:layout`)
 
 export const outages: readonly Row[] = [
   ...(['flushed', 'restarted empty'] as const).map((how): Row => ({
@@ -42,7 +42,7 @@ export const outages: readonly Row[] = [
       else await ground.redis.restart({ empty: true })
       const began = performance.now()
       const last = [ids[0] ?? '', ids[each - 1] ?? '', ids[each] ?? '', ids[2 * each - 1] ?? '']
-      await eventually(async () => await ground.client.hlen(ground.key('sparks')) === ids.length, { within: 20_000, every: 5 })
+      await eventually(async () => await ground.size() === ids.length, { within: 20_000, every: 5 })
       const took = performance.now() - began
       const slow = await ground.slowest()
       assume(await a.call('metroplex.sparks', last)).eql([a.address, a.address, b.address, b.address])

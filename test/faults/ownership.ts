@@ -24,7 +24,7 @@ async function beaten(server: ServerProcess, times = 1): Promise<void> {
 }
 
 /** What the registry says of one id. */
-const entry = (ground: Ground, id: string): Promise<string | null> => ground.client.hget(ground.key('sparks'), id)
+const entry = (ground: Ground, id: string): Promise<string | null> => ground.client.hget(ground.key('sparks', id), id)
 
 /** Names the first spark of a server; travels as source. */
 const naming = (options: Record<string, unknown>): void => {
@@ -38,7 +38,6 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
   promise: 'the new entry stays; the old server stops answering for the spark, and finds it where it is',
   measures: [{ what: 'the old server knows after', unit: 'ms', atMost: PUT_RIGHT }],
   async provoke(ground) {
-    const { client } = ground
     const link = await startProxy({ port: ground.redis.port })
     // Beats that are a second apart leave time to lose the reply to a commit, and not that to a beat.
     const old = await ground.start({ first: MOVER, metroplex: { lease: 3 * LEASE } }, {
@@ -80,7 +79,7 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
     await eventually(async () => await entry(ground, last.id) === old.address)
     assume(await entry(ground, MOVER)).equals(next.address)
     await ground.settled(old, next)
-    assume(await client.hlen(ground.key('sparks'))).equals(2)
+    assume(await ground.size()).equals(2)
     ground.unharmed(old, next)
     return [took]
   }
@@ -140,7 +139,7 @@ export const ownership: readonly Row[] = [
       // Its listener ends behind those of the others.
       const stays = await openClient(a.url)
       await eventually(async () => await entry(ground, stays.id) === a.address)
-      assume(await ground.client.hkeys(ground.key('sparks'))).eql([stays.id])
+      assume([...(await ground.entries()).keys()]).eql([stays.id])
       await ground.settled(a)
       ground.unharmed(a)
       const gone = await a.run(() => (globalThis as unknown as { late: { gone: number } }).late.gone)
@@ -298,7 +297,7 @@ export const ownership: readonly Row[] = [
       const found = performance.now() - began
       await a.seen('register', { filter: address => address === second })
       await ground.settled(a, b)
-      assume(await ground.client.exists(...['', ':lease', ':sparks'].map(end => ground.key(`${first}${end}`)))).equals(0)
+      assume(await ground.existing(...['', ':lease', ':sparks'].map(end => `${first}${end}`))).equals(0)
       await b.seen('leave', { filter: address => address === first })
       assume(ground.told('leave', b).filter(([address]) => address === first)).eql([[first, 'shutdown', lifeA]])
       assume(await b.call('forward.spark', near.id, 'x')).eql({ ok: true, send: 1 })

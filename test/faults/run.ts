@@ -7,12 +7,13 @@ const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '3' },
     only: { type: 'string' },
+    shards: { type: 'string', default: '1' },
     help: { type: 'boolean', default: false }
   }
 })
 
 if (values.help) {
-  process.stdout.write('npm run test:faults -- [--runs 3] [--only F1,F3]\n')
+  process.stdout.write('npm run test:faults -- [--runs 3] [--only F1,F3] [--shards 16]\n')
   process.exit(0)
 }
 const runs = Number(values.runs)
@@ -25,6 +26,6 @@ const { status } = spawnSync(process.execPath, [
   require.resolve('mocha/bin/mocha.js'), '--reporter', join(__dirname, 'table.js'), join(__dirname, '..', 'faults.test.js')
 ], {
   stdio: 'inherit',
-  env: { ...process.env, METROPLEX_FAULT_RUNS: String(runs), ...values.only !== undefined && { METROPLEX_FAULTS: values.only } }
+  env: { ...process.env, METROPLEX_FAULT_RUNS: String(runs), METROPLEX_FAULT_SHARDS: values.shards, ...values.only !== undefined && { METROPLEX_FAULTS: values.only } }
 })
 process.exit(status ?? 1)

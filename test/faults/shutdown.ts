@@ -48,7 +48,7 @@ async function left(ground: Ground, server: ServerProcess, destroying: Promise<u
   const since = (): number => performance.now() - began
   const { address } = server
   const gone = eventually(async () => await ground.client.sismember(ground.key('servers'), address) === 0
-    && await ground.client.exists(ground.key(address), ground.key(`${address}:lease`), ground.key(`${address}:sparks`)) === 0).then(since)
+    && await ground.existing(address, `${address}:lease`, `${address}:sparks`) === 0).then(since)
   const destroyed = destroying.then(since)
   return { gone: await gone, destroyed: await destroyed }
 }
