@@ -48,13 +48,14 @@ export class Finder {
    */
   async last(ids: readonly string[]): Promise<(string | null | undefined)[]> {
     let failure: Error | undefined
+    const known = ids.some(id => this.#places.last(id) !== undefined)
     const found = await this.#grouped<string | null | undefined>(ids, async (shard, group) => {
       const last = group.map(id => this.#last(shard, id))
       if (!shard.registry.reachable && last.every(place => place !== undefined)) return last
       try {
         const asked = this.#ask(shard, group)
         // The other half of an operation's time is left for the message itself.
-        return await (last.some(place => place !== undefined) ? bounded(asked, this.terms.timeout / 2) : asked)
+        return await (known ? bounded(asked, this.terms.timeout / 2) : asked)
       } catch (error) {
         failure = asError(error)
         return last

@@ -33,6 +33,8 @@ interface Node {
  */
 export class Line {
   #client: Redis | undefined
+  /** The one that was given up, until it connects again. */
+  #dropped: Redis | undefined
   #finder: Cluster | undefined
   #timer: NodeJS.Timeout | undefined
   /** The nodes of the Cluster as they were when we looked last: those that the user named may be gone. */
@@ -69,7 +71,9 @@ export class Line {
 
   /** Nothing comes back: give this connection up for another one. */
   drop(client: Redis, cause: Error): void {
-    if (client !== this.#client) return
+    if (client !== this.#client || client === this.#dropped) return
+    // All that was under way on it comes here at the same time.
+    this.#dropped = client
     this.#lost(cause)
     client.disconnect(true)
   }
@@ -94,7 +98,10 @@ export class Line {
     const mute = (): void => {
       this.#timer = setTimeout(() => this.drop(client, new Error('It does not answer.')), this.timeout).unref()
     }
-    client.on('connect', mute)
+    client.on('connect', () => {
+      this.#dropped = undefined
+      mute()
+    })
     client.on('ready', () => {
       clearTimeout(this.#timer)
       if (this.#closed) return
