@@ -3,6 +3,7 @@ import metroplex, { type Forward, type Metroplex, type Result } from '../index'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
 import { using } from './support/dispose'
+import { member as memberOf } from './support/member'
 import { namespace } from './support/namespace'
 import { createPrimus } from './support/primus'
 import { startProxy } from './support/proxy'
@@ -28,11 +29,8 @@ describe('a cluster', () => {
     startServer({ redis: { url: redis.url, namespace: space }, omega: true, primus: { ...QUICK, ...primus }, ...more })
 
   /** A member of the cluster in this process, without Primus. */
-  const member = (address: string, options: object = {}, client = redis.client()): Metroplex => {
-    const one = new metroplex({}, { redis: client, namespace: space, address, ...QUICK, ...options })
-    using(() => one.close())
-    return one
-  }
+  const member = (address: string, options: object = {}, client = redis.client()): Metroplex =>
+    memberOf(client, space, address, { ...QUICK, ...options })
 
   const live = async (server: ServerProcess): Promise<string[]> => (await server.call('metroplex.servers', true) as string[]).sort()
 

@@ -52,6 +52,17 @@ describe('our connection', () => {
       proxy = await startProxy({ port: redis.port })
     })
 
+    it('is given up once, however many questions it fails at a time', async () => {
+      const { connection, lost } = beside(new Redis(proxy.port, { lazyConnect: true }), 300)
+      await connection.run('GET', ['key'])
+      proxy.freeze()
+      const failures = await Promise.all(Array.from({ length: 30 }, () => rejection(connection.run('GET', ['key']))))
+      assume(failures.map(({ code }) => code)).eql(failures.map(() => 'EREGISTRY'))
+      assume(lost).has.length(1)
+      proxy.thaw()
+      await eventually(() => connection.ready)
+    })
+
     it('answers or fails within the deadline, of which waiting for it is a part', async () => {
       await proxy.refuse()
       const { connection } = beside(new Redis(proxy.port, { lazyConnect: true }), 4000, () => proxy.freezeReplies())
