@@ -35,7 +35,7 @@ describe('the registry, whatever happens', () => {
     const joining = (port: number, space: string, address: string, options: MetroplexOptions = {}): Metroplex =>
       member(new Redis(port, { lazyConnect: true }), space, address, options)
 
-    /** What a server tells that reads who is there for the first time since a third one joined, when this happens between its two questions. */
+    /** What a server tells of those who left, and of 1.x, when this happens between its two questions who is there. */
     const toldWhile = async (happens: (space: string) => Promise<unknown>): Promise<unknown[]> => {
       const { redis } = stage
       const space = namespace()
@@ -43,7 +43,7 @@ describe('the registry, whatever happens', () => {
       const [one, two] = [joining(proxy.port, space, 'http://one:1'), joining(redis.port, space, 'http://two:1')]
       await Promise.all([one.ready(), two.ready()])
       await eventually(async () => (await one.servers()).length === 1)
-      const told: unknown[] = []
+      const told: unknown[][] = []
       for (const event of ['join', 'leave'] as const) one.on(event, (...args: unknown[]) => told.push([event, ...args]))
       await joining(redis.port, space, 'http://three:1').ready()
       // Each question takes long enough to come between.
@@ -57,7 +57,8 @@ describe('the registry, whatever happens', () => {
       await one.servers()
       assume(happened).exists()
       await happened
-      return told
+      // A beat may have read of the third one before.
+      return told.filter(args => args[0] === 'leave' || args[2] === '')
     }
 
     it('a server never tells of itself, though the answer to its registration was lost', async () => {

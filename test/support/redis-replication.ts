@@ -29,7 +29,7 @@ export async function cutReplicas(master: RedisProcess): Promise<void> {
     await eventually(async () => {
       const [, offset, replicas] = await redis.role() as [string, number, [string, string, string][]]
       return replicas.length > 0 && replicas.every(([, , seen]) => Number(seen) >= offset)
-    }, { what: 'replicas that have caught up' })
+    }, { within: 20_000, what: 'replicas that have caught up' })
     await redis.call('ACL', 'SETUSER', user, 'off')
     await redis.call('CLIENT', 'KILL', 'TYPE', 'replica')
   })
