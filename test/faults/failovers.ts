@@ -25,10 +25,13 @@ interface Kind {
   start(space: string): Promise<Replicated>
 }
 
-/** What happens, on a ground with two servers; resolves with the time at which another master was there. */
+/** What happens, on a ground with two servers. */
 interface Scenario {
   readonly fault: string
-  happen(redis: Replicated, ground: Ground, servers: readonly [ServerProcess, ServerProcess]): Promise<number>
+  /** Resolves with the former master as soon as another one is there. */
+  happen(redis: Replicated, ground: Ground, servers: readonly [ServerProcess, ServerProcess]): Promise<RedisProcess>
+  /** What happens once all was right again. */
+  after?(redis: Replicated, former: RedisProcess): Promise<void>
 }
 
 const sentinel = (ioredis: 5 | 6): Kind => ({ name: `Sentinel, ioredis ${ioredis}`, ioredis, start: () => startSentinel() })
@@ -69,10 +72,9 @@ const killed: Scenario = {
   fault: 'its master is killed while sparks come and go',
   async happen(redis, _ground, servers) {
     const stop = churn(servers)
-    await redis.failover(master => master.kill())
-    const there = performance.now()
+    const former = await redis.failover(master => master.kill())
     await stop()
-    return there
+    return former
   }
 }
 
@@ -81,11 +83,12 @@ const paused: Scenario = {
   async happen(redis, _ground, servers) {
     const stop = churn(servers)
     const former = await redis.failover(master => master.pause())
-    const there = performance.now()
+    await stop()
+    return former
+  },
+  async after(redis, former) {
     former.resume()
     await redis.demoted(former)
-    await stop()
-    return there
   }
 }
 
@@ -99,8 +102,7 @@ const behind: Scenario = {
     await openClient(servers[1].url)
     await openClient(servers[1].url)
     await ground.settled(...servers)
-    await redis.failover(master => master.kill())
-    return performance.now()
+    return redis.failover(master => master.kill())
   }
 }
 
@@ -113,8 +115,7 @@ const alike: Scenario = {
     await before.close()
     await openClient(servers[0].url)
     await ground.settled(...servers)
-    await redis.failover(master => master.kill())
-    return performance.now()
+    return redis.failover(master => master.kill())
   }
 }
 
@@ -125,8 +126,7 @@ const unseen: Scenario = {
     const late = await ground.start()
     await openClient(late.url)
     await ground.settled(...servers, late)
-    await redis.failover(master => master.kill())
-    return performance.now()
+    return redis.failover(master => master.kill())
   }
 }
 
@@ -145,9 +145,12 @@ function row(kind: Kind, scenario: Scenario, long: boolean): Row {
       const ground = Ground.on(redis.target, space, thorough, kind.ioredis)
       const servers = [await ground.start(), await ground.start()] as const
       await servers[0].seen('join')
-      const there = await scenario.happen(redis, ground, servers)
+      const former = await scenario.happen(redis, ground, servers)
+      const there = performance.now()
       await ground.settled(...ground.servers)
       const took = performance.now() - there
+      await scenario.after?.(redis, former)
+      await ground.settled(...ground.servers)
       ground.unharmed(...ground.servers)
       for (const server of ground.servers) {
         const ids = await ground.held(server)

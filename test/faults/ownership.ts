@@ -47,6 +47,8 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
     const route = await startProxy({ port: old.port })
     await ground.settled(old, next)
     const links = link.connections
+    // So that it is the reply to a commit which is lost, and not one to a sweep.
+    for (const key of ground.keys('sweep')) await ground.client.set(key, 'somebody else', 'PX', 60_000)
     if (lost === 'connect') {
       await beaten(old)
       link.dropNextReply({ cut: true })
