@@ -1,5 +1,7 @@
 import { Redis } from 'ioredis'
 import type { Metroplex, MetroplexOptions } from '../index'
+import { Members } from '../lib/membership/members'
+import { Registry } from '../lib/registry/registry'
 import { steps } from './model/commands'
 import { perform, series } from './model/series'
 import { openStage, type Stage } from './model/stage'
@@ -87,6 +89,21 @@ describe('the registry, whatever happens', () => {
     it('nobody is taken for a server of 1.x who is found dead while the list is read', async () => {
       assume(await toldWhile(space => stage.client.multi().srem(`${space}:servers`, 'http://three:1')
         .hset(`${space}:http://three:1:life`, 'state', 'dead').incr(`${space}:members`).exec())).eql([])
+    })
+
+    it('who was found dead while the list was read does not join again', async () => {
+      const [space, address] = [namespace(), 'http://two:1']
+      await joining(stage.redis.port, space, address).ready()
+      const registry = Registry.open(stage.client, space, { timeout: 5000 }, { ready: () => undefined, lost: () => undefined })
+      using(() => registry.close())
+      const told: unknown[] = []
+      const members = new Members(registry, LEASE, { join: (...args) => told.push(args), leave: (...args) => told.push(args) })
+      await members.refresh()
+      const life = members.life(address) ?? ''
+      const reading = members.refresh()
+      members.buried(address, life)
+      await reading
+      assume(told).eql([[address, life], [address, 'expired', life]])
     })
 
     it('what a former life left behind is cleaned up, though the connection broke meanwhile', async () => {

@@ -26,6 +26,8 @@ interface Member {
 export class Members {
   readonly #members = new Map<string, Member>()
   #counter: string | undefined
+  /** Whom we have found dead since the list was last asked for, by address: what is being read may be older. */
+  readonly #buried = new Map<string, string>()
   #self = ''
   #ours = ''
 
@@ -95,10 +97,12 @@ export class Members {
 
   /** A peer has been found dead by ourselves. */
   buried(address: string, life: string): void {
+    this.#buried.set(address, life)
     if (this.#members.get(address)?.life === life) this.#lost(address, life, 'expired')
   }
 
   async #fetch(): Promise<void> {
+    this.#buried.clear()
     const census = await this.registry.census(this.#members.keys())
     this.#counter = census.members
     for (const [address, { life }] of [...this.#members]) await this.#look(address, life, census)
@@ -108,7 +112,7 @@ export class Members {
       // It ended, or Redis lost its data, while we were reading: one of 1.x is not among those of whom something is kept.
       if (record?.state !== 'up' && census.kept.has(address)) continue
       const life = record?.state === 'up' ? record.life : ''
-      if (life !== '' && life === this.#ours) continue
+      if ((life !== '' && life === this.#ours) || this.#buried.get(address) === life) continue
       this.#members.set(address, { life })
       this.events.join(address, life)
     }
