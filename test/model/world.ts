@@ -61,7 +61,7 @@ export class World {
   readonly #contested = new Map<string, number>()
   /** Ids that a server took from another one that still has them; by id, when. */
   readonly #taken = new Map<string, { by: Start, at: number }>()
-  /** Of those, the ones whose former server may not know it, because the new one ended too soon to tell: only an audit finds them. */
+  /** Of those, the ones whose former server may not know it, because the new one ended too soon to tell, or Redis forgot it: only an audit finds them. */
   readonly #untold = new Set<string>()
   /** Ids that died with their server, and have to be named. */
   readonly #owed = new Map<string, string>()
@@ -166,6 +166,8 @@ export class World {
 
   /** Redis is killed, and there again; with what it had, or empty. */
   async restart(empty: boolean): Promise<void> {
+    // It is saved before it is killed: what was told in between was heard, and is forgotten.
+    for (const [id, { at }] of this.#taken) if (!empty && Date.now() - at < BEAT) this.#untold.add(id)
     for (const { server } of this.#current.values()) this.#harm(server)
     await this.stage.redis.restart({ empty })
     for (const { server } of this.#current.values()) this.#harm(server)
