@@ -1,5 +1,5 @@
 /** The bounds of a slice, in ids. */
-const [LEAST, FIRST, MOST] = [50, 250, 500]
+const [LEAST, FIRST, MOST] = [50, 250, 400]
 
 /** How long a script may seem to take from here, in ms: half of what Redis may be kept from others. */
 const QUICK = 5

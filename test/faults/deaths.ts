@@ -7,9 +7,9 @@ import type { Row } from './row'
 import type { ServerProcess } from '../support/server'
 
 /** How long until a server that is given up is in no answer of the others, in ms. */
-async function until(condition: () => Promise<boolean>): Promise<number> {
+async function until(condition: () => Promise<boolean>, every = 5): Promise<number> {
   const began = performance.now()
-  await eventually(condition, { within: 60_000, every: 5 })
+  await eventually(condition, { within: 60_000, every })
   return performance.now() - began
 }
 
@@ -134,7 +134,8 @@ export const deaths: readonly Row[] = [
       const quiet = await witness.longest()
       await witness.watch()
       await reaper.seen('leave', { within: 10_000 })
-      const took = await until(async () => await ground.existing(`${address}:sparks`) === 0)
+      // Not so often that asking would slow it down.
+      const took = await until(async () => await ground.existing(`${address}:sparks`) === 0, 50)
       const delay = Math.max(0, await witness.longest() - quiet)
       assume(await ground.size()).equals(0)
       const named = await reaper.run(() => {
