@@ -89,9 +89,9 @@ export const deaths: readonly Row[] = [
       }, 3 * LEASE)
       await a.seen('leave', { filter: address => address === still.address, within: 10_000 })
       await a.seen('leave', { filter: address => address === busy.address, within: 10_000 })
+      await blocked
       const resumed = performance.now()
       still.resume()
-      await blocked
       await ground.settled(a, still, busy)
       const right = performance.now() - resumed
       for (const server of [still, busy]) {
