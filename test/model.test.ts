@@ -131,7 +131,7 @@ describe('the registry, whatever happens', () => {
     })
 
     it('a server that was given up after a flush comes back as another life', async () => {
-      await perform(stage, [steps.wait(LEASE), steps.freeze(0), steps.flush(), steps.wait(3 * LEASE)])
+      await perform(stage, [steps.wait(LEASE), steps.freeze(0), steps.flush(), steps.wait(5 * LEASE)])
     })
   })
 })

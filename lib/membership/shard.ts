@@ -41,6 +41,15 @@ export interface ShardEvents extends LifeEvents, MembersEvents {
 /** How many leases pass between two audits: five minutes by default. */
 const LEASES_PER_AUDIT = 20
 
+/** The longest pause between two attempts to reach Redis, in ms. */
+const RETRY = 1000
+
+/**
+ * For how many leases, at the most, a server is believed in that the registry has forgotten: after a failover each finds its way to the new
+ * master in its own time, which is the deadline of what was under way on the old one, and a pause.
+ */
+const LEASES_OF_PATIENCE = 3
+
 /** From one beat to the next, in ms: three in the time of a lease, and in time for the alive key. */
 export function period({ lease, interval, latency }: Pick<Part, 'lease' | 'interval' | 'latency'>): number {
   return Math.floor(Math.min(lease / 3, interval - latency))
@@ -65,7 +74,7 @@ export class Shard {
       committed: ms => { events.committed(ms) }
     })
     const healer = new Healer(registry, table, writer)
-    const members = this.members = new Members(registry, lease + beats, events)
+    const members = this.members = new Members(registry, Math.min(lease + beats + timeout + RETRY, LEASES_OF_PATIENCE * lease), events)
     const reaper = new Reaper(registry, { hold, lease, interval }, {
       buried: (address, life) => {
         events.buried()
