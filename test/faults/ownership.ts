@@ -46,17 +46,16 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
     const next = await ground.start({ first: MOVER }, { prepare: naming })
     const route = await startProxy({ port: old.port })
     await ground.settled(old, next)
-    const links = link.connections
     // So that it is the reply to a commit which is lost, and not one to a sweep.
     for (const key of ground.keys('sweep')) await ground.client.set(key, 'somebody else', 'PX', 60_000)
-    if (lost === 'connect') {
-      await beaten(old)
-      link.dropNextReply({ cut: true })
-      await link.refuse()
-    }
+    if (lost === 'connect') link.freezeReplies()
     const before = await openClient(`http://127.0.0.1:${route.port}`, { options: { strategy: false } })
     await eventually(async () => await entry(ground, MOVER) === old.address)
-    if (lost === 'connect') await eventually(() => link.connections < links)
+    if (lost === 'connect') {
+      await link.refuse()
+      link.cut()
+      link.thaw()
+    }
     // The network of the client is gone: its old server does not hear of it.
     route.freeze()
     if (lost === 'disconnect') await beaten(old)
