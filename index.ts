@@ -1,6 +1,7 @@
 import { MetroplexError as MetroplexErrorClass, type ErrorCode as ErrorCodeName } from './lib/errors'
 import { Metroplex } from './lib/metroplex'
 import { server } from './lib/plugin'
+import type * as contract from './lib/contract'
 import type * as types from './lib/types'
 import type { Forward as ForwardFunction } from './lib/delivery/surface'
 
@@ -33,20 +34,28 @@ declare namespace metroplex {
   export type MetroplexError = MetroplexErrorClass
   export type ErrorCode = ErrorCodeName
   export type Forward = ForwardFunction
+  export type Answer = contract.Answer
   export type Failure = types.Failure
   export type Farewell = types.Farewell
   export type Health = types.Health
   export type Latency = types.Latency
+  export type Limits = contract.Limits
+  export type Listen = types.Listen
+  export type MaxQueue = types.MaxQueue
   export type MetroplexEvents = types.MetroplexEvents
   export type MetroplexOptions = types.MetroplexOptions
+  export type Peer = contract.Peer
   export type Primus = types.Primus
+  export type Receiver = contract.Receiver
   export type RedisClient = types.RedisClient
+  export type Request = contract.Request
   export type Result = types.Result
   export type ResultCallback = types.ResultCallback
   export type Spark = types.Spark
   export type State = types.State
   export type Statistics = types.Statistics
   export type TlsOptions = types.TlsOptions
+  export type Transport = contract.Transport
 }
 
 export = metroplex

@@ -1,4 +1,4 @@
-/** As much of Primus and omega-supreme as the demo uses; neither ships types. */
+/** As much of Primus as the demo uses; it ships no types. */
 
 declare module 'primus' {
   import type { Server } from 'node:http'
@@ -19,8 +19,6 @@ declare module 'primus' {
   namespace Primus {
     interface Options {
       transformer?: string
-      username?: string
-      password?: string
     }
 
     interface Spark {
@@ -41,9 +39,4 @@ declare module 'primus' {
   }
 
   export = Primus
-}
-
-declare module 'omega-supreme' {
-  const omega: object
-  export = omega
 }

@@ -4,19 +4,17 @@
 import { createServer } from 'node:http'
 import { Redis } from 'ioredis'
 import metroplex from 'metroplex'
-import omega from 'omega-supreme'
 import Primus from 'primus'
 import { chat } from './chat'
 import { obey } from './demo/prompter'
 import { part } from './demo/part'
 
-const { redisUrl, namespace, transformer, password, lease } = part()
+const { redisUrl, namespace, transformer, lease } = part()
 
 const server = createServer()
 const redis = new Redis(redisUrl)
-const primus = new Primus(server, { transformer, redis, namespace, username: 'demo', password, metroplex: { lease } })
+const primus = new Primus(server, { transformer, redis, namespace, metroplex: { lease } })
 
-primus.plugin('omega-supreme', omega)
 primus.plugin('metroplex', metroplex)
 primus.on('connection', spark => { chat(primus, spark) })
 server.listen(0, '127.0.0.1')

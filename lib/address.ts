@@ -65,7 +65,8 @@ export function checked(address: unknown, what = 'address'): string {
   if (typeof address !== 'string') throw new TypeError(`metroplex: \`${what}\` ${allowed}; given: ${shown(address)}.`)
   const trimmed = address.replace(/\/$/, '')
   const url = URL.canParse(trimmed) ? new URL(trimmed) : null
-  const plain = url !== null && /^https?:$/.test(url.protocol) && /^https?:\/\/[^/?#@\s]+$/i.test(trimmed)
+  // It travels in headers, and is compared letter by letter.
+  const plain = url !== null && /^https?:$/.test(url.protocol) && /^https?:\/\/[!-~]+$/i.test(trimmed) && !/[/?#@]/.test(trimmed.slice(trimmed.indexOf('//') + 2))
   if (!plain) throw new TypeError(`metroplex: \`${what}\` ${allowed}; given: ${shown(address)}.`)
   return trimmed
 }

@@ -4,25 +4,29 @@
  * | code | cause | what to do |
  * | --- | --- | --- |
  * | `EADDRESS` | another live process is registered under our address, or no address can be found | set the option `address` to one that reaches just this process |
- * | `EAUTH` | a peer did not accept our credentials | use the same omega-supreme `username` and `password` on all servers |
+ * | `EAUTH` | a peer does not accept our signature, or our omega-supreme credentials | give all servers the same `secret`, or none; the same `username` and `password` |
+ * | `EBUSY` | more is waiting than `maxQueue` allows | send less, or raise it; look at the peer that is named |
  * | `ECLOSED` | the operation needs what `destroy` has ended | do not use the object after `destroy` |
  * | `EDEADLINE` | no answer within `timeout` | look at the peer that is named; raise `timeout` if it is only slow |
  * | `EMESSAGE` | the message cannot be sent as it is | send a JSON value |
  * | `ENOSPARK` | no server holds this spark | it has gone: usually nothing |
  * | `EPROTOCOL` | a peer answered something we do not understand | see which software listens at its address |
  * | `EREGISTRY` | Redis could not be asked; `cause` is its error | see whether Redis can be reached |
+ * | `EREMOTE` | a peer failed while it carried something out | look at its log |
  * | `ETOOBIG` | the message is larger than `maxBody` | send less, or raise `maxBody` on all servers |
  * | `EUNREACHABLE` | no connection to a peer | see whether its address can be reached from here |
  */
 export type ErrorCode =
   | 'EADDRESS'
   | 'EAUTH'
+  | 'EBUSY'
   | 'ECLOSED'
   | 'EDEADLINE'
   | 'EMESSAGE'
   | 'ENOSPARK'
   | 'EPROTOCOL'
   | 'EREGISTRY'
+  | 'EREMOTE'
   | 'ETOOBIG'
   | 'EUNREACHABLE'
 

@@ -1,25 +1,5 @@
+import { isAnyArrayBuffer } from 'node:util/types'
 import { MetroplexError, shown } from './errors'
-
-/** The JSON text of a message that can be sent as it is. @throws MetroplexError `EMESSAGE` */
-export function encoded(msg: unknown): string {
-  if (typeof msg === 'string' && msg.startsWith('primus::')) {
-    throw new MetroplexError('EMESSAGE', `A message must not begin with primus::, which Primus's clients take for protocol; given: ${shown(msg)}.`)
-  }
-  if (ArrayBuffer.isView(msg) || msg instanceof ArrayBuffer) {
-    throw new MetroplexError('EMESSAGE', `Binary messages cannot travel between servers on omega-supreme's wire; given: ${shown(msg)}.`)
-  }
-  let text: string | undefined
-  let cause: unknown
-  try {
-    text = JSON.stringify(msg)
-  } catch (error) {
-    cause = error
-  }
-  if (text === undefined) {
-    throw new MetroplexError('EMESSAGE', `A message must be a JSON value; given: ${shown(msg)}.`, { cause })
-  }
-  return text
-}
 
 /** An id as the registry knows it. @throws TypeError for what is neither a number nor a string that is not empty */
 export function idOf(id: unknown): string {
@@ -44,4 +24,164 @@ export function file<K, V>(lists: Map<K, V[]>, name: K, value: V): void {
   const list = lists.get(name)
   if (list) list.push(value)
   else lists.set(name, [value])
+}
+
+/** A binary part of a message: where it is, and its bytes. */
+export interface Blob {
+  /** Keys and indexes, from the outside in; none: it is the whole message. */
+  readonly path: readonly (string | number)[]
+  readonly bytes: Buffer
+}
+
+/**
+ * A message, checked and encoded once, before it is sent anywhere: JSON text, and what is binary in it beside that.
+ *
+ * What sparks get is made of that, here as elsewhere, so that it never differs; and so that nothing which the application
+ * does to the value afterwards changes what is still on its way.
+ */
+export class Message {
+  /** How many bytes it takes on its way between servers. */
+  readonly size: number
+  #value: { readonly value: unknown } | undefined
+
+  private constructor(
+    /** Without raw line feeds, and with `null` in the place of each blob. */
+    readonly text: string,
+    readonly blobs: readonly Blob[]
+  ) {
+    this.size = blobs.reduce((sum, { bytes }) => sum + bytes.length, Buffer.byteLength(text))
+  }
+
+  /**
+   * A message of the application's.
+   *
+   * @param binary whether what stands between clients and servers can carry binary: then it arrives as a Buffer, wherever in the message it is
+   * @throws MetroplexError `EMESSAGE` for what cannot be sent
+   */
+  static of(value: unknown, binary: boolean): Message {
+    if (isBinary(value) && !binary) {
+      throw new MetroplexError('EMESSAGE', `Binary messages need a parser that carries them, which JSON does not: set Primus's option \`parser\`; given: ${shown(value)}.`)
+    }
+    if (isBinary(value)) return new Message('null', [{ path: [], bytes: bytesOf(value) }])
+    const blobs: Blob[] = []
+    let text: string | undefined
+    let cause: unknown
+    try {
+      text = binary ? JSON.stringify(value, apart(blobs)) : JSON.stringify(value)
+    } catch (error) {
+      cause = error
+    }
+    if (text === undefined) {
+      throw new MetroplexError('EMESSAGE', `A message must be a value that JSON can express; given: ${shown(value)}.`, { cause })
+    }
+    return checked(new Message(text, blobs))
+  }
+
+  /** One that came from a peer. Its text is parsed only when it has to be. @throws MetroplexError `EMESSAGE` for what is none */
+  static received(text: string, blobs: readonly Blob[]): Message {
+    const message = new Message(text, blobs)
+    // Whether they fit is to be known before anything is done with it.
+    if (blobs.length > 0) message.#value = { value: decoded(text, blobs) }
+    return checked(message)
+  }
+
+  /** What sparks are written; one value for all of them. */
+  get value(): unknown {
+    return (this.#value ??= { value: decoded(this.text, this.blobs) }).value
+  }
+}
+
+/** What Primus's clients take for protocol begins with it. */
+const PROTOCOL = 'primus::'
+/** JSON text of a string that begins with it, or may: a peer in another language may escape any character. */
+const QUOTED = /^[\t\r ]*"(?:primus::|p?r?i?m?u?s?:?\\)/
+
+function refuseProtocol(value: unknown): void {
+  if (typeof value !== 'string' || !value.startsWith(PROTOCOL)) return
+  throw new MetroplexError('EMESSAGE', `A message must not begin with ${PROTOCOL}, which Primus's clients take for protocol; given: ${shown(value)}.`)
+}
+
+/** By what is sent, and not by what was given: a `toJSON` may make anything of it. */
+function checked(message: Message): Message {
+  if (QUOTED.test(message.text)) refuseProtocol(message.value)
+  return message
+}
+
+function isBinary(value: unknown): value is ArrayBuffer | ArrayBufferView {
+  // By `instanceof`, one that another realm has made would be none.
+  return ArrayBuffer.isView(value) || isAnyArrayBuffer(value)
+}
+
+/** A copy: what is still on its way must not change. */
+function bytesOf(value: ArrayBuffer | ArrayBufferView): Buffer {
+  return Buffer.from(ArrayBuffer.isView(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : Buffer.from(value))
+}
+
+/** A replacer for `JSON.stringify` that puts what is binary apart, and `null` in its place. */
+function apart(blobs: Blob[]): (this: unknown, key: string, value: unknown) => unknown {
+  /** Where the objects are whose parts come next. */
+  const paths = new Map<unknown, readonly (string | number)[]>()
+  /** One for each: a circle of new ones would not be noticed. */
+  const shields = new Map<object, object>()
+  let outermost = true
+  return function replace(key, value) {
+    const path = outermost ? [] : [...paths.get(this) ?? [], Array.isArray(this) ? Number(key) : key]
+    outermost = false
+    if (isBinary(value)) {
+      blobs.push({ path, bytes: bytesOf(value) })
+      return null
+    }
+    if (typeof value !== 'object' || value === null) return value
+    let inner = shields.get(value)
+    if (inner === undefined) shields.set(value, inner = shielded(value))
+    paths.set(inner, path)
+    return inner
+  }
+}
+
+/** The same, but that no `toJSON` is called on what is binary directly in it: that of a Buffer would make a list of numbers of it. */
+function shielded(value: object): object {
+  const parts: unknown[] = Array.isArray(value) ? value : Object.values(value)
+  if (!parts.some(encodesItself)) return value
+  if (Array.isArray(value)) return Array.from(value, shield)
+  const copy = {}
+  // An assignment to `__proto__` would be something else.
+  for (const [key, part] of Object.entries(value)) Object.defineProperty(copy, key, { value: shield(part), enumerable: true })
+  return copy
+}
+
+function encodesItself(part: unknown): part is ArrayBufferView {
+  return ArrayBuffer.isView(part) && 'toJSON' in part
+}
+
+function shield(part: unknown): unknown {
+  return encodesItself(part) ? new Uint8Array(part.buffer, part.byteOffset, part.byteLength) : part
+}
+
+function decoded(text: string, blobs: readonly Blob[]): unknown {
+  const whole = { value: parsed(text) }
+  for (const { path, bytes } of blobs) {
+    let at: unknown = whole
+    const keys = ['value', ...path]
+    const last = keys.pop() ?? 'value'
+    for (const key of keys) at = own(at, key)
+    if (own(at, last) !== null) throw new MetroplexError('EMESSAGE', 'Where a binary part of a message belongs, something else stands already.')
+    // An assignment to `__proto__` would be something else.
+    // A copy for those who write to it: what stands in the message may yet have to be sent.
+    Object.defineProperty(at, last, { value: Buffer.from(bytes), writable: true, enumerable: true, configurable: true })
+  }
+  return whole.value
+}
+
+function own(at: unknown, key: string | number): unknown {
+  if (typeof at === 'object' && at !== null && Object.hasOwn(at, key)) return (at as Record<string | number, unknown>)[key]
+  throw new MetroplexError('EMESSAGE', 'A binary part of a message has no place in it.')
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new MetroplexError('EMESSAGE', 'A message is no JSON.', { cause: error })
+  }
 }

@@ -6,14 +6,20 @@ import { asError, MetroplexError, shown } from './errors'
 import { Shards } from './membership/shards'
 import { idOf } from './message'
 import { settings, type Settings } from './options'
+import { namespaces } from './registry/sharding'
 import type { Description } from './registry/records'
+import type { Courier } from './courier'
 import { Stats } from './stats'
-import { Identity } from './transport/identity'
+import { Post, type PostCluster } from './transport/post'
+import { VERSION as LANGUAGE } from './transport/signature'
 import { VERSION } from './version'
-import type { Health, Middleware, MetroplexEvents, MetroplexOptions, Primus, RedisClient, Result, Spark, Statistics } from './types'
+import type { Health, MetroplexEvents, MetroplexOptions, Primus, RedisClient, Result, Spark, Statistics } from './types'
 
-/** Number of the language that our servers speak with each other. */
-const PROTOCOL = '2'
+/** An address that stands for a unix socket until a better one is known. */
+const UNIX = 'unix:'
+
+/** What happens between servers, by the name of its counter. */
+const COUNTED = { batch: 'batches', repeated: 'repeated', refused: 'refused', retried: 'retried' } as const
 
 /**
  * One server's part in the cluster: what `primus.metroplex` is.
@@ -43,7 +49,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   readonly #settings: Settings
   readonly #shards: Shards
   readonly #stats = new Stats()
-  readonly #identity = new Identity(() => `${this.#primus.pathname ?? '/primus'}/metroplex`)
+  readonly #post: Post
   #begun = false
   #closing: Promise<void> | undefined
   readonly #ready = deferred<string>()
@@ -63,15 +69,18 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     this.name = set.name
 
     const description = (): Description => (
-      { name: this.name, version: VERSION, protocol: PROTOCOL, pathname: this.#primus.pathname ?? '', transport: 'omega' })
-    this.#shards = new Shards({ ...set, description, ask: address => this.#identity.ask(address) }, this.#stats, {
+      { name: this.name, version: VERSION, protocol: LANGUAGE, pathname: this.#pathname, transport: this.#post.name, word: this.#post.word })
+    this.#shards = new Shards({ ...set, description, ask: address => this.#post.ask(address) }, this.#stats, {
       registered: address => {
         this.#ready.resolve(address)
         this.#tell('register', address)
       },
       unregistered: address => { this.#tell('unregister', address) },
       joined: (address, life) => { this.#tell('join', address, life) },
-      left: (address, why, life) => { this.#tell('leave', address, why, life) },
+      left: (address, why, life) => {
+        this.#post.gone(address)
+        this.#tell('leave', address, why, life)
+      },
       healed: sparks => { this.#tell('heal', { sparks }) },
       reap: (address, sparks) => { this.#tell('reap', address, sparks) },
       failed: error => { this.#tell('error', error) },
@@ -81,6 +90,11 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       }
     })
 
+    this.#post = new Post(set, this.#primus as Primus, this.#surroundings(), {
+      told: what => { this.#stats.count(COUNTED[what]) },
+      failed: error => { this.#tell('error', error) }
+    })
+    this.#post.open().then(() => { this.begin() }, (error: unknown) => { this.#refuse(asError(error)) })
     this.begin()
   }
 
@@ -94,14 +108,20 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     return this.#shards.id
   }
 
-  /** The largest request and the longest wait, for those who talk to peers on our behalf. @internal */
-  get bounds(): Pick<Settings, 'timeout' | 'maxBody' | 'tls'> {
-    return this.#settings
+  /** How large and how long anything may be, for those who work on our behalf. Nothing that is secret. @internal */
+  get bounds(): Pick<Settings, 'timeout' | 'maxBody' | 'maxBuffered' | 'maxQueue' | 'tls'> {
+    const { timeout, maxBody, maxBuffered, maxQueue, tls } = this.#settings
+    return { timeout, maxBody, maxBuffered, maxQueue, tls }
   }
 
-  /** Answers the question who listens at our address. A layer for Primus, before its `authorization`. @internal */
-  get middleware(): Middleware {
-    return this.#identity.middleware
+  /** Our end of how servers talk to each other. @internal */
+  get post(): Pick<Post, 'middleware' | 'serve' | 'handle' | 'use'> {
+    return this.#post
+  }
+
+  /** Hands messages to other servers. @internal */
+  get courier(): Courier {
+    return this.#post.courier
   }
 
   /**
@@ -245,6 +265,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       waiting: shards.waiting,
       peers: shards.peers.length,
       places: shards.finder.remembered,
+      queued: this.#post.queued,
       counters: this.#stats.counters,
       latencies: this.#stats.latencies
     }
@@ -288,6 +309,11 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     this.#stats.took('forward', ms)
   }
 
+  /** A spark did not take what it was sent, and has been ended. @internal */
+  ended(): void {
+    this.#stats.count('ended')
+  }
+
   /** Whether a peer runs metroplex 1.x, as far as we know. @internal */
   isOld(address: string): boolean {
     return this.#shards.lifeOf(address) === ''
@@ -302,14 +328,12 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   begin(): void {
     const { address } = this.#settings
     if (this.#begun || this.address !== '' || this.#closing !== undefined) return
-    if (address === '' && onUnixSocket(this.#primus.server)) {
-      const error = unixSocket()
-      this.#ready.reject(error)
-      // Nobody can listen to us before we are constructed.
-      process.nextTick(() => { this.emit('error', error) })
+    const unix = onUnixSocket(this.#primus.server)
+    if (address === '' && unix && this.#post.addressFor(UNIX) === UNIX) {
+      this.#refuse(unixSocket())
       return
     }
-    const found = address || parse(this.#primus.server)
+    const found = this.#post.addressFor(address || (unix ? UNIX : parse(this.#primus.server)))
     if (found === '') return
     this.#begun = true
     this.#shards.register(found, true).catch(ignore)
@@ -324,9 +348,40 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     }
   }
 
+  /** We cannot register, ever. */
+  #refuse(error: Error): void {
+    this.#ready.reject(error)
+    // Nobody can listen to us before we are constructed.
+    process.nextTick(() => { this.emit('error', error) })
+  }
+
+  get #pathname(): string {
+    return this.#primus.pathname ?? '/primus'
+  }
+
+  /** What our end of the transport asks of the cluster. */
+  #surroundings(): PostCluster {
+    const { namespace, shards: number, secrets } = this.#settings
+    const shards = this.#shards
+    const pathname = (): string => this.#pathname
+    const address = (): string => this.address
+    return {
+      namespace,
+      first: namespaces(namespace, number)[0] ?? namespace,
+      get address() { return address() },
+      get pathname() { return pathname() },
+      get secrets() { return secrets.length > 0 ? secrets : shards.secret === '' ? [] : [shards.secret] },
+      refresh: () => shards.agree(),
+      find: to => shards.describe(to) ?? (shards.lifeOf(to) === '' ? 'old' : undefined),
+      look: () => shards.current(),
+      superseded: to => shards.superseded(to),
+      alive: to => shards.alive(to)
+    }
+  }
+
   async #register(address: unknown): Promise<string> {
     if (this.#closing !== undefined) throw new MetroplexError('ECLOSED', 'This server has been destroyed.')
-    const given = address ?? (this.#settings.address || this.#primus.server)
+    const given = address ?? this.#post.addressFor(this.#settings.address || parse(this.#primus.server))
     if (onUnixSocket(given)) throw unixSocket()
     const parsed = parse(given)
     if (parsed === '') return ''
@@ -344,6 +399,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   async #close(): Promise<void> {
     this.#ready.reject(new MetroplexError('ECLOSED', 'This server was destroyed before it could register.'))
     await this.#shards.close()
+    await this.#post.close()
     if (this.#settings.ownRedis) (this.redis as unknown as { disconnect(): void }).disconnect()
   }
 
@@ -357,7 +413,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     const warnings: string[] = []
     const address = this.address
     if (address !== '' && shards.reachable) {
-      const [held, answerer] = await Promise.all([shards.held().catch(asError), this.#identity.ask(address)])
+      const [held, answerer] = await Promise.all([shards.held().catch(asError), this.#post.addressed ? this.#post.ask(address) : 'self' as const])
       if (held instanceof Error) reasons.push(held.message)
       else if (!held) reasons.push('The lease of this server is not held by its life: peers take it for dead.')
       if (answerer === 'self') this.#reached = true

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import Redis from 'ioredis'
 import { checked } from './address'
 import { shown } from './errors'
-import type { MetroplexOptions, RedisClient, TlsOptions } from './types'
+import type { Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions } from './types'
 
 /** The options, checked and complete. */
 export interface Settings {
@@ -21,6 +21,14 @@ export interface Settings {
   readonly maxBody: number
   readonly tls: TlsOptions | undefined
   readonly shards: number
+  /** The first one signs; empty: what the servers have agreed upon. */
+  readonly secrets: readonly string[]
+  readonly maxQueue: MaxQueue
+  readonly maxBuffered: number
+  readonly listen: Listen | undefined
+  /** The name of one of ours, or the application's own. */
+  readonly transport: 'http' | 'redis' | object
+  readonly omega: boolean
 }
 
 /** The shortest time that a lease or an alive key may live, in ms: a beat has to fit in three times. */
@@ -29,7 +37,10 @@ const SHORTEST = 300
 /** More registries than that would spend more on beats than they spare. */
 const MOST_SHARDS = 256
 
-const KNOWN = ['name', 'lease', 'timeout', 'maxBody', 'tls', 'shards'] as const
+const KNOWN = ['name', 'lease', 'secret', 'timeout', 'maxBody', 'maxQueue', 'maxBuffered', 'listen', 'transport', 'shards', 'omega', 'tls'] as const
+
+/** A secret that is shorter could be guessed, in bytes. */
+const SHORTEST_SECRET = 16
 
 /**
  * Check the options and fill in the defaults.
@@ -75,7 +86,21 @@ export function settings(options: MetroplexOptions = {}): Settings {
     )
   }
 
+  const transport = transportOf(own.transport)
+  if (own.listen !== undefined && transport !== 'http') {
+    throw new TypeError("metroplex: `metroplex.listen` is for the transport 'http' alone: leave one of the two out.")
+  }
+  if (own.omega !== undefined && own.omega !== 'auto' && own.omega as unknown !== false) {
+    throw new TypeError(`metroplex: \`metroplex.omega\` must be 'auto' or false; given: ${shown(own.omega)}.`)
+  }
+
   return {
+    transport,
+    secrets: secretsOf(own.secret),
+    maxQueue: queueOf(own.maxQueue),
+    maxBuffered: whole('metroplex.maxBuffered', own.maxBuffered, 67_108_864, 0, 'bytes'),
+    listen: listenOf(own.listen),
+    omega: own.omega !== false,
     namespace,
     interval, latency, lease, timeout, maxBody, name, shards,
     address: options.address === undefined || options.address === '' ? '' : checked(options.address),
@@ -98,6 +123,55 @@ function client(redis: unknown): Pick<Settings, 'redis' | 'ownRedis'> {
     `metroplex: \`redis\` must be an ioredis client, \`new Redis(url)\` or \`new Redis.Cluster(nodes)\` of the package 'ioredis'; ` +
     `given: ${nodeRedis ? "a client of the package 'redis' (node-redis), which has other commands" : shown(redis)}.`
   )
+}
+
+/** @throws TypeError or RangeError, which never shows what was given: it may nearly be the secret */
+function secretsOf(given: unknown): string[] {
+  const found = given ?? (process.env['METROPLEX_SECRET'] || undefined)
+  if (found === undefined) return []
+  const list: unknown[] = Array.isArray(found) ? found : [found]
+  const allowed = `metroplex: \`metroplex.secret\` must be a string of at least ${SHORTEST_SECRET} bytes, or an array of such strings of which the first signs`
+  if (list.length === 0) throw new TypeError(`${allowed}; given: an empty array.`)
+  for (const secret of list) {
+    if (typeof secret !== 'string') throw new TypeError(`${allowed}; given: ${typeof secret}.`)
+    const bytes = Buffer.byteLength(secret)
+    if (bytes < SHORTEST_SECRET) throw new RangeError(`${allowed}; given: one of ${bytes} bytes.`)
+  }
+  return list as string[]
+}
+
+function queueOf(given: unknown): MaxQueue {
+  const standard = { messages: 100_000, bytes: 67_108_864, total: 268_435_456 }
+  if (given === undefined) return standard
+  const known = Object.keys(standard)
+  if (typeof given !== 'object' || given === null || Object.keys(given).some(key => !known.includes(key))) {
+    throw new TypeError(`metroplex: \`metroplex.maxQueue\` must be an object such as { messages: 100000, bytes: 67108864, total: 268435456 }; given: ${shown(given)}.`)
+  }
+  const { messages, bytes, total } = given as Partial<Record<string, unknown>>
+  return {
+    messages: whole('metroplex.maxQueue.messages', messages, standard.messages, 1, 'messages'),
+    bytes: whole('metroplex.maxQueue.bytes', bytes, standard.bytes, 1024, 'bytes'),
+    total: whole('metroplex.maxQueue.total', total, standard.total, 1024, 'bytes')
+  }
+}
+
+function listenOf(given: unknown): Listen | undefined {
+  if (given === undefined) return undefined
+  const { host, port = 0 } = (typeof given === 'object' && given !== null ? given : {}) as Partial<Record<string, unknown>>
+  const fits = typeof given === 'object' && given !== null && (host === undefined || (typeof host === 'string' && host !== '')) &&
+    Number.isInteger(port) && (port as number) >= 0 && (port as number) < 65_536
+  if (!fits) throw new TypeError(`metroplex: \`metroplex.listen\` must be an object such as { host: '10.0.0.5', port: 9001 }; given: ${shown(given)}.`)
+  return { ...typeof host === 'string' && { host }, port: port as number }
+}
+
+const TRANSPORT = ['open', 'greet', 'send', 'release', 'close'] as const
+
+function transportOf(given: unknown): 'http' | 'redis' | object {
+  if (given === undefined) return 'http'
+  if (given === 'http' || given === 'redis') return given
+  const own = given as Partial<Record<string, unknown>> | null
+  if (typeof own === 'object' && own !== null && typeof own['name'] === 'string' && TRANSPORT.every(method => typeof own[method] === 'function')) return own
+  throw new TypeError(`metroplex: \`metroplex.transport\` must be 'http', 'redis', or an object with \`name\`, \`limits\` and the methods ${TRANSPORT.join(', ')}; given: ${shown(given)}.`)
 }
 
 function namespaceOf(given: unknown): string {

@@ -2,9 +2,10 @@ import { Forwarder } from './delivery/forward'
 import { Local } from './delivery/local'
 import { surface, type Forward } from './delivery/surface'
 import { asError, shown } from './errors'
+import { Message } from './message'
 import { Metroplex } from './metroplex'
-import { OmegaTransport, type OmegaWire } from './transport/omega'
-import { omegaReceiver } from './transport/omega-receiver'
+import { omegaReceiver } from './transport/omega/receiver'
+import { OmegaSender, type Bounds, type OmegaWire } from './transport/omega/sender'
 import type { Primus, PrimusOptions, Spark } from './types'
 
 /** The events that also appear on `primus`, and are reserved there; the other ones are on `primus.metroplex` alone. */
@@ -55,13 +56,10 @@ export function server(primus: Primus, options: PrimusOptions): void {
   metroplex.begin()
 
   const above = primus.indexOfLayer('authorization')
-  primus.use('metroplex', metroplex.middleware, {}, above)
-  const forwarding = attachForward(primus, metroplex, options)
+  primus.use('metroplex', metroplex.post.middleware, {}, above)
+  attachForward(primus, metroplex, options)
 
-  const leave = async (): Promise<void> => {
-    await metroplex.close()
-    await forwarding.close()
-  }
+  const leave = (): Promise<void> => metroplex.close()
   watchDestroy(primus, leave)
   // Two parameters: Primus waits for `next`. An error would stop its cleaning up, so that none is handed on.
   primus.on('close', (_options: unknown, next: () => void) => { leave().then(next, next) })
@@ -94,58 +92,81 @@ function watchDestroy(primus: Primus, leave: () => Promise<void>): void {
 }
 
 /**
- * `primus.forward` is there as soon as omega-supreme is, whichever of the two plugins comes first: ours takes the place of
- * omega-supreme's function, and our layer that of its layer.
+ * `primus.forward`, and whatever comes in for our sparks. Where omega-supreme is loaded, before us or after, our function takes the place of its own, and our
+ * layer that of its layer.
  */
-function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOptions): { close(): Promise<void> } {
-  let forwarder: Forwarder | undefined
-  let current: unknown
+function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOptions): void {
+  const { bounds: { timeout, maxBody, tls, maxBuffered, maxQueue }, post, courier } = metroplex
+  const local = new Local(primus, id => metroplex.owns(id), { maxBuffered, ended: () => { metroplex.ended() } })
+  post.handle(local, work => local.together(work))
 
-  const take = (assigned: unknown): void => {
-    if (forwarder !== undefined || primus.indexOfLayer(OMEGA) === -1) {
-      current = assigned
-      return
-    }
+  let loaded = false
+  const forwarder = new Forwarder(local, courier, {
+    get self() { return metroplex.address },
+    places: (ids, fresh) => metroplex.whereabouts(ids, fresh),
+    forwarded: (result, ms) => { metroplex.forwarded(result, ms) },
+    peers: () => metroplex.peers(),
+    // The application's own reading of a request need not know it either.
+    knowsExcept: address => !(loaded && options.middleware !== undefined) && !metroplex.isOld(address),
+    sparksOn: address => metroplex.sparksOn(address)
+  }, { timeout, binary: carriesBinary(options), room: { messages: maxQueue.messages, bytes: maxQueue.total } })
+  const forward = surface(forwarder, primus)
+
+  const sender = omegaSender(options, { timeout, maxBody, tls })
+  if (sender !== undefined) post.use({ sender, always: () => loaded && options.middleware !== undefined })
+  /** @returns whether omega-supreme has been loaded since we looked last */
+  const look = (): boolean => {
+    if (loaded || primus.indexOfLayer(OMEGA) === -1) return false
     const wire = wireOf(options)
-    const { bounds } = metroplex
-    const local = new Local(primus, id => metroplex.owns(id))
-    forwarder = new Forwarder(local, new OmegaTransport(wire, bounds), {
-      get self() { return metroplex.address },
-      owns: id => metroplex.owns(id),
-      places: (ids, fresh) => metroplex.whereabouts(ids, fresh),
-      forwarded: (result, ms) => { metroplex.forwarded(result, ms) },
-      peers: () => metroplex.peers(),
-      // The application's own reading of a request need not know it either.
-      knowsExcept: address => options.middleware === undefined && !metroplex.isOld(address),
-      sparksOn: address => metroplex.sparksOn(address)
-    }, bounds.timeout)
-    const receive = omegaReceiver(wire, () => options.middleware, bounds, ({ msg, sparks, except }) =>
-      sparks === undefined ? local.all(msg, new Set(except)) : local.some(sparks, msg))
+    loaded = true
+    warnOfPublished(wire)
+    const receive = omegaReceiver(wire, () => options.middleware, { timeout, maxBody }, ({ msg, sparks, except }) => {
+      const message = Message.of(msg, false)
+      return sparks === undefined ? local.all(message, new Set(except)) : local.some(sparks, message)
+    })
     primus.use(OMEGA, receive, {}, primus.indexOfLayer(OMEGA))
-    current = surface(forwarder, primus)
+    post.serve(receive)
+    return true
   }
+  look()
+  let current: unknown = forward
+  // What omega-supreme assigns is what we replace; what the application does, is its own.
+  const assign = (assigned: unknown): void => { if (!look()) current = assigned }
+  Object.defineProperty(primus, 'forward', { get: () => current, set: assign, enumerable: true, configurable: true })
+}
 
-  if (primus.forward !== undefined) take(primus.forward)
-  Object.defineProperty(primus, 'forward', { get: () => current, set: take, enumerable: true, configurable: true })
-  return { close: async () => forwarder?.close() }
+/** What reaches servers of 1.x; `undefined` when the options for it cannot be meant so, as long as omega-supreme is not loaded. */
+function omegaSender(options: PrimusOptions, bounds: Bounds): OmegaSender | undefined {
+  try {
+    return new OmegaSender(wireOf(options), bounds)
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether the parser that clients and servers speak with each other carries binary: all but JSON are taken to. */
+function carriesBinary({ parser }: PrimusOptions): boolean {
+  return parser !== undefined && !(typeof parser === 'string' && parser.toLowerCase() === 'json')
 }
 
 /** omega-supreme's options, with its defaults. */
 function wireOf(options: PrimusOptions): OmegaWire {
-  const wire = {
+  return {
     url: options.url ?? '/primus/omega/supreme',
     method: (options.method ?? 'PUT').toUpperCase(),
     username: credential(options, 'username', 'omega'),
     password: credential(options, 'password', PUBLISHED)
   }
-  if (wire.password === PUBLISHED && !warned) {
-    warned = true
-    process.emitWarning(
-      "omega-supreme runs with the password that is published in its documentation: whoever reaches the port can write to all clients. Set the option `password`.",
-      { code: 'METROPLEX_PUBLISHED_PASSWORD' }
-    )
-  }
-  return wire
+}
+
+/** Say once, loudly, that everybody knows the password. */
+function warnOfPublished({ password }: OmegaWire): void {
+  if (password !== PUBLISHED || warned) return
+  warned = true
+  process.emitWarning(
+    "omega-supreme runs with the password that is published in its documentation: whoever reaches the port can write to all clients. Set the option `password`.",
+    { code: 'METROPLEX_PUBLISHED_PASSWORD' }
+  )
 }
 
 /** @throws TypeError for one that is there and empty: a variable that is not set must not open the door to the published one */

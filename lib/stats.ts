@@ -4,7 +4,7 @@ import type { Latency } from './types'
 /** What is counted, since the start. */
 export const COUNTERS = [
   'connects', 'disconnects', 'commits', 'beats', 'heals', 'healed', 'lookups', 'buried', 'reaped', 'joins', 'leaves', 'errors',
-  'forwards', 'delivered', 'missing', 'failed'
+  'forwards', 'delivered', 'missing', 'failed', 'batches', 'repeated', 'refused', 'retried', 'ended'
 ] as const
 
 /** What is timed. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Transport } from './contract'
 import type { MetroplexError } from './errors'
 
 /** A connection, as Primus calls it; as much of it as we use. */
@@ -56,6 +57,24 @@ export interface TlsOptions {
   readonly rejectUnauthorized?: boolean
 }
 
+/** How much may wait to be sent to peers; what comes on top fails at once with `EBUSY`. */
+export interface MaxQueue {
+  /** Messages per peer. */
+  readonly messages: number
+  /** Bytes per peer. */
+  readonly bytes: number
+  /** Bytes over all peers. */
+  readonly total: number
+}
+
+/** Where a private listener for peers is bound. */
+export interface Listen {
+  /** An address of this machine. @default the one of the option `address`, else the first that others can reach */
+  readonly host?: string
+  /** @default a free one */
+  readonly port?: number
+}
+
 /**
  * Options of `new Primus(server, options)` that are ours; the four that metroplex 1.x had, `address`,
  * and everything new nested in `metroplex`, because Primus and its plugins share one flat object.
@@ -83,8 +102,33 @@ export interface MetroplexOptions {
      * @default the lesser of `interval` and 15000
      */
     lease?: number
+    /**
+     * What servers sign with when they talk to each other; at least 16 bytes. An array: the first one signs, all are valid. To change it, give all
+     * servers `[old, new]`, then `[new, old]`, then `[new]`.
+     * @default `METROPLEX_SECRET`, else one that the servers make up and keep in Redis: who can read Redis can then sign, too
+     */
+    secret?: string | readonly string[]
     /** Deadline of one operation, in ms; at least 1. @default 5000 */
     timeout?: number
+    /** How much may wait to be sent. @default { messages: 100000, bytes: 67108864, total: 268435456 } */
+    maxQueue?: Partial<MaxQueue>
+    /**
+     * A client whose socket holds more unsent bytes than this after one of our writes is ended, told to reconnect, and counted as `ended` in `stats()`.
+     * 0: never. @default 67108864
+     */
+    maxBuffered?: number
+    /** Have peers talk to this listener, which serves nothing else, rather than to the public port. `address` becomes its address. @default none */
+    listen?: Listen
+    /**
+     * How servers talk to each other; the same on all. `'redis'` is for platforms where they cannot reach each other. An object: your own, see `Transport`.
+     * @default 'http'
+     */
+    transport?: 'http' | 'redis' | Transport
+    /**
+     * `'auto'`: peers of 1.x are reached on omega-supreme's wire, and so is everybody when omega-supreme's `middleware` option is set. `false`: nobody is.
+     * @default 'auto'
+     */
+    omega?: 'auto' | false
     /** Largest request taken or sent in one piece, in bytes; at least 1024. @default 10485760 */
     maxBody?: number
     /**
@@ -115,7 +159,10 @@ export interface OmegaOptions {
 }
 
 /** Options of a Primus that loads this plugin, as far as we read them. */
-export type PrimusOptions = MetroplexOptions & OmegaOptions
+export type PrimusOptions = MetroplexOptions & OmegaOptions & {
+  /** The name of the parser that clients and servers speak with each other, or one of the application's own. @default 'json' */
+  parser?: unknown
+}
 
 /** Why and where a message did not arrive, or may not have. */
 export interface Failure {
@@ -187,6 +234,8 @@ export interface Statistics {
   peers: number
   /** Places that forwards can go by while Redis cannot be asked. */
   places: number
+  /** What waits to be sent to peers, or is on its way. */
+  queued: { messages: number; bytes: number }
   counters: {
     /** Sparks that came, and went. */
     connects: number
@@ -210,6 +259,13 @@ export interface Statistics {
     delivered: number
     missing: number
     failed: number
+    /** Batches of peers that were carried out; that came once more, and were not; requests that were refused; batches of ours that were sent once more. */
+    batches: number
+    repeated: number
+    refused: number
+    retried: number
+    /** Sparks that were ended because they did not take what they were sent. */
+    ended: number
   }
   latencies: { commit: Latency; beat: Latency; heal: Latency; lookup: Latency; forward: Latency }
 }

@@ -14,7 +14,7 @@ import { startProxy } from './support/proxy'
 import { eventually } from './support/wait'
 
 /** How long the short form goes on beginning runs, in ms; `npm run test:model` is the long one. */
-const LONG_ENOUGH = 30_000
+const LONG_ENOUGH = 15_000
 
 describe('the registry, whatever happens', () => {
   it('says what is there, and nobody is said to have left who has not', async function () {

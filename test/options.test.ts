@@ -59,7 +59,7 @@ describe('options', () => {
 
   it('refuse an unknown key, naming the nearest known one', () => {
     assume(said({ redis, metroplex: { leese: 1 } }).message).matches(/`metroplex.leese` is not known. Did you mean `lease`\?/)
-    assume(said({ redis, metroplex: { quorum: 1 } }).message).matches(/Known are: name, lease, timeout/)
+    assume(said({ redis, metroplex: { quorum: 1 } }).message).matches(/Known are: name, lease, secret, timeout/)
   })
 
   it('refuse what is no object where ours are nested', () => {

@@ -91,7 +91,7 @@ describe('the package', function () {
   it('carries no tests, and the documents its user needs', async () => {
     const files = await run('find', ['.', '-type', 'f'], { cwd: join(folder, 'node_modules', 'metroplex') })
     assume(files.stdout).does.not.match(/dist\/(test|examples|bench)/)
-    for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md', 'docs/migrating.md', 'dist/index.mjs', 'dist/index.d.mts']) {
+    for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md', 'PROTOCOL.md', 'examples/send.py', 'examples/send.sh', 'docs/migrating.md', 'dist/index.mjs', 'dist/index.d.mts']) {
       assume(files.stdout).includes(`./${file}`)
     }
   })

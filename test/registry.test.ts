@@ -13,7 +13,7 @@ import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
 
 const terms = { lease: 60_000, interval: 60_000 }
-const description = { name: 'test', version: '2', protocol: '2', pathname: '/primus', transport: 'omega' }
+const description = { name: 'test', version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: 'a-word-of-ours' }
 
 function spark(id: string): Spark {
   return { id, readyState: 1, write: () => true, end: () => undefined }

@@ -7,8 +7,6 @@ export interface Part {
   /** Where the Redis of this run keeps its files; `''` when the Redis is somebody else's. */
   readonly redisDirectory: string
   readonly namespace: string
-  /** What the servers let each other in with. */
-  readonly password: string
   /** In ms. */
   readonly lease: number
 }
@@ -16,7 +14,7 @@ export interface Part {
 /** The transformers on the stage. */
 export type Transformer = 'websockets' | 'sockjs'
 
-/** The variable of the environment in which a part is handed over: arguments would show the password to `ps`. */
+/** The variable of the environment in which a part is handed over: the URL of Redis may hold a password, and arguments would show it to `ps`. */
 export const PART = 'METROPLEX_DEMO_PART'
 
 /** The part of this process. */

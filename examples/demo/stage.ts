@@ -45,8 +45,6 @@ export class Stage {
       redisUrl: registry.url,
       redisDirectory: registry.directory,
       namespace,
-      // The default is published: whoever reaches a server could write to everybody.
-      password: randomBytes(24).toString('base64url'),
       lease: LEASE
     })
     for (const [number, name] of NAMES.entries()) {

@@ -1,21 +1,14 @@
-import { now, within } from '../deadline'
-import { MetroplexError, asError, shown } from '../errors'
-import { encoded, file, idOf, idsOf } from '../message'
-import type { Outgoing, Transport } from '../transport/transport'
-import type { Failure, Result } from '../types'
+import { deferred, now } from '../deadline'
+import { shown } from '../errors'
+import { idOf, idsOf, Message } from '../message'
+import type { Result } from '../types'
+import { absent, type Courier, type Delivered, type Whom } from '../courier'
+import { IDS_PER_REQUEST, Lanes, type Places, type Room } from './lanes'
 import type { Local } from './local'
+import { REGISTRY, Sum } from './sum'
 
 /** What forwarding asks of the cluster. */
-export interface Whereabouts {
-  /** Our own address; `''` while we have none. */
-  readonly self: string
-  /** Whether a spark is connected here. */
-  owns(id: string): boolean
-  /**
-   * Where sparks are, in their order; only on servers that live. Where the registry cannot be asked: where they were last known to be, or
-   * `undefined`; with `fresh`, the registry alone is asked. Rejects when nothing is known of any of them.
-   */
-  places(ids: readonly string[], fresh: boolean): Promise<(string | null | undefined)[]>
+export interface Whereabouts extends Places {
   /** A message has been forwarded; how long it took, in ms. */
   forwarded(result: Result, ms: number): void
   /** The addresses of all peers that live; the last known ones when the registry cannot be asked. Rejects when none were ever known. */
@@ -26,11 +19,15 @@ export interface Whereabouts {
   sparksOn(address: string): AsyncIterable<string>
 }
 
-/** The most ids that travel with one copy of a message. */
-const IDS_PER_REQUEST = 10_000
-
-/** What stands in `failed` for the registry, which has no address of a server. */
-const REGISTRY = ''
+/** How a forwarder works. */
+export interface ForwarderTerms {
+  /** How long an operation may take in all: looking up, sending, and trying once more; in ms. */
+  readonly timeout: number
+  /** How much may wait to be sent. */
+  readonly room: Room
+  /** Whether the parser that clients and servers speak with each other carries binary. */
+  readonly binary: boolean
+}
 
 /**
  * Delivers messages to sparks wherever they are.
@@ -39,16 +36,20 @@ const REGISTRY = ''
  * delays nobody else. A spark that was not where the registry said is looked up and tried once more, else it is `missing`.
  */
 export class Forwarder {
-  #said = ''
+  readonly #lanes: Lanes
+  /** The last broadcast, until it has been handed to all peers. */
+  #turn: Promise<void> = Promise.resolve()
+  #said: string | undefined
   #warned = false
 
   constructor(
     private readonly local: Local,
-    private readonly transport: Transport,
+    private readonly courier: Courier,
     private readonly where: Whereabouts,
-    /** How long an operation may take in all: looking up, sending, and trying once more; in ms. */
-    private readonly timeout: number
-  ) {}
+    private readonly terms: ForwarderTerms
+  ) {
+    this.#lanes = new Lanes(local, courier, where, terms.room)
+  }
 
   /** To all sparks of the cluster. */
   async broadcast(msg: unknown): Promise<Result> {
@@ -79,11 +80,6 @@ export class Forwarder {
     return this.#counted(this.#named(servers, msg, sparks))
   }
 
-  /** Close the connections to peers. */
-  async close(): Promise<void> {
-    await this.transport.close()
-  }
-
   async #counted(operation: Promise<Result>): Promise<Result> {
     const began = now()
     const result = await operation
@@ -92,10 +88,14 @@ export class Forwarder {
   }
 
   async #those(ids: readonly string[], msg: unknown, strict: boolean): Promise<Result> {
-    const text = encoded(msg)
-    const { send, missing } = this.local.some(ids, msg)
-    const sum = new Sum(this.timeout, send, missing.length === 0)
-    await this.#seek(missing, msg, text, sum)
+    const message = Message.of(msg, this.terms.binary)
+    // To whom something is under way, it has to follow; perhaps the spark has come to us only since.
+    const following = ids.filter(id => this.#lanes.busy(id))
+    const free = following.length === 0 ? ids : ids.filter(id => !this.#lanes.busy(id))
+    const { send, missing } = this.local.some(free, message)
+    const others = following.length === 0 ? missing : [...missing, ...following]
+    const sum = new Sum(this.terms.timeout, send, others.length === 0)
+    if (others.length > 0) await this.#lanes.bring(message, others, sum)
     return sum.result(strict)
   }
 
@@ -103,27 +103,31 @@ export class Forwarder {
     const addresses = addressesOf(servers)
     const everybody = sparks === undefined || sparks === null || sparks === ''
     const ids = everybody ? [] : Array.isArray(sparks) ? idsOf(sparks) : [idOf(sparks)]
-    const text = encoded(msg)
-    if (everybody) this.#noticeLoop(text)
-    const { send, missing } = everybody ? this.local.all(msg) : this.local.some(ids, msg)
+    const message = Message.of(msg, this.terms.binary)
+    if (everybody) this.#noticeLoop(message)
+    const { send, missing } = everybody ? this.local.all(message) : this.local.some(ids, message)
     const done = everybody ? addresses.length === 0 : missing.length === 0
-    const sum = new Sum(this.timeout, send, done)
+    const sum = new Sum(this.terms.timeout, send, done)
     if (done) return sum.result(true)
     const others = addresses.filter(address => address !== this.where.self)
     if (addresses.length === 0) return { ...sum.result(false), ok: false, local: false, missing }
     if (everybody) {
-      await Promise.all(others.map(address => this.#send(address, { text }, sum)))
+      await Promise.all(others.map(address => this.#send(address, message, {}, sum)))
     } else {
-      const absent = await Promise.all(others.map(async address => new Set(await this.#some(address, missing, text, sum))))
+      const absent = await Promise.all(others.map(async address => new Set(await this.#some(address, missing, message, sum))))
       sum.miss(missing.filter(id => absent.every(ids => ids.has(id))))
     }
     return sum.result(true)
   }
 
   async #everybody(msg: unknown, except: readonly string[]): Promise<Result> {
-    const text = encoded(msg)
-    const { send } = this.local.all(msg, new Set(except))
-    const sum = new Sum(this.timeout, send)
+    const message = Message.of(msg, this.terms.binary)
+    const { send } = this.local.all(message, new Set(except))
+    const sum = new Sum(this.terms.timeout, send)
+    // Who there is may be known sooner for a later one, which must not overtake this one.
+    const turn = this.#turn
+    const handed = deferred<undefined>()
+    this.#turn = handed.promise
     let peers: string[] = []
     try {
       peers = await this.where.peers()
@@ -131,99 +135,56 @@ export class Forwarder {
     } catch (error) {
       sum.fail(REGISTRY, error)
     }
-    await Promise.all(peers.map(address => this.#all(address, text, except, sum)))
+    await turn
+    const sending = peers.map(address => this.#all(address, message, except, sum))
+    handed.resolve(undefined)
+    await Promise.all(sending)
     return sum.result(true)
   }
 
-  /** To sparks that are not here, wherever the registry says they are. */
-  async #seek(ids: readonly string[], msg: unknown, text: string, sum: Sum): Promise<void> {
-    const seen = new Map<string, string>()
-    let sought: readonly string[] = ids
-    // A second time for those that moved meanwhile.
-    for (let round = 0; round < 2 && sought.length > 0; round++) {
-      let places: (string | null | undefined)[]
-      try {
-        places = await within(this.where.places(sought, round > 0), Math.max(0, sum.deadline - now()), () => new MetroplexError(
-          'EREGISTRY', `The registry did not say within ${this.timeout} ms where the sparks are.`
-        ))
-      } catch (error) {
-        // Only while nothing has been tried yet is there no result.
-        if (sum.send === 0 && round === 0) throw error
-        sum.fail(REGISTRY, error, sought)
-        return
-      }
-      const groups = new Map<string, string[]>()
-      const absent: string[] = []
-      const unknown: string[] = []
-      sought.forEach((id, i) => {
-        const place = places[i]
-        if (place === undefined) unknown.push(id)
-        else if (place === null || place === seen.get(id)) absent.push(id)
-        else {
-          seen.set(id, place)
-          file(groups, place, id)
-        }
-      })
-      sum.miss(absent)
-      if (unknown.length > 0) sum.fail(REGISTRY, unknowable(), unknown)
-      const stale = await Promise.all([...groups].map(async ([place, group]) => place === this.where.self
-        ? this.#here(group, msg, sum)
-        : this.#some(place, group, text, sum)))
-      sought = stale.flat()
-    }
-    sum.miss(sought)
-  }
-
-  /** To sparks that have come to us while they were looked up. */
-  #here(ids: readonly string[], msg: unknown, sum: Sum): string[] {
-    const { send, missing } = this.local.some(ids, msg)
-    sum.send += send
-    return missing
-  }
-
   /** To these sparks of a peer; those that were not there, as far as it says so. */
-  async #some(address: string, ids: readonly string[], text: string, sum: Sum): Promise<string[]> {
+  async #some(address: string, ids: readonly string[], message: Message, sum: Sum): Promise<string[]> {
     const missing: string[] = []
     for (let first = 0; first < ids.length; first += IDS_PER_REQUEST) {
       const part = ids.slice(first, first + IDS_PER_REQUEST)
-      const { send, absent } = await this.#send(address, { text, sparks: part }, sum)
-      // A server of 1.x gives the number alone: only when it is none do we know which ones.
-      missing.push(...absent ?? (send === 0 ? part : []))
+      const delivered = await this.#send(address, message, { sparks: part }, sum)
+      if (delivered !== undefined) missing.push(...absent(part, delivered) ?? [])
     }
     return missing
   }
 
   /** To all sparks of a peer, but for some. */
-  async #all(address: string, text: string, except: readonly string[], sum: Sum): Promise<void> {
+  async #all(address: string, message: Message, except: readonly string[], sum: Sum): Promise<void> {
     if (except.length === 0) {
-      await this.#send(address, { text }, sum)
+      await this.#send(address, message, {}, sum)
     } else if (this.where.knowsExcept(address)) {
-      await this.#send(address, { text, except }, sum)
+      await this.#send(address, message, { except }, sum)
     } else {
       const left = new Set(except)
       const ids: string[] = []
       try {
         for await (const id of this.where.sparksOn(address)) if (!left.has(id)) ids.push(id)
       } catch (error) {
-        sum.fail(address, error); return;
+        sum.fail(address, error)
+        return
       }
-      await this.#some(address, ids, text, sum)
+      await this.#some(address, ids, message, sum)
     }
   }
 
-  async #send(address: string, message: Outgoing, sum: Sum): Promise<{ send: number | undefined; absent?: readonly string[] }> {
+  async #send(address: string, message: Message, whom: Whom, sum: Sum): Promise<Delivered | undefined> {
     try {
-      const { send, missing } = await this.transport.send(address, message, sum.deadline)
-      sum.send += send
-      return { send, ...missing ? { absent: missing } : message.sparks && send === message.sparks.length ? { absent: [] } : {} }
+      const delivered = await this.courier.send(address, message, whom, sum.deadline)
+      sum.send += delivered.send
+      return delivered
     } catch (error) {
-      sum.fail(address, error, message.sparks)
-      return { send: undefined }
+      sum.fail(address, error, whom.sparks)
+      return undefined
     }
   }
 
   /** `servers(true, list => list.forEach(s => forward(s, msg)))` writes to local sparks once for each server. */
-  #noticeLoop(text: string): void {
+  #noticeLoop({ text }: Message): void {
     if (this.#said === text && !this.#warned) {
       this.#warned = true
       process.emitWarning(
@@ -232,54 +193,8 @@ export class Forwarder {
       )
     }
     this.#said = text
-    queueMicrotask(() => { this.#said = '' })
+    queueMicrotask(() => { this.#said = undefined })
   }
-}
-
-/** A result in the making. */
-class Sum {
-  readonly #missing = new Set<string>()
-  readonly #failed: Failure[] = []
-
-  /** Until when, by `performance.now()`. */
-  readonly deadline: number
-
-  constructor(timeout: number, public send: number, public local = false) {
-    this.deadline = now() + timeout
-  }
-
-  miss(ids: readonly string[]): void {
-    for (const id of ids) this.#missing.add(id)
-  }
-
-  fail(address: string, thrown: unknown, sparks?: readonly string[]): void {
-    const error = asError(thrown)
-    const known = error instanceof MetroplexError
-    this.#failed.push({
-      address,
-      code: known ? error.code : 'EPROTOCOL',
-      message: error.message,
-      maybe: known && error.maybe === true,
-      ...sparks && { sparks }
-    })
-  }
-
-  /** @param strict whether ids that nobody has count against `ok` */
-  result(strict: boolean): Result {
-    const failed = this.#failed
-    const missing = [...this.#missing]
-    return {
-      ok: failed.length === 0 && (!strict || missing.length === 0),
-      send: this.send,
-      ...this.local && { local: true },
-      ...missing.length > 0 && { missing },
-      ...failed.length > 0 && { failed }
-    }
-  }
-}
-
-function unknowable(): MetroplexError {
-  return new MetroplexError('EREGISTRY', 'Redis cannot be asked where these sparks are, and we have not known it lately.')
 }
 
 function addressesOf(servers: unknown): string[] {

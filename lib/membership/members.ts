@@ -1,5 +1,5 @@
 import { now, shared } from '../deadline'
-import type { Census, LifeRecord } from '../registry/records'
+import type { Census, Description, LifeRecord } from '../registry/records'
 import type { Registry } from '../registry/registry'
 import type { Farewell } from '../types'
 
@@ -12,6 +12,8 @@ export interface MembersEvents {
 interface Member {
   /** `''`: a server of 1.x, which has no life. */
   readonly life: string
+  /** What it says of itself; nothing of 1.x. */
+  readonly description: Description | undefined
   /** Since when the registry has not known it, although nobody said that it left. */
   missing?: number
 }
@@ -71,6 +73,11 @@ export class Members {
     return this.#members.get(address)?.life
   }
 
+  /** What a peer says of itself; `undefined` for one of 1.x, and for one that does not live. */
+  description(address: string): Description | undefined {
+    return this.#members.get(address)?.description
+  }
+
   /** Fetch the list if a beat saw it move. */
   async beaten(counter: string, servers: number): Promise<void> {
     const expected = this.#members.size + (this.#self === '' ? 0 : 1)
@@ -113,7 +120,7 @@ export class Members {
       if (record?.state !== 'up' && census.kept.has(address)) continue
       const life = record?.state === 'up' ? record.life : ''
       if ((life !== '' && life === this.#ours) || this.#buried.get(address) === life) continue
-      this.#members.set(address, { life })
+      this.#members.set(address, { life, description: life === '' ? undefined : record?.description })
       this.events.join(address, life)
     }
   }

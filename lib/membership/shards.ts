@@ -4,6 +4,7 @@ import { asError, MetroplexError } from '../errors'
 import { Registry } from '../registry/registry'
 import { namespaces, shardOf } from '../registry/sharding'
 import type { Stats } from '../stats'
+import type { Description } from '../registry/records'
 import type { RedisClient, Spark, State } from '../types'
 import { Agreement } from './agreement'
 import { bounded, Finder } from './finder'
@@ -249,6 +250,26 @@ export class Shards {
   /** The life of a peer; `''` for one of 1.x, `undefined` for one that does not live. */
   lifeOf(address: string): string | undefined {
     return this.#shards.map(({ members }) => members.life(address)).find(life => life !== undefined)
+  }
+
+  /** What a peer says of itself; `undefined` for one of 1.x, and for one that does not live. */
+  describe(address: string): Description | undefined {
+    return this.#shards.map(({ members }) => members.description(address)).find(description => description !== undefined)
+  }
+
+  /** Look again which secret the servers have agreed upon. */
+  agree(): Promise<void> {
+    return this.#agreement.enter()
+  }
+
+  /** Whether a server of 1.x was started where one of ours had been, as Redis says now. */
+  superseded(address: string): Promise<boolean> {
+    return this.#first.registry.superseded(address)
+  }
+
+  /** Whether a server holds its lease, as Redis says now. */
+  async alive(address: string): Promise<boolean> {
+    return (await this.#first.registry.resident(address)).lease !== ''
   }
 
   /** How many sparks the cluster has. */

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis'
 import { now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
+import { isAstray, Line } from '../redis/line'
 import type { RedisClient } from '../types'
-import { isAstray, Line } from './line'
 import type { Script } from './scripts/script'
 
 type Arguments = readonly (string | number)[]

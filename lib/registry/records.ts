@@ -11,8 +11,12 @@ export interface Description {
   readonly name: string
   readonly version: string
   readonly protocol: string
+  /** Primus's path: our endpoint lies below it. */
   readonly pathname: string
+  /** How it talks to its peers. */
   readonly transport: string
+  /** Random word of its process, which outlives its lives. */
+  readonly word: string
 }
 
 /** How long what we write lives, in ms. */
@@ -77,6 +81,8 @@ export interface LifeRecord {
   readonly aside: readonly string[]
   /** The life before this one at the same address, and how that ended. */
   readonly former?: { readonly life: string; readonly farewell: Farewell }
+  /** What it says of itself. */
+  readonly description: Description
 }
 
 /** Everything the registry says about who is there. */

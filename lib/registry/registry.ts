@@ -66,6 +66,15 @@ export class Registry {
     return { life: asText(life), lease: asText(lease) }
   }
 
+  /** Whether a server of 1.x was started where one of ours had been: the alive key is there, and not the one of that life. */
+  async superseded(address: string): Promise<boolean> {
+    const [stamp, alive] = await this.#connection.pipeline([
+      ['HGET', this.#keys.life(address), 'stamp'],
+      ['GET', this.#keys.alive(address)]
+    ])
+    return asText(alive) !== '' && asText(alive) !== asText(stamp)
+  }
+
   /** Make an address ours. `expected` is the life that we found there; with `over` it loses its place although it holds a lease. */
   async join(me: Identity, seq: number, terms: Terms, description: Description, expected: string, over: boolean): Promise<Joined> {
     const { address, life } = me
@@ -118,16 +127,17 @@ export class Registry {
     const listed = new Set(servers as string[])
     const addresses = [...new Set([...listed, ...lives as string[], ...known])]
     const records = await this.#connection.pipeline(addresses.map(address =>
-      ['HMGET', this.#keys.life(address), 'id', 'state', 'aside', 'former', 'farewell']
+      ['HMGET', this.#keys.life(address), 'id', 'state', 'aside', 'former', 'farewell', ...DESCRIBED]
     ))
     const found = new Map<string, LifeRecord>()
     records.forEach((record, i) => {
-      const [life, state, aside, former, farewell] = record as (string | null)[]
+      const [life, state, aside, former, farewell, ...described] = record as (string | null)[]
       if (typeof life !== 'string') return
       found.set(addresses[i] ?? '', {
         life,
         state: state as LifeRecord['state'],
         aside: words(aside),
+        description: Object.fromEntries(DESCRIBED.map((field, i) => [field, asText(described[i])])) as unknown as Description,
         ...typeof former === 'string' && { former: { life: former, farewell: farewell as Farewell } }
       })
     })
@@ -306,6 +316,9 @@ export class Registry {
     return answer as unknown[]
   }
 }
+
+/** What a server says of itself, as fields of its life. */
+const DESCRIBED = ['name', 'version', 'protocol', 'pathname', 'transport', 'word'] as const satisfies readonly (keyof Description)[]
 
 /**
  * How much of a lease is left, in ms, when its server has beaten lately: beats come three times a lease. A server that has,

@@ -232,6 +232,7 @@ describe('compatibility: what was built on 1.x', () => {
     const extend = (primus: Extended): void => { primus.plugin('emit', loadPlugin('primus-emit')) }
     const a = await start(extend)
     const x = await connect(a)
+    await (a.primus as unknown as { metroplex: { ready(): Promise<string> } }).metroplex.ready()
     const forged: unknown[] = []
     for (const event of ['register', 'unregister', 'error']) a.primus.on(event, (...args: unknown[]) => forged.push([event, ...args]))
     const last = new Promise(resolve => (a.primus.spark(x.id) as unknown as ExtendedSpark).on('last', resolve))

@@ -5,7 +5,7 @@ import { openClient, type Client } from '../support/client'
 import { namespace } from '../support/namespace'
 import { sharedRedis } from '../support/redis'
 import { eventually } from '../support/wait'
-import { answer, member, promised, value, type Member, type OmegaMiddleware, type Primus } from './support'
+import { member, promised, value, type Member, type OmegaMiddleware, type Primus } from './support'
 
 const omega = { url: '/primus/omega/supreme', method: 'PUT', username: 'omega', password: 'supreme' }
 
@@ -172,14 +172,6 @@ describe('compatibility: omega-supreme\'s wire', () => {
         const client = await openClient(b.url)
         assume(promised(await value<Result>(fn => a.forward.broadcast('hi', fn)))).deep.equals({ ok: true, send: 1 })
         assume(await client.next()).equals('hi')
-      })
-
-      it('tells the caller of a peer that has others', async () => {
-        const a = await start({ ...own, password: 'another' }, order)
-        await start(own, order)
-        const { error, value: result } = await answer<Result>(fn => a.forward.broadcast('hi', fn))
-        assume(error).is.instanceOf(Error)
-        assume(result?.ok).equals(false)
       })
     })
   }

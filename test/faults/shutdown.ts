@@ -99,11 +99,11 @@ export const shutdown: readonly Row[] = [
       await b.seen('state', { filter: state => state === 'ready' })
       mute.pause()
       const sending = b.call('forward', mute.address, 'x') as Promise<Result>
-      // Answered in their order: the message is on its way.
+      // Answered in their order: the message waits for the answer to a hello.
       await b.call('metroplex.stats')
       const { gone, destroyed } = await left(ground, b, b.destroy())
       const { ok, send, failed } = await sending
-      assume({ ok, send, failed: failed?.map(({ address, maybe }) => [address, maybe]) }).eql({ ok: false, send: 0, failed: [[mute.address, true]] })
+      assume({ ok, send, failed: failed?.map(({ address, maybe }) => [address, maybe]) }).eql({ ok: false, send: 0, failed: [[mute.address, false]] })
       assume(await b.stop()).eql(BY_ITSELF)
       mute.resume()
       await ground.settled(mute)

@@ -18,12 +18,17 @@ process.once('SIGTERM', () => process.exit(143))
 
 accidents.watch()
 
+/**
+ * Before everything, once, also when the files run side by side: an installation would exceed the timeout of the test that comes first, and
+ * two at the same time would be in each other's way. Whoever needs Redis tells the failure.
+ */
+export async function mochaGlobalSetup(): Promise<void> {
+  await findRedis().catch(() => undefined)
+}
+
 export const mochaHooks: Mocha.RootHookObject = {
   async beforeAll(this: Mocha.Context): Promise<void> {
-    this.timeout(10 * patience)
-    // An installation would exceed the timeout of the test that comes first. Whoever
-    // needs Redis tells the failure.
-    await findRedis().catch(() => undefined)
+    this.timeout(patience)
     suite = await snapshot()
   },
 

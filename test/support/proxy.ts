@@ -16,13 +16,15 @@ export interface Target {
  *
  * Inside a test it stops by itself when the test ends, unless `scope` is `'suite'`.
  *
+ * @param options.at - Where it listens. @default a free port of 127.0.0.1
+ *
  * @example
  * const proxy = await startProxy({ port: redis.port })
  * const client = new Redis(proxy.port)
  * proxy.freeze()
  */
-export async function startProxy(target: Target, options: { scope?: Scope } = {}): Promise<TcpProxy> {
-  const proxy = new TcpProxy(target)
+export async function startProxy(target: Target, options: { scope?: Scope, at?: Required<Target> } = {}): Promise<TcpProxy> {
+  const proxy = new TcpProxy(target, options.at)
   await proxy.accept()
   adopt(() => proxy.stop(), options.scope)
   return proxy
@@ -36,7 +38,9 @@ export class TcpProxy {
   #port = 0
 
   /** Use `startProxy` instead, which also listens. */
-  constructor(private readonly target: Target) {}
+  constructor(private readonly target: Target, private readonly at: Required<Target> = { host, port: 0 }) {
+    this.#port = at.port
+  }
 
   /** The port clients connect to; the same one for the whole life of the proxy. */
   get port(): number {
@@ -46,6 +50,11 @@ export class TcpProxy {
   /** How many clients are connected right now. */
   get connections(): number {
     return [...this.#links].filter(link => link.open).length
+  }
+
+  /** How many of them have not said yet that they are done: one that has, may have to wait for the target to be done too. */
+  get held(): number {
+    return [...this.#links].filter(link => link.held).length
   }
 
   /** Destroys all connections, to both sides. New ones are welcome. */
@@ -107,7 +116,7 @@ export class TcpProxy {
     if (this.#server) return
     const server = createServer({ allowHalfOpen: true }, client => this.#link(client))
     this.#server = server
-    server.listen(this.#port, host)
+    server.listen(this.#port, this.at.host)
     await once(server, 'listening')
     this.#port = (server.address() as AddressInfo).port
   }
@@ -161,6 +170,11 @@ class Link {
   /** Whether the client is still there. */
   get open(): boolean {
     return !this.client.destroyed
+  }
+
+  /** Whether the client may still say something. */
+  get held(): boolean {
+    return this.open && !this.client.readableEnded
   }
 
   flush(): void {

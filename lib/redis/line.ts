@@ -232,6 +232,7 @@ export function isAstray({ message }: Error): boolean {
   return /(^|-)(READONLY|NOREPLICAS|MOVED|CLUSTERDOWN|MASTERDOWN)\b/.test(message)
 }
 
-function isCluster(client: unknown): client is Cluster {
+/** Whether a client is of a Redis Cluster. */
+export function isCluster(client: unknown): client is Cluster {
   return (client as { isCluster?: unknown }).isCluster === true
 }

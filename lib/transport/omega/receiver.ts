@@ -1,9 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { asError } from '../errors'
-import type { Middleware, OmegaOptions, Primus } from '../types'
-import { credentials, type OmegaWire } from './omega'
-import type { Delivered } from './transport'
+import type { ServerResponse } from 'node:http'
+import type { Delivered } from '../../courier'
+import { asError } from '../../errors'
+import type { Middleware, OmegaOptions, Primus } from '../../types'
+import { pathOf } from '../http/wire'
+import { announcedTooLarge, bodyOf, Refusal, reply, tooLarge, type BodyBounds } from './body'
+import { credentials, type OmegaWire } from './sender'
 
 /** A message that came in for our sparks. */
 export interface Incoming {
@@ -15,21 +17,6 @@ export interface Incoming {
 /** Where what comes in goes. */
 export type Deliver = (message: Incoming) => Delivered
 
-/** Bounds of one request. */
-export interface ReceiverBounds {
-  /** Largest body, in bytes. */
-  readonly maxBody: number
-  /** For how long a body may take, in ms. */
-  readonly timeout: number
-}
-
-/** A request that is answered with no: its status, and the reason. */
-class Refusal extends Error {
-  constructor(readonly status: number, reason: string) {
-    super(reason)
-  }
-}
-
 /**
  * Answers omega-supreme's wire in its place: the same address, credentials and answers, and its `middleware` option,
  * with bounds on size and time and with no message reaching more sparks than it names.
@@ -37,17 +24,17 @@ class Refusal extends Error {
  * The answers: 200 `{ ok: true, send, missing? }`, else `{ ok: false, reason }` with 400 (no such message),
  * 401 (no credentials, or others), 405 (another method), 408 (the body took too long), 413 (it is too large).
  */
-export function omegaReceiver(wire: OmegaWire, middleware: () => OmegaOptions['middleware'], bounds: ReceiverBounds, deliver: Deliver): Middleware {
+export function omegaReceiver(wire: OmegaWire, middleware: () => OmegaOptions['middleware'], bounds: BodyBounds, deliver: Deliver): Middleware {
   const expected = digest(credentials(wire))
   const path = pathOf(wire.url)
 
   const answer = (res: ServerResponse, raw: string): void => {
     try {
       const { send, missing } = deliver(checked(raw))
-      reply(res, 200, { ok: true, send, ...missing !== undefined && missing.length > 0 && { missing } })
+      say(res, 200, { ok: true, send, ...missing !== undefined && missing.length > 0 && { missing } })
     } catch (error) {
       const { status, message } = error instanceof Refusal ? error : new Refusal(500, `The message could not be delivered: ${asError(error).message}`)
-      reply(res, status, { ok: false, reason: message })
+      say(res, status, { ok: false, reason: message })
     }
   }
 
@@ -57,40 +44,18 @@ export function omegaReceiver(wire: OmegaWire, middleware: () => OmegaOptions['m
     if (req.method !== wire.method) return refuse(res, new Refusal(405, `This takes ${wire.method} alone.`), { allow: wire.method })
     const given = digest(req.headers.authorization ?? '')
     if (!timingSafeEqual(given, expected)) return refuse(res, new Refusal(401, 'The credentials are missing or not ours.'))
-    if (Number(req.headers['content-length'] ?? 0) > bounds.maxBody) return refuse(res, tooLarge(bounds))
+    if (announcedTooLarge(req, bounds)) return refuse(res, tooLarge(bounds))
     // Applications set it after loading, too.
     const own = middleware()
     if (typeof own === 'function') {
       own(this, (_primus, raw, response) => answer(response, raw), req, res, next)
       return
     }
-    read(req, bounds).then(raw => answer(res, raw), (error: unknown) => refuse(res, error))
+    bodyOf(req, bounds).then(raw => answer(res, raw.toString()), (error: unknown) => refuse(res, error))
   }
   // An upgrade is not for us.
   receive.upgrade = false
   return receive
-}
-
-/** The body as text. Rejects with a `Refusal`, before more than the bound has been taken. */
-function read(req: IncomingMessage, bounds: ReceiverBounds): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let length = 0
-    const timer = setTimeout(() => reject(new Refusal(408, `The body took longer than ${bounds.timeout} ms.`)), bounds.timeout).unref()
-    req.on('data', (chunk: Buffer) => {
-      length += chunk.length
-      if (length > bounds.maxBody) reject(tooLarge(bounds))
-      else chunks.push(chunk)
-    })
-    req.once('end', () => {
-      clearTimeout(timer)
-      resolve(Buffer.concat(chunks).toString())
-    })
-    req.once('close', () => {
-      clearTimeout(timer)
-      reject(new Refusal(400, 'The body ended early.'))
-    })
-  })
 }
 
 /** The message in a body. Never more recipients than named: only an absent or empty `sparks` means all. */
@@ -124,23 +89,11 @@ function ids(given: unknown, what: string): string[] | undefined {
 function refuse(res: ServerResponse, error: unknown, headers: Record<string, string> = {}): void {
   const { status, message } = error instanceof Refusal ? error : new Refusal(500, 'The request could not be read.')
   // What is still to come of the body is not wanted.
-  reply(res, status, { ok: false, reason: message }, { ...headers, connection: 'close' })
+  say(res, status, { ok: false, reason: message }, headers, true)
 }
 
-function reply(res: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
-  if (res.headersSent || res.destroyed) return
-  const text = JSON.stringify(body)
-  res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers })
-  res.end(text, () => { if (headers['connection'] === 'close') res.socket?.destroySoon() })
-}
-
-function tooLarge({ maxBody }: ReceiverBounds): Refusal {
-  return new Refusal(413, `The body is larger than ${maxBody} bytes.`)
-}
-
-function pathOf(url: string): string {
-  const end = url.search(/[?#]/)
-  return end === -1 ? url : url.slice(0, end)
+function say(res: ServerResponse, status: number, body: object, headers: Record<string, string> = {}, close = false): void {
+  reply(res, status, { 'content-type': 'application/json', ...headers }, JSON.stringify(body), close)
 }
 
 /** Of equal length whatever is given, so that a comparison tells nothing of it. */

@@ -1,0 +1,319 @@
+import { now, within } from '../deadline'
+import { asError, MetroplexError } from '../errors'
+import { file, type Message } from '../message'
+import { absent, type Courier, type Delivered } from '../courier'
+import type { Local } from './local'
+import { REGISTRY, type Sum } from './sum'
+
+/** What lanes ask of the cluster. */
+export interface Places {
+  /** Our own address; `''` while we have none. */
+  readonly self: string
+  /**
+   * Where sparks are, in their order; only on servers that live. Where the registry cannot be asked: where they were last known to be, or
+   * `undefined`; with `fresh`, the registry alone is asked. Rejects when nothing is known of any of them.
+   */
+  places(ids: readonly string[], fresh: boolean): Promise<(string | null | undefined)[]>
+}
+
+/** How much may wait in all lanes. */
+export interface Room {
+  readonly messages: number
+  readonly bytes: number
+}
+
+/** One message, on its way to sparks that are not here. */
+interface Errand {
+  /** Which came first. */
+  readonly order: number
+  readonly message: Message
+  readonly sum: Sum
+  /** How many of its sparks are still open. */
+  open: number
+  /** For how many the registry could not be asked the first time, and why. */
+  unknown: number
+  failure: Error | undefined
+  done: () => void
+}
+
+/** One message for one spark. */
+interface Stop {
+  readonly errand: Errand
+  readonly id: string
+  /** Whether it has been looked up once more. */
+  again: boolean
+}
+
+/** All that is under way to one spark. */
+interface Lane {
+  readonly id: string
+  /** Where it is; `undefined` while that is being looked up. */
+  place: string | undefined
+  /** Since when that is known, by `performance.now()`. */
+  since: number
+  /** How many of its messages are on their way there. */
+  flying: number
+  /** Something on the way has failed: nothing follows until all of it has come back. */
+  stopped: boolean
+  /** What waits for the place, or for what is on its way. */
+  waiting: Stop[]
+  /** What has come back because the spark was not there. */
+  missed: Stop[]
+  /** The last one that was handed to the spark. */
+  delivered: number
+}
+
+/** The most ids that travel with one copy of a message. */
+export const IDS_PER_REQUEST = 10_000
+/** How long a spark that messages go to without a pause is believed to stay where it is, in ms. */
+const YOUNG = 1000
+
+/**
+ * Brings messages to sparks of other servers, to each spark in the order of the calls.
+ *
+ * There is a lane for each spark to which something is under way. A message waits in it while the spark is being looked up, and follows the earlier
+ * ones to the same server otherwise. When that server does not have the spark, nothing follows until all has come back; then the spark is
+ * looked up once more, and all goes there, in its order. A message that a later one has overtaken meanwhile is missing rather than late.
+ */
+export class Lanes {
+  readonly #lanes = new Map<string, Lane>()
+  /** Lanes whose sparks are to be looked up again, together. */
+  #seeking: Lane[] = []
+  #orders = 0
+  #waiting = 0
+  #bytes = 0
+
+  constructor(
+    private readonly local: Local,
+    private readonly courier: Courier,
+    private readonly where: Places,
+    private readonly room: Room
+  ) {}
+
+  /** Whether something is under way to a spark: what comes now has to follow it. */
+  busy(id: string): boolean {
+    return this.#lanes.size > 0 && this.#lanes.has(id)
+  }
+
+  /**
+   * Bring a message to sparks, and sum up what has become of it.
+   *
+   * @throws MetroplexError `EREGISTRY` when it could not be tried for any of them; `EBUSY` when too much is waiting
+   */
+  async bring(message: Message, ids: readonly string[], sum: Sum): Promise<void> {
+    if (this.#waiting >= this.room.messages || this.#bytes + message.size > this.room.bytes) {
+      sum.fail(REGISTRY, new MetroplexError('EBUSY', 'More is waiting to be forwarded than allowed: see `maxQueue`.', { maybe: false }), ids)
+      return
+    }
+    this.#bytes += message.size
+    const errand: Errand = { order: this.#orders++, message, sum, open: ids.length, unknown: 0, failure: undefined, done: () => undefined }
+    const done = new Promise<void>(resolve => { errand.done = resolve })
+    const fresh: Lane[] = []
+    const follow = new Map<string, Stop[]>()
+    for (const id of ids) {
+      const stop = { errand, id, again: false }
+      const lane = this.#lanes.get(id)
+      if (lane === undefined) fresh.push(this.#begin(stop))
+      else if (follows(lane)) {
+        lane.flying++
+        file(follow, lane.place, stop)
+      }
+      else this.#wait(lane, stop)
+    }
+    for (const [place, stops] of follow) this.#fly(place, errand, stops)
+    if (fresh.length > 0) this.#look(fresh, false, sum.deadline)
+    await done
+    this.#bytes -= message.size
+    if (errand.failure !== undefined && errand.unknown === ids.length && sum.send === 0) throw errand.failure
+  }
+
+  #begin(stop: Stop): Lane {
+    const lane = { id: stop.id, place: undefined, since: 0, flying: 0, stopped: false, waiting: [], missed: [], delivered: -1 }
+    this.#lanes.set(stop.id, lane)
+    this.#wait(lane, stop)
+    return lane
+  }
+
+  #wait(lane: Lane, stop: Stop): void {
+    lane.waiting.push(stop)
+    this.#waiting++
+  }
+
+  /** Find out where sparks are, and send what waits for them. */
+  #look(lanes: readonly Lane[], fresh: boolean, deadline: number): void {
+    const late = (): MetroplexError => new MetroplexError('EREGISTRY', 'The registry did not say within the deadline where the sparks are.')
+    within(this.where.places(lanes.map(({ id }) => id), fresh), Math.max(0, deadline - now()), late).then(
+      places => { this.#found(lanes, places) },
+      (error: unknown) => { this.#lost(lanes, asError(error)) }
+    ).catch(crash)
+  }
+
+  #found(lanes: readonly Lane[], places: readonly (string | null | undefined)[]): void {
+    const time = now()
+    const unknown: Stop[] = []
+    const sending = new Map<Errand, Map<string, Stop[]>>()
+    lanes.forEach((lane, i) => {
+      const place = places[i]
+      const stops = this.#take(lane)
+      if (place === undefined || place === null) {
+        this.#lanes.delete(lane.id)
+        if (place === undefined) unknown.push(...stops)
+        else for (const stop of stops) this.#miss(stop)
+        return
+      }
+      // All at once: the first may be back before the second has left.
+      Object.assign(lane, { place, since: time, stopped: false, flying: stops.length })
+      for (const stop of stops) {
+        const places = sending.get(stop.errand) ?? new Map<string, Stop[]>()
+        sending.set(stop.errand, places)
+        file(places, place, stop)
+      }
+    })
+    if (unknown.length > 0) this.#unknown(unknown, unknowable())
+    const inOrder = sending.size < 2 ? [...sending] : [...sending].sort(([a], [b]) => a.order - b.order)
+    for (const [errand, places] of inOrder) for (const [place, stops] of places) this.#fly(place, errand, stops)
+  }
+
+  /** The registry did not tell. */
+  #lost(lanes: readonly Lane[], error: Error): void {
+    const time = now()
+    const again: Lane[] = []
+    const over: Stop[] = []
+    for (const lane of lanes) {
+      const stops = this.#take(lane)
+      for (const stop of stops) {
+        // It was asked for the first one. Who came later may have time left, and gets a question of its own.
+        if (stop.errand === stops[0]?.errand || stop.errand.sum.deadline <= time) over.push(stop)
+        else this.#wait(lane, stop)
+      }
+      if (lane.waiting.length > 0) again.push(lane)
+      else this.#lanes.delete(lane.id)
+    }
+    this.#unknown(over, error)
+    this.#seek(again)
+  }
+
+  /** Where these are could not be told. */
+  #unknown(stops: readonly Stop[], error: Error): void {
+    const errands = new Map<Errand, Stop[]>()
+    for (const stop of stops) file(errands, stop.errand, stop)
+    for (const [errand, own] of errands) {
+      errand.sum.fail(REGISTRY, error, own.map(({ id }) => id))
+      errand.unknown += own.filter(({ again }) => !again).length
+      errand.failure ??= error
+      for (const stop of own) this.#settle(stop)
+    }
+  }
+
+  #miss(stop: Stop): void {
+    stop.errand.sum.miss([stop.id])
+    this.#settle(stop)
+  }
+
+  #take(lane: Lane): Stop[] {
+    const stops = lane.waiting
+    lane.waiting = []
+    this.#waiting -= stops.length
+    return stops
+  }
+
+  /** Send a message to some of its sparks, at one server; it counts as flying there already. */
+  #fly(place: string, errand: Errand, stops: readonly Stop[]): void {
+    const { message, sum } = errand
+    if (place === this.where.self) {
+      const { send, missing } = this.local.some(stops.map(({ id }) => id), message)
+      this.#landed(errand, stops, { send, missing })
+      return
+    }
+    for (let first = 0; first < stops.length; first += IDS_PER_REQUEST) {
+      const part = stops.length > IDS_PER_REQUEST ? stops.slice(first, first + IDS_PER_REQUEST) : stops
+      const sparks = part.map(({ id }) => id)
+      this.courier.send(place, message, { sparks }, sum.deadline).then(
+        delivered => { this.#landed(errand, part, delivered) },
+        (error: unknown) => {
+          sum.fail(place, error, sparks)
+          this.#landed(errand, part, undefined)
+        }
+      ).catch(crash)
+    }
+  }
+
+  /** What a server has done with a message; `undefined`: it failed. */
+  #landed(errand: Errand, stops: readonly Stop[], delivered: Delivered | undefined): void {
+    const missing = new Set(delivered && absent(stops.map(({ id }) => id), delivered))
+    if (delivered !== undefined) errand.sum.send += delivered.send
+    const again: Lane[] = []
+    for (const stop of stops) {
+      const lane = this.#lanes.get(stop.id)
+      if (lane === undefined) {
+        this.#settle(stop)
+        continue
+      }
+      lane.flying--
+      if (missing.has(stop.id)) {
+        lane.stopped = true
+        lane.missed.push(stop)
+      } else {
+        if (delivered === undefined) lane.stopped = true
+        else lane.delivered = Math.max(lane.delivered, errand.order)
+        this.#settle(stop)
+      }
+      if (lane.flying === 0) this.#turn(lane, again)
+    }
+    this.#seek(again)
+  }
+
+  /** Nothing is on its way to a spark any more. */
+  #turn(lane: Lane, again: Lane[]): void {
+    const { missed } = lane
+    lane.missed = []
+    const retried: Stop[] = []
+    for (const stop of missed) {
+      if (stop.again || stop.errand.order < lane.delivered) {
+        this.#miss(stop)
+      } else {
+        stop.again = true
+        retried.push(stop)
+      }
+    }
+    lane.waiting.unshift(...retried)
+    this.#waiting += retried.length
+    lane.place = undefined
+    if (lane.waiting.length > 0) again.push(lane)
+    else this.#lanes.delete(lane.id)
+  }
+
+  /** Look sparks up once more; together with others that turn out to have moved at the same time. */
+  #seek(lanes: readonly Lane[]): void {
+    if (lanes.length === 0) return
+    if (this.#seeking.length === 0) {
+      queueMicrotask(() => {
+        const seeking = this.#seeking
+        this.#seeking = []
+        this.#look(seeking, true, Math.min(...seeking.map(({ waiting: [first] }) => first?.errand.sum.deadline ?? Infinity)))
+      })
+    }
+    this.#seeking.push(...lanes)
+  }
+
+  #settle({ errand }: Stop): void {
+    if (--errand.open === 0) errand.done()
+  }
+}
+
+/** Whether what comes now may follow what is on its way. */
+function follows(lane: Lane): lane is Lane & { place: string } {
+  if (lane.place === undefined || lane.stopped) return false
+  // While messages never cease nobody would notice that it has moved and left something behind that still takes them.
+  if (now() - lane.since > YOUNG) lane.stopped = true
+  return !lane.stopped
+}
+
+function unknowable(): MetroplexError {
+  return new MetroplexError('EREGISTRY', 'Redis cannot be asked where these sparks are, and we have not known it lately.')
+}
+
+/** A fault of ours is not to be swallowed. */
+function crash(error: unknown): void {
+  process.nextTick(() => { throw error })
+}

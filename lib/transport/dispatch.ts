@@ -1,0 +1,91 @@
+import type { Courier, Delivered, Whom } from '../courier'
+import { MetroplexError, type ErrorCode } from '../errors'
+import type { Message } from '../message'
+import { outgoing } from './envelope'
+import type { Messenger } from './messenger'
+import type { OmegaSender } from './omega/sender'
+import type { Reply } from './reception'
+import { VERSION } from './signature'
+
+/** What a server says of itself, as far as it tells how to reach it. */
+export interface Card {
+  readonly transport: string
+  readonly protocol: string
+  readonly pathname: string
+  readonly word: string
+}
+
+/** Which wire a server speaks. */
+export interface Directory {
+  /** What a server says of itself; `'old'` for one of 1.x; `undefined` for none that we know of. */
+  find(address: string): Card | 'old' | undefined
+  /** Look again who there is. */
+  look(): Promise<unknown>
+  /** Whether a server of 1.x was started where one of ours had been, as the registry says now. */
+  superseded(address: string): Promise<boolean>
+}
+
+/** The most ids that one message names in a batch. */
+type Names = readonly string[]
+
+/**
+ * Hands messages to servers by the wire that each of them speaks: ours, or that of omega-supreme.
+ */
+export class Dispatch implements Courier {
+  constructor(
+    private readonly messenger: Messenger,
+    /** `undefined`: omega-supreme's wire is not to be used. */
+    private readonly omega: () => OmegaSender | undefined,
+    /** Whether all servers are to be reached on omega-supreme's wire, because the application reads its requests. */
+    private readonly always: () => boolean,
+    private readonly directory: Directory
+  ) {}
+
+  async send(address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
+    const omega = this.omega()
+    if (this.always() && omega !== undefined) return omega.send(address, message, whom, deadline)
+    let card = this.directory.find(address)
+    if (card === undefined) {
+      // It may have joined since we looked last.
+      await this.directory.look().catch(() => undefined)
+      card = this.directory.find(address)
+    }
+    if (card === 'old' || (card === undefined && omega !== undefined)) {
+      if (omega !== undefined) return omega.send(address, message, whom, deadline)
+      throw refused('EPROTOCOL', address, 'runs metroplex 1.x, which is reached on the wire of omega-supreme alone, and `omega: false` forbids that')
+    }
+    if (card === undefined) throw refused('EUNREACHABLE', address, 'is no server of this cluster')
+    const { name } = this.messenger
+    if (card.protocol !== VERSION) {
+      throw refused('EPROTOCOL', address, `speaks version ${card.protocol} of the language between servers, and this server ${VERSION}: give all servers the same version of metroplex`)
+    }
+    if (card.transport !== name) {
+      throw refused('EPROTOCOL', address, `talks to its peers by the transport '${card.transport}', and this server by '${name}': give all servers the same`)
+    }
+    try {
+      return await this.#ours(address, card, message, whom, deadline)
+    } catch (error) {
+      // Where a server of ours has been, one of 1.x may have been started since. That is for the registry to say: whoever answers there may want our password.
+      const foreign = error instanceof MetroplexError && error.code === 'EPROTOCOL' && error.maybe === false
+      if (omega === undefined || !foreign || !await this.directory.superseded(address).catch(() => false)) throw error
+      return omega.send(address, message, whom, deadline)
+    }
+  }
+
+  async #ours(address: string, card: Card, message: Message, { sparks, except = [] }: Whom, deadline: number): Promise<Delivered> {
+    const reply = await this.messenger.send({ address, ...card }, sparks === undefined ? outgoing('all', except, message) : outgoing('some', sparks, message), deadline)
+    return understood(address, sparks, reply)
+  }
+}
+
+/** What a peer says it did. */
+function understood(address: string, sparks: Names | undefined, reply: Reply): Delivered {
+  if (typeof reply === 'number') return { send: reply, ...sparks && { missing: [] } }
+  if ('code' in reply) throw new MetroplexError('EREMOTE', `${address} could not carry it out: ${reply.message}`, { address, maybe: true })
+  const [send, missing] = reply
+  return { send, missing }
+}
+
+function refused(code: ErrorCode, address: string, sentence: string): MetroplexError {
+  return new MetroplexError(code, `${address} ${sentence}.`, { address, maybe: false })
+}

@@ -1,0 +1,144 @@
+import { now } from '../deadline'
+import { MetroplexError } from '../errors'
+import type { Peer, Transport } from '../contract'
+import type { Outgoing } from './envelope'
+import type { Keyring } from './keyring'
+import { Queue, type Budget } from './queue'
+import { Reception, type Handler, type Place, type Reply } from './reception'
+import { Session } from './session'
+
+/** How a messenger works. */
+export interface MessengerTerms {
+  /** How long an operation may take, in ms. */
+  readonly timeout: number
+  /** The largest body that is sent or taken, in bytes. */
+  readonly maxBody: number
+  readonly maxQueue: { readonly messages: number; readonly bytes: number; readonly total: number }
+}
+
+/** What happens on the way. */
+export interface MessengerEvents {
+  /** A batch has come in and was carried out; was one that had come before; was refused; or one of ours is sent once more. */
+  told(what: 'batch' | 'repeated' | 'refused' | 'retried'): void
+}
+
+/** A queue that nothing has gone through for this long is given up, with the connection that it uses, in ms. */
+const IDLE = 60_000
+
+/**
+ * Talks to all peers: one queue and one session for each, over one transport; and answers what they ask.
+ *
+ * @example
+ * const messenger = new Messenger(transport, place, keyring, terms, events)
+ * messenger.handle('some', handler)
+ * await messenger.open()
+ * const reply = await messenger.send(peer, outgoing('some', ['id'], message), now() + 5000)
+ */
+export class Messenger {
+  readonly #reception: Reception
+  readonly #queues = new Map<string, { readonly queue: Queue; readonly peer: Peer }>()
+  readonly #budget: Budget
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(
+    private readonly transport: Transport,
+    private readonly place: Place,
+    private readonly keyring: Keyring,
+    private readonly terms: MessengerTerms,
+    private readonly events: MessengerEvents
+  ) {
+    this.#reception = new Reception(place, keyring, terms, what => { events.told(what) })
+    this.#budget = { ...terms.maxQueue, used: 0 }
+  }
+
+  /** How peers reach each other. */
+  get name(): string {
+    return this.transport.name
+  }
+
+  /** How many messages wait or are on their way, and their bytes. */
+  get queued(): { messages: number; bytes: number } {
+    let messages = 0
+    for (const { queue } of this.#queues.values()) messages += queue.length
+    return { messages, bytes: this.#budget.used }
+  }
+
+  /** Take messages of a kind. */
+  handle(kind: string, handler: Handler): void {
+    this.#reception.handle(kind, handler)
+  }
+
+  /** What is to happen around all messages of one batch that has come in. */
+  set together(together: (work: () => string) => string) {
+    this.#reception.together = together
+  }
+
+  /** Begin to answer. */
+  async open(): Promise<void> {
+    await this.transport.open(this.#reception)
+  }
+
+  /**
+   * Have a peer carry out a message, after all that was sent to it before.
+   *
+   * @param deadline until when, by `performance.now()`
+   * @throws MetroplexError with `maybe`
+   */
+  send(peer: Peer, message: Outgoing, deadline: number): Promise<Reply> {
+    if (this.#closed) return Promise.reject(closed(peer.address))
+    return this.#queue(peer).add(message, deadline)
+  }
+
+  /** A peer has ended: what waits for it has not arrived. */
+  gone(address: string): void {
+    const entry = this.#queues.get(address)
+    if (entry === undefined) return
+    this.#reception.forget(entry.peer.word)
+    this.#drop(address, entry.queue, new MetroplexError('EUNREACHABLE', `${address} has left the cluster.`, { address, maybe: false }))
+  }
+
+  /** Answer nothing and send nothing any more. What is under way fails with `ECLOSED`. */
+  async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#timer)
+    this.#reception.close()
+    for (const [address, { queue }] of [...this.#queues]) this.#drop(address, queue, closed(address))
+    await this.transport.close()
+  }
+
+  #queue(peer: Peer): Queue {
+    const { address } = peer
+    const there = this.#queues.get(address)
+    if (there?.peer.word === peer.word) return there.queue
+    // Another process has taken the address: what was meant for the former one is not for it.
+    if (there !== undefined) this.gone(address)
+    const { transport, place, keyring, terms, events } = this
+    const session = new Session(transport, place, keyring, peer, terms.timeout, () => { events.told('retried') })
+    const sizes = { body: Math.min(transport.limits.body, terms.maxBody), batch: Math.min(transport.limits.batch, terms.maxBody) }
+    const queue = new Queue(address, session, sizes, this.#budget, terms.timeout)
+    this.#queues.set(address, { queue, peer })
+    this.#timer ??= setInterval(() => { this.#tidy() }, IDLE / 2).unref()
+    return queue
+  }
+
+  #drop(address: string, queue: Queue, error: MetroplexError): void {
+    this.#queues.delete(address)
+    queue.close(error)
+    this.transport.release(address)
+  }
+
+  /** Give up what has not been used for long. */
+  #tidy(): void {
+    for (const [address, { queue }] of [...this.#queues]) {
+      if (queue.idle && now() - queue.used > IDLE) this.#drop(address, queue, closed(address))
+    }
+    if (this.#queues.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+}
+
+function closed(address: string): MetroplexError {
+  return new MetroplexError('ECLOSED', 'This server has been destroyed: it sends no more.', { address, maybe: false })
+}

@@ -1,0 +1,182 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { randomBytes } from 'node:crypto'
+import type { Transport } from '../contract'
+import type { Courier } from '../courier'
+import type { Settings } from '../options'
+import type { Middleware, Primus } from '../types'
+import { Dispatch, type Directory } from './dispatch'
+import { HttpTransport } from './http/http'
+import { Listener } from './http/listener'
+import { Identity } from './identity'
+import type { Keyring } from './keyring'
+import { Messenger, type MessengerEvents } from './messenger'
+import type { OmegaSender } from './omega/sender'
+import { wordOf } from './reception'
+import { RedisTransport } from './redis'
+import { sparkHandlers, type Sink } from './sparks'
+
+/** What our end of the transport asks of the cluster. */
+export interface PostCluster extends Directory, Keyring {
+  /** Our own address; `''` while we have none. */
+  readonly address: string
+  /** Primus's path. */
+  readonly pathname: string
+  /** The namespace of the registry, without its colon; and that of the first one, into however many it is split. */
+  readonly namespace: string
+  readonly first: string
+  /** Whether a server holds its lease, as Redis says now. */
+  alive(address: string): Promise<boolean>
+}
+
+/** What happens there. */
+export interface PostEvents extends MessengerEvents {
+  /** Something in the background failed, and goes on by itself. */
+  failed(error: Error): void
+}
+
+/** omega-supreme's wire, for those who understand no other. */
+export interface OmegaUse {
+  readonly sender: OmegaSender
+  /** Whether everybody is to be reached on it. */
+  always(): boolean
+}
+
+/**
+ * Our end of how servers talk to each other: makes the transport that was chosen and whatever stands around it, and knows all wires.
+ */
+export class Post {
+  /** Random word of this process. */
+  readonly word = wordOf()
+  /** Hands messages to other servers. */
+  readonly courier: Courier
+  readonly #identity: Identity
+  readonly #messenger: Messenger
+  readonly #http: HttpTransport | undefined
+  readonly #listener: Listener | undefined
+  /** Nobody reaches us at an address then; it only has to be nobody else's. */
+  readonly #derived: string = ''
+  /** What the private listener serves besides ours. */
+  readonly #layers: Middleware[] = []
+  #omega: OmegaUse | undefined
+
+  constructor(private readonly settings: Settings, private readonly primus: Primus, cluster: PostCluster, events: PostEvents) {
+    const { timeout, maxBody, tls, listen } = settings
+    const path = (): string => `${cluster.pathname}/metroplex`
+    this.#identity = new Identity(path)
+    let transport: Transport
+    if (settings.transport === 'http') {
+      transport = this.#http = new HttpTransport({ pathname: () => cluster.pathname, tls, timeout, maxBody })
+      if (listen !== undefined) this.#listener = new Listener({ ...listen, tls }, (req, res, next) => { this.#serve(req, res, next) })
+    } else if (settings.transport === 'redis') {
+      transport = new RedisTransport({
+        redis: settings.redis, namespace: cluster.first, word: this.word, timeout, maxBody,
+        alive: address => cluster.alive(address),
+        failed: error => { events.failed(error) }
+      })
+      // A name that nothing resolves (RFC 2606): the private addresses of such platforms are the same on many machines.
+      if (settings.address === '') this.#derived = `http://${randomBytes(12).toString('hex')}.invalid`
+    } else {
+      transport = settings.transport as Transport
+    }
+    const { word } = this
+    const place = {
+      word,
+      namespace: cluster.namespace,
+      get address() { return cluster.address }
+    }
+    this.#messenger = new Messenger(transport, place, cluster, settings, events)
+    this.courier = new Dispatch(
+      this.#messenger,
+      () => settings.omega ? this.#omega?.sender : undefined,
+      () => this.#omega?.always() === true,
+      cluster
+    )
+  }
+
+  /** The transport's name. */
+  get name(): string {
+    return this.#messenger.name
+  }
+
+  /** How many messages wait or are on their way, and their bytes. */
+  get queued(): { messages: number; bytes: number } {
+    return this.#messenger.queued
+  }
+
+  /** Whether our address leads to us by HTTP, so that we can be asked there. */
+  get addressed(): boolean {
+    return this.#http !== undefined
+  }
+
+  /** The address at which peers reach this process, given that at which the public does; `''` while that cannot be told yet. */
+  addressFor(found: string): string {
+    if (found === '' || this.settings.address !== '') return found
+    if (this.#listener !== undefined) return this.#listener.address
+    return this.#derived || found
+  }
+
+  /** Our layer for Primus, before its `authorization`; with a private listener it takes nothing. Three parameters, always: Primus counts them. */
+  get middleware(): Middleware {
+    return this.#listener === undefined ? this.#endpoint : function metroplex(_req, _res, next): void { next() }
+  }
+
+  get #endpoint(): Middleware {
+    const [identity, http] = [this.#identity.middleware, this.#http?.middleware]
+    return function metroplex(this: Primus, req, res, next): void {
+      const ours: typeof next = error => error === undefined && http !== undefined ? http.call(this, req, res, next) : next(error)
+      if (req.headers.upgrade === undefined) identity.call(this, req, res, ours)
+      else ours()
+    }
+  }
+
+  /** A layer that the private listener serves, too. */
+  serve(layer: Middleware): void {
+    this.#layers.push(layer)
+  }
+
+  /** Hand what comes in to the sparks of this server. */
+  handle(sink: Sink, together: (work: () => string) => string): void {
+    const { some, all } = sparkHandlers(sink)
+    this.#messenger.handle('some', some)
+    this.#messenger.handle('all', all)
+    this.#messenger.together = together
+  }
+
+  /** Use omega-supreme's wire, too. */
+  use(omega: OmegaUse): void {
+    this.#omega = omega
+  }
+
+  /** Find out who answers at an address. */
+  ask(address: string): Promise<'self' | 'other' | 'nobody'> {
+    return this.#identity.ask(address)
+  }
+
+  /** Begin to answer. */
+  async open(): Promise<void> {
+    await this.#messenger.open()
+    await this.#listener?.open()
+  }
+
+  /** A server has left the cluster. */
+  gone(address: string): void {
+    this.#messenger.gone(address)
+  }
+
+  /** Answer nothing and send nothing any more. */
+  async close(): Promise<void> {
+    await Promise.all([this.#messenger.close(), this.#omega?.sender.close(), this.#listener?.close()])
+  }
+
+  /** What comes in at the private listener: ours, and nothing of the application's. */
+  #serve(req: IncomingMessage, res: ServerResponse, next: () => void): void {
+    const layers = [this.#endpoint, ...this.#layers]
+    const turn = (at: number): void => {
+      const layer = layers[at]
+      if (layer === undefined) next()
+      else if (req.headers.upgrade !== undefined && (layer as { upgrade?: boolean }).upgrade === false) turn(at + 1)
+      else layer.call(this.primus, req, res, () => { turn(at + 1) })
+    }
+    turn(0)
+  }
+}

@@ -1,0 +1,176 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import fc from 'fast-check'
+import type { Courier, Delivered, Whom } from '../lib/courier'
+import { Lanes } from '../lib/delivery/lanes'
+import { Local } from '../lib/delivery/local'
+import { Sum } from '../lib/delivery/sum'
+import { MetroplexError } from '../lib/errors'
+import { Message } from '../lib/message'
+import type { Spark } from '../lib/types'
+import { assume } from './support/assume'
+
+const SELF = 'http://self'
+const SERVERS = [SELF, 'http://a', 'http://b']
+const room = { messages: 1000, bytes: 1_000_000 }
+
+/** A cluster in which everything takes as many turns of the event loop as it is told to. */
+class World {
+  /** Where each spark really is. */
+  readonly places = new Map<string, string>()
+  /** What each spark got, in its order. */
+  readonly got = new Map<string, string[]>()
+  /** What the registry says; it may be late. */
+  readonly registry = new Map<string, string>()
+  readonly lanes: Lanes
+  readonly local: Local
+  /** The last thing that is under way to each server: one queue each. */
+  readonly #queues = new Map<string, Promise<unknown>>()
+  lookups = 0
+
+  constructor(private readonly pauses: () => number, private readonly failing: () => boolean = () => false) {
+    const connected = (id: string): Spark | undefined => this.places.get(id) === SELF
+      ? { id, readyState: 1, write: data => this.take(id, data), end: () => undefined }
+      : undefined
+    const primus = {
+      Spark: { CLOSED: 2 }, transformers: { outgoing: [() => undefined] }, options: {},
+      spark: connected, forEach: () => undefined
+    }
+    this.local = new Local(primus, id => this.places.get(id) === SELF, { maxBuffered: 0, ended: () => undefined })
+    const courier: Courier = { send: (address, message, whom) => this.#carry(address, message, whom) }
+    this.lanes = new Lanes(this.local, courier, {
+      self: SELF,
+      places: async ids => {
+        this.lookups++
+        await this.#pause()
+        const found = ids.map(id => this.registry.get(id) ?? null)
+        await this.#pause()
+        return found
+      }
+    }, room)
+  }
+
+  move(id: string, to: string, told = true): void {
+    this.places.set(id, to)
+    if (told) this.registry.set(id, to)
+  }
+
+  take(id: string, data: unknown): boolean {
+    const got = this.got.get(id) ?? []
+    this.got.set(id, got)
+    got.push(String(data))
+    return true
+  }
+
+  /** As a forwarder does it. */
+  async send(ids: readonly string[], text: string): Promise<Sum> {
+    const message = Message.of(text, false)
+    const busy = ids.filter(id => this.lanes.busy(id))
+    const { send, missing } = this.local.some(ids.filter(id => !busy.includes(id)), message)
+    const sum = new Sum(5000, send)
+    const others = [...missing, ...busy]
+    if (others.length > 0) await this.lanes.bring(message, others, sum)
+    return sum
+  }
+
+  async #pause(): Promise<void> {
+    for (let i = this.pauses(); i > 0; i--) await turn()
+  }
+
+  #carry(address: string, message: Message, { sparks = [] }: Whom): Promise<Delivered> {
+    const before = this.#queues.get(address) ?? Promise.resolve()
+    const carried = before.then(async () => {
+      await this.#pause()
+      if (this.failing()) throw new MetroplexError('EUNREACHABLE', 'It failed.', { address, maybe: false })
+      const here = sparks.filter(id => this.places.get(id) === address)
+      for (const id of here) this.take(id, message.value)
+      return { here, missing: sparks.filter(id => !here.includes(id)) }
+    })
+    this.#queues.set(address, carried.catch(() => undefined))
+    return carried.then(async ({ here, missing }) => {
+      await this.#pause()
+      return { send: here.length, missing }
+    })
+  }
+}
+
+/** Numbers that come to an end, and are 0 then. */
+function supply(numbers: readonly number[]): () => number {
+  const left = [...numbers]
+  return () => left.shift() ?? 0
+}
+
+const ascending = (texts: readonly string[]): boolean => texts.every((text, i) => i === 0 || Number(text) > Number(texts[i - 1]))
+
+describe('messages to sparks elsewhere', () => {
+  it('reach each spark in the order of the calls, also while it moves, and each is delivered once, missing or failed', async () => {
+    const step = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ send: fc.subarray(['x', 'y', 'z'], { minLength: 1 }) }) },
+      { weight: 2, arbitrary: fc.record({ move: fc.constantFrom('x', 'y', 'z'), to: fc.constantFrom(...SERVERS), told: fc.boolean() }) },
+      { weight: 2, arbitrary: fc.record({ turns: fc.integer({ min: 1, max: 4 }) }) }
+    )
+    const pauses = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 60 })
+    const failures = fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 30 })
+    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), pauses, failures, async (steps, pauses, failures) => {
+      const failing = supply(failures)
+      const world = new World(supply(pauses), () => failing() === 9)
+      for (const [i, id] of ['x', 'y', 'z'].entries()) world.move(id, SERVERS[i] ?? SELF)
+      const sent: { ids: string[], text: string, sum: Promise<Sum> }[] = []
+      let count = 0
+      for (const one of steps) {
+        if ('send' in one) {
+          const text = String(count++)
+          sent.push({ ids: one.send, text, sum: world.send(one.send, text) })
+        } else if ('move' in one) world.move(one.move, one.to, one.told)
+        else for (let i = 0; i < one.turns; i++) await turn()
+      }
+      for (const { ids, text, sum } of sent) {
+        const { send, missing = [], failed = [] } = (await sum).result(true)
+        const delivered = ids.filter(id => world.got.get(id)?.includes(text) === true)
+        assume(send).equals(delivered.length)
+        const named = [...delivered, ...missing, ...failed.flatMap(({ sparks = [] }) => sparks)]
+        assume(named.sort()).eql([...ids].sort())
+      }
+      for (const [id, texts] of world.got) assume(ascending(texts) ? '' : `${id}: ${texts.join()}`).equals('')
+      for (const id of ['x', 'y', 'z']) assume(world.lanes.busy(id)).equals(false)
+    }), { numRuns: 500 })
+  }).timeout(60_000)
+
+  it('are looked up together when they go to many, and once for many messages', async () => {
+    const world = new World(() => 1)
+    const ids = Array.from({ length: 100 }, (_, i) => `s${i}`)
+    for (const id of ids) world.move(id, 'http://a')
+    const sums = await Promise.all(['0', '1', '2'].map(text => world.send(ids, text)))
+    assume(sums.map(({ send }) => send)).eql([100, 100, 100])
+    assume(world.lookups).equals(1)
+  })
+
+  it('are looked up once more when the spark is not there, and then missing', async () => {
+    const world = new World(() => 0)
+    world.registry.set('x', 'http://a')
+    const { missing } = (await world.send(['x'], '0')).result(true)
+    assume(missing).eql(['x'])
+    assume(world.lookups).equals(2)
+  })
+
+  it('find a spark that has moved meanwhile', async () => {
+    const world = new World(() => 1)
+    world.move('x', 'http://a')
+    world.move('x', 'http://b', false)
+    const sent = world.send(['x'], '0')
+    await turn()
+    await turn()
+    await turn()
+    world.registry.set('x', 'http://b')
+    assume((await sent).result(true)).eql({ ok: true, send: 1 })
+    assume(world.got.get('x')).eql(['0'])
+  })
+
+  it('are refused when too much is waiting', async () => {
+    const world = new World(() => 3)
+    world.move('x', 'http://a')
+    const sums = await Promise.all(Array.from({ length: room.messages + 1 }, (_, i) => world.send(['x'], String(i))))
+    const codes = sums.map(sum => sum.result(true).failed?.[0]?.code)
+    assume(codes.filter(code => code === 'EBUSY').length).equals(1)
+    assume(world.got.get('x')?.length).equals(room.messages)
+  })
+})

@@ -1,0 +1,195 @@
+import fc from 'fast-check'
+import { now } from '../../lib/deadline'
+import { Message } from '../../lib/message'
+import { outgoing } from '../../lib/transport/envelope'
+import { Messenger, type MessengerTerms } from '../../lib/transport/messenger'
+import type { Reply } from '../../lib/transport/reception'
+import { assume } from '../support/assume'
+import { rejection } from '../support/rejection'
+import { Network, type Fate } from './lossy'
+
+const SECRET = 'a secret of the whole cluster'
+const terms: MessengerTerms = { timeout: 400, maxBody: 1_000_000, maxQueue: { messages: 1000, bytes: 1_000_000, total: 2_000_000 } }
+
+/** A server as far as messages go: it notes what it carries out. */
+class Server {
+  readonly peer: { address: string, pathname: string, word: string }
+  readonly done: string[] = []
+  readonly told: string[] = []
+  messenger: Messenger
+
+  constructor(readonly address: string, private readonly network: Pick<Network, 'at'>, private readonly how: { secrets?: string[], terms?: Partial<MessengerTerms> } = {}) {
+    this.peer = { address, pathname: '/primus', word: `word-of-${address.slice(7).replace(":", "-")}` }
+    this.messenger = this.#start(1)
+  }
+
+  /** The process ends and another one starts at its address; what it has carried out is remembered here alone. */
+  restart(nth: number): void {
+    this.messenger = this.#start(nth)
+  }
+
+  async send(to: Pick<Server, 'peer'>, text: string, within = 400): Promise<Reply> {
+    return this.messenger.send(to.peer, outgoing('some', ['id'], Message.of(text, false)), now() + within)
+  }
+
+  #start(nth: number): Messenger {
+    const place = { word: `${this.peer.word}-${nth}`, namespace: 'test', address: this.address }
+    const keyring = { secrets: this.how.secrets ?? [SECRET], refresh: () => Promise.resolve() }
+    const messenger = new Messenger(this.network.at(this.address), place, keyring, { ...terms, ...this.how.terms }, { told: what => { this.told.push(what) } })
+    messenger.handle('some', {
+      check: () => undefined,
+      apply: ({ message }) => {
+        this.done.push(String(message.value))
+        return 1
+      }
+    })
+    messenger.open().catch((error: unknown) => { throw error })
+    return messenger
+  }
+}
+
+/** Two servers on a network with these fates. */
+function pair(fates: Fate[] = []): { a: Server, b: Server } {
+  let nth = 1
+  const network = new Network(fates, () => { b.restart(++nth) })
+  const a = new Server('http://a:1', network)
+  const b = new Server('http://b:1', network)
+  return { a, b }
+}
+
+/** Why something failed, as far as it matters here. */
+const refused = async (promise: Promise<unknown>): Promise<{ code?: string, maybe?: boolean, address?: string, message: string }> => rejection(promise) as Promise<Error & { code?: string, maybe?: boolean, address?: string }>
+
+const settledOf = async (sent: readonly Promise<Reply>[]): Promise<PromiseSettledResult<Reply>[]> => Promise.allSettled(sent)
+
+describe('messages between servers', () => {
+  it('are carried out once and in their order, whatever is lost on the way', async () => {
+    const fate = fc.constantFrom<Fate>('fine', 'fine', 'lost', 'unanswered', 'late')
+    await fc.assert(fc.asyncProperty(fc.array(fate, { maxLength: 12 }), fc.integer({ min: 1, max: 8 }), async (fates, rounds) => {
+      const { a, b } = pair([...fates])
+      const sent: Promise<Reply>[] = []
+      for (let i = 0; i < rounds; i++) {
+        sent.push(a.send(b, `m${2 * i}`, 5000), a.send(b, `m${2 * i + 1}`, 5000))
+        // Some travel together, and some do not.
+        if (i % 2 === 0) await Promise.allSettled(sent)
+      }
+      await Promise.all(sent)
+      assume(b.done).eql(sent.map((_, i) => `m${i}`))
+      await Promise.all([a.messenger.close(), b.messenger.close()])
+    }), { numRuns: 40 })
+  })
+
+  it('are never carried out twice when the receiver starts anew, and what is said not to have arrived has not', async () => {
+    const fate = fc.constantFrom<Fate>('fine', 'lost', 'unanswered', 'late', 'restarted before', 'restarted after')
+    await fc.assert(fc.asyncProperty(fc.array(fate, { maxLength: 12 }), async fates => {
+      const { a, b } = pair([...fates])
+      const sent = [0, 1, 2, 3].map(async i => {
+        await Promise.resolve()
+        return a.send(b, `m${i}`, 5000)
+      })
+      const first = await settledOf(sent)
+      const more = await settledOf([4, 5].map(i => a.send(b, `m${i}`, 5000)))
+      assume(new Set(b.done).size).equals(b.done.length)
+      assume([...b.done]).eql([...b.done].sort())
+      for (const [i, end] of [...first, ...more].entries()) {
+        if (end.status === 'fulfilled') assume(b.done).includes(`m${i}`)
+        else if ((end.reason as { code: string, maybe?: boolean }).maybe !== true) assume(b.done.includes(`m${i}`)).equals(false)
+      }
+      await Promise.all([a.messenger.close(), b.messenger.close()])
+    }), { numRuns: 40 })
+  })
+
+  it('travel together while an earlier batch is on its way', async () => {
+    const { a, b } = pair()
+    await Promise.all([a.send(b, '1'), a.send(b, '2'), a.send(b, '3')])
+    assume(b.told).eql(['batch'])
+  })
+
+  it('fail at once when more waits than allowed, per peer and over all peers', async () => {
+    const network = new Network([])
+    const a = new Server('http://a:1', network, { terms: { maxQueue: { messages: 2, bytes: 100_000, total: 150_000 } } })
+    const [b, c] = [new Server('http://b:1', network), new Server('http://c:1', network)]
+    const large = 'x'.repeat(90_000)
+    const waiting = [a.send(b, '1'), a.send(b, '2')]
+    assume((await refused(a.send(b, '3'))).code).equals('EBUSY')
+    await Promise.all(waiting)
+    const half = a.send(b, large)
+    const whole = await refused(a.send(c, large))
+    assume([whole.code, whole.maybe]).eql(['EBUSY', false])
+    await half
+    await a.send(c, large)
+    assume([b.done.length, c.done.length]).eql([3, 1])
+  })
+
+  it('fail with EAUTH when the receiver has another secret, and nothing is carried out', async () => {
+    const network = new Network([])
+    const a = new Server('http://a:1', network)
+    const b = new Server('http://b:1', network, { secrets: ['another secret altogether'] })
+    const error = await refused(a.send(b, 'x'))
+    assume([error.code, error.maybe, error.address]).eql(['EAUTH', false, b.address])
+    assume(b.done).eql([])
+  })
+
+  it('arrive while a secret is being changed: the old one is valid on both sides, then the new one signs', async () => {
+    const network = new Network([])
+    const [old, next] = ['the old secret, long enough', 'the new secret, long enough']
+    const steps: [string[], string[]][] = [[[old, next], [old]], [[next, old], [old, next]], [[next], [next, old]]]
+    for (const [i, [ours, theirs]] of steps.entries()) {
+      const a = new Server(`http://a:${i}`, network, { secrets: ours })
+      const b = new Server(`http://b:${i}`, network, { secrets: theirs })
+      await a.send(b, 'x')
+      await b.send(a, 'y')
+      assume([a.done, b.done]).eql([['y'], ['x']])
+    }
+  })
+
+  it('fail within the deadline when nobody is there, and say that they have not arrived', async () => {
+    const { a } = pair()
+    const nobody = { peer: { address: 'http://c:1', pathname: '/primus', word: 'word-of-c-process' } }
+    const error = await refused(a.send(nobody, 'x'))
+    assume([error.code, error.maybe]).eql(['EUNREACHABLE', false])
+  })
+
+  it('fail fast to a peer that could not be reached several times, which is tried again after a while', async () => {
+    const network = new Network([])
+    const a = new Server('http://a:1', network)
+    const absent = { peer: { address: 'http://c:1', pathname: '/primus', word: 'word-of-c-process' } }
+    for (let i = 0; i < 4; i++) await rejection(a.send(absent, 'x'))
+    assume((await rejection(a.send(absent, 'x'))).message).includes('tried again soon')
+    const c = new Server('http://c:1', network)
+    const began = now()
+    for (;;) {
+      try {
+        await a.send(absent, 'there')
+        break
+      } catch {
+        if (now() - began > 5000) throw new Error('it was not tried again')
+        await new Promise(resolve => setTimeout(resolve, 10))
+      }
+    }
+    assume(c.done).eql(['there'])
+  })
+
+  it('that wait for a server fail when it leaves', async () => {
+    const { a, b } = pair(['lost', 'lost', 'lost', 'lost', 'lost', 'lost', 'lost', 'lost'])
+    const waiting = [a.send(b, '1', 5000), a.send(b, '2', 5000)]
+    await Promise.resolve()
+    await Promise.resolve()
+    const late = a.send(b, '3', 5000)
+    a.messenger.gone(b.address)
+    const codes = (await settledOf([...waiting, late])).map(end => end.status === 'rejected' ? (end.reason as { code: string, maybe?: boolean }).code : 'sent')
+    assume(codes).eql(['EUNREACHABLE', 'EUNREACHABLE', 'EUNREACHABLE'])
+  })
+
+  it('are refused after the end, on both sides', async () => {
+    const { a, b } = pair()
+    await a.send(b, '1')
+    await b.messenger.close()
+    const late = await refused(a.send(b, '2'))
+    assume([late.code, late.maybe]).eql(['EUNREACHABLE', false])
+    await a.messenger.close()
+    assume((await refused(a.send(b, '3'))).code).equals('ECLOSED')
+    assume(b.done).eql(['1'])
+  })
+})
+
