@@ -1,11 +1,18 @@
+import { absent } from './absent'
+import { clients } from './clients'
 import { deaths } from './deaths'
 import { failovers } from './failovers'
 import { hostile } from './hostile'
+import { order } from './order'
 import { outages } from './outages'
 import { ownership } from './ownership'
+import { peers } from './peers'
 import { shutdown } from './shutdown'
+import { strangers } from './strangers'
 import type { Row } from './row'
 
 /** All rows, in the order of their numbers. */
-export const rows: readonly Row[] = [...deaths, ...failovers, ...hostile, ...outages, ...ownership, ...shutdown]
+export const rows: readonly Row[] = [
+  ...absent, ...clients, ...deaths, ...failovers, ...hostile, ...order, ...outages, ...ownership, ...peers, ...shutdown, ...strangers
+]
   .sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)))

@@ -4,7 +4,7 @@ import type { Ground } from './ground'
 export interface Measure {
   /** What is measured: 'gone from every answer after', for instance. */
   readonly what: string
-  readonly unit: 'ms' | 'sparks/s' | '%' | 'MB'
+  readonly unit: 'ms' | 'sparks/s' | 'messages' | 'messages/s' | 'connections' | 'lookups' | '%' | 'MB'
   /** The promise; exactly one of the two. */
   readonly atMost?: number
   readonly atLeast?: number

@@ -1,0 +1,258 @@
+import type { Result } from '../../index'
+import { assume } from '../support/assume'
+import { openClient, type Client } from '../support/client'
+import { eventually } from '../support/wait'
+import type { Ground } from './ground'
+import { SLACK } from './ground'
+import { counter, each, Flow, judge, numbersOf, Passage, type Outcome, type Transport } from './passage'
+import type { Row } from './row'
+
+/** How long an operation may take here, in ms: longer than a few resets in a row. */
+const TIMEOUT = 5000
+const patient = { metroplex: { timeout: TIMEOUT, lease: 5000 } }
+
+/** The id of the spark that a server gives next, so that another server may have the same. */
+const sameId = (options: Record<string, unknown>): void => {
+  let given = 0
+  options['idGenerator'] = () => (globalThis as { nextId?: string }).nextId ?? `${process.pid}-${given++}`
+}
+
+/** Two servers and the spark of a client of the second one; what goes between them goes through a proxy that may be harmed. */
+async function pair(ground: Ground, transport: Transport): Promise<{ a: Passage, b: Passage, harmed: Passage, client: Client }> {
+  const a = await Passage.to(ground, transport, patient)
+  const b = await Passage.to(ground, transport, patient)
+  const client = await openClient(b.server.url)
+  await ground.settled(a.server, b.server)
+  assume(await a.server.call('forward.spark', client.id, ['first', 0])).eql({ ok: true, send: 1 })
+  // Over Redis it is the sender's own connections that requests and answers go through.
+  return { a, b, harmed: transport === 'http' ? b : a, client }
+}
+
+/** All that could be sent arrived once, in order; in per cent, and with the details in the error. */
+async function once(client: Client, { sent, bad }: Outcome): Promise<number> {
+  // Where the registry is cut off as well, it may be unknown where the spark is. Then nothing has left.
+  assume(bad.filter(({ code, maybe }) => code !== 'EREGISTRY' || maybe)).eql([])
+  assume(bad.length).is.below(1 + sent / 10)
+  await client.count(1 + sent - bad.length)
+  assume(judge(client.messages, 'm', sent, new Set(bad.map(({ n }) => n)))).eql({ lost: [], doubled: [], disordered: 0 })
+  return numbersOf(client.messages, 'm').length / (sent - bad.length) * 100
+}
+
+/** Where the sender itself is cut off from Redis, messages may not leave at all. */
+const named = (transport: Transport): string => transport === 'http' ? '' : '; what could not leave, because the registry was cut off as well, is reported so'
+
+export const order: readonly Row[] = [
+  ...each((transport): Row => ({
+    id: 'F8',
+    fault: `connections are reset in the middle of batches`,
+    promise: `each batch is sent again under its number; every message is applied once: none lost, none doubled, none out of order${named(transport)}`,
+    measures: [
+      { what: 'applied once, in order', unit: '%', atLeast: 100 },
+      { what: 'longest', unit: 'ms', atMost: TIMEOUT }
+    ],
+    runs: 1,
+    async provoke(ground) {
+      const { a, b, harmed, client } = await pair(ground, transport)
+      // Each costs two connections to Redis there.
+      const resets = ground.long ? (transport === 'http' ? 1000 : 200) : 40
+      const flow = await Flow.start(a.server, 'm', client.id, { callers: 8 })
+      for (let i = 0; i < resets; i++) {
+        const seen = client.messages.length
+        await eventually(() => client.messages.length > seen, { within: TIMEOUT, every: 2 })
+        harmed.proxy.cut()
+      }
+      const outcome = await flow.stop()
+      const figure = await once(client, outcome)
+      const [retried, repeated] = [await counter(a.server, 'retried'), await counter(b.server, 'repeated')]
+      // Else nothing has been provoked.
+      assume(retried).is.above(0)
+      assume(repeated).is.above(0)
+      ground.unharmed(a.server, b.server)
+      return [figure, outcome.longest]
+    }
+  })),
+  {
+    id: 'F8',
+    fault: 'the receiver is killed between applying and answering, and started again on its address',
+    promise: 'nothing is applied twice: what is not known is reported with `maybe: true`',
+    measures: [{ what: 'reported after', unit: 'ms', atMost: TIMEOUT + SLACK }],
+    async provoke(ground) {
+      const a = await Passage.to(ground, 'http', patient)
+      const b = await Passage.to(ground, 'http', patient, { prepare: sameId })
+      const become = (): Promise<unknown> => b.server.run(() => { (globalThis as { nextId?: string }).nextId = 'somebody' })
+      await become()
+      const client = await openClient(b.server.url)
+      assume(client.id).equals('somebody')
+      await ground.settled(a.server, b.server)
+      assume(await a.server.call('forward.spark', client.id, 'first')).eql({ ok: true, send: 1 })
+      // Over Redis there is no telling its answers from what it asks the registry.
+      b.proxy.freezeReplies()
+      const began = performance.now()
+      const sending = a.server.call('forward.spark', client.id, 'once') as Promise<Result>
+      await client.count(2)
+      await b.server.kill()
+      b.proxy.cut()
+      b.proxy.thaw()
+      await b.start()
+      await become()
+      const { ok, send, failed } = await sending
+      const took = performance.now() - began
+      assume({ ok, send }).eql({ ok: false, send: 0 })
+      assume(failed?.map(({ address, maybe }) => ({ address, maybe }))).eql([{ address: b.address, maybe: true }])
+      await eventually(async () => (await b.server.sparks()).includes('somebody'), { within: 10_000 })
+      await ground.settled(a.server, b.server)
+      assume((await a.server.call('forward.spark', client.id, 'last') as Result).send).equals(1)
+      await eventually(() => client.messages.at(-1) === 'last')
+      assume(client.messages).eql(['first', 'once', 'last'])
+      ground.sound(a.server, b.server)
+      return [took]
+    }
+  },
+  ...each((transport): Row => ({
+    id: 'F9',
+    // That a connection to Redis has become mute is noticed after `timeout`, and messages fail until then.
+    fault: `the answer of a batch is lost with the connection${transport === 'http' ? ', or without' : ''}`,
+    promise: `the batch is sent again, and answered again without being applied again${named(transport)}`,
+    measures: [
+      { what: 'applied once, in order', unit: '%', atLeast: 100 },
+      { what: 'longest', unit: 'ms', atMost: TIMEOUT }
+    ],
+    async provoke(ground) {
+      const { a, b, harmed, client } = await pair(ground, transport)
+      const flow = await Flow.start(a.server, 'm', client.id, { callers: 8 })
+      for (let i = 0; i < (ground.long ? 20 : 4); i++) {
+        const seen = client.messages.length
+        await eventually(() => client.messages.length > seen, { within: TIMEOUT, every: 2 })
+        const before = await counter(b.server, 'repeated')
+        harmed.proxy.dropNextReply({ cut: transport === 'redis' || i % 2 === 0 })
+        // Over Redis the next reply may be one of the registry's.
+        if (transport === 'http') await eventually(async () => await counter(b.server, 'repeated') > before, { within: TIMEOUT })
+      }
+      const outcome = await flow.stop()
+      const figure = await once(client, outcome)
+      ground.unharmed(a.server, b.server)
+      return [figure, outcome.longest]
+    }
+  })),
+  ...each((transport): Row => ({
+    id: 'F11',
+    fault: `one spark is sent 100,000 messages at once, before it is known where it is`,
+    promise: 'none out of order, none lost, with broadcasts in between',
+    measures: [
+      { what: 'inversions', unit: 'messages', atMost: 0 },
+      { what: 'sent', unit: 'messages/s', atLeast: 1000, long: true }
+    ],
+    async provoke(ground) {
+      const { a, b, c } = await crowded(ground, transport)
+      const client = await openClient(b.url)
+      await ground.settled(a, b, c)
+      const many = ground.long ? 100_000 : 30_000
+      const began = performance.now()
+      const bad = await burst(a, client.id, many, 1000)
+      assume(bad).eql({ failed: 0, missing: 0, codes: [] })
+      await client.count(many + many / 1000, { within: 30_000 })
+      const took = performance.now() - began
+      assume(judge(client.messages, 'all', many / 1000)).eql({ lost: [], doubled: [], disordered: 0 })
+      const { lost, doubled, disordered } = judge(client.messages, 'one', many)
+      assume({ lost, doubled }).eql({ lost: [], doubled: [] })
+      ground.unharmed(a, b, c)
+      return [disordered, many / took * 1000]
+    }
+  })),
+  ...each((transport): Row => ({
+    id: 'F11',
+    fault: 'a spark that has just moved is sent 100,000 messages at once',
+    promise: 'none out of order, none lost',
+    measures: [{ what: 'inversions', unit: 'messages', atMost: 0 }],
+    async provoke(ground) {
+      const { a, b, c } = await crowded(ground, transport)
+      for (const server of [b, c]) await server.run(() => { (globalThis as { nextId?: string }).nextId = 'mover' })
+      const before = await openClient(b.url)
+      await ground.settled(a, b, c)
+      assume(await a.call('forward.spark', 'mover', 'before')).eql({ ok: true, send: 1 })
+      const after = await openClient(c.url)
+      await eventually(async () => (await ground.entries()).get('mover') === c.address)
+      await before.close()
+      const many = ground.long ? 100_000 : 30_000
+      assume(await burst(a, 'mover', many, 0)).eql({ failed: 0, missing: 0, codes: [] })
+      await after.count(many, { within: 30_000 })
+      const { lost, doubled, disordered } = judge(after.messages, 'one', many)
+      assume({ lost, doubled }).eql({ lost: [], doubled: [] })
+      ground.sound(a, b, c)
+      return [disordered]
+    }
+  })),
+  ...each((transport): Row => ({
+    id: 'F11',
+    fault: 'a spark moves to and fro while it is sent 100,000 messages',
+    promise: 'none out of order, none doubled; what did not arrive is named',
+    measures: [{ what: 'inversions', unit: 'messages', atMost: 0 }],
+    async provoke(ground) {
+      const { a, b, c } = await crowded(ground, transport)
+      for (const server of [b, c]) await server.run(() => { (globalThis as { nextId?: string }).nextId = 'mover' })
+      let client = await openClient(b.url)
+      await ground.settled(a, b, c)
+      const flow = await Flow.start(a, 'm', 'mover', { callers: 200, pause: 0, most: ground.long ? 100_000 : 30_000 })
+      const clients = [client]
+      for (let i = 0; i < 4; i++) {
+        const seen = client.messages.length
+        await eventually(() => client.messages.length > seen, { within: 10_000 })
+        const next = await openClient((i % 2 === 0 ? c : b).url)
+        clients.push(next)
+        // The old one is late to go.
+        await eventually(() => next.messages.length > 0, { within: 10_000 })
+        await client.close()
+        client = next
+      }
+      const { sent, bad } = await flow.stop()
+      const good = sent - bad.length
+      await eventually(() => clients.reduce((sum, { messages }) => sum + messages.length, 0) >= good, { within: 10_000 })
+      let inversions = 0
+      let last = -1
+      const seen = new Set<number>()
+      for (const { messages } of clients) {
+        for (const n of numbersOf(messages, 'm')) {
+          assume(seen.has(n)).false(`message ${n} came twice`)
+          seen.add(n)
+          if (n < last) inversions++
+          last = Math.max(n, last)
+        }
+      }
+      const told = new Set(bad.filter(({ maybe }) => !maybe).map(({ n }) => n))
+      const excused = new Set(bad.map(({ n }) => n))
+      for (let n = 0; n < sent; n++) if (!excused.has(n)) assume(seen.has(n)).true(`message ${n} is lost`)
+      for (const n of told) assume(seen.has(n)).false(`message ${n} has come, though it was reported that it had not`)
+      ground.sound(a, b, c)
+      return [inversions]
+    }
+  }))
+]
+
+/** Three servers that may have very much waiting. */
+async function crowded(ground: Ground, transport: Transport): Promise<{ a: Server, b: Server, c: Server }> {
+  const options = { metroplex: { transport, timeout: 30_000, lease: 15_000, maxQueue: { messages: 300_000 } } }
+  const [a, b, c] = await Promise.all([0, 1, 2].map(() => ground.start(options, { prepare: sameId })))
+  if (a === undefined || b === undefined || c === undefined) throw new Error('there are three')
+  return { a, b, c }
+}
+
+type Server = Awaited<ReturnType<Ground['start']>>
+
+/** Send a spark very many messages at once, and a broadcast after every so many; what came of them. */
+function burst(server: Server, id: string, many: number, every: number): Promise<{ failed: number, missing: number, codes: string[] }> {
+  return server.run(async (primus, id: string, many: number, every: number) => {
+    type Answer = { ok: boolean, missing?: string[], failed?: { code: string }[] }
+    const { forward } = primus as unknown as { forward: { spark(id: string, msg: unknown): Promise<Answer>, broadcast(msg: unknown): Promise<Answer> } }
+    const all: Promise<Answer>[] = []
+    for (let n = 0; n < many; n++) {
+      all.push(forward.spark(id, ['one', n]))
+      if (every > 0 && n % every === 0) all.push(forward.broadcast(['all', n / every]))
+    }
+    const answers = await Promise.all(all)
+    return {
+      failed: answers.filter(({ failed }) => failed !== undefined).length,
+      missing: answers.filter(({ missing }) => missing !== undefined).length,
+      codes: [...new Set(answers.flatMap(({ failed }) => failed?.map(({ code }) => code) ?? []))]
+    }
+  }, id, many, every)
+}
