@@ -1,0 +1,60 @@
+/**
+ * The command `npm run stress`: numbered messages between three servers, while connections break, stand still and lose answers, and while receivers are
+ * killed. Prints the seed and what came about. Exit code 1 when anything was lost, doubled, overtaken, or not as it was reported.
+ */
+import { parseArgs } from 'node:util'
+import { Ground } from '../faults/ground'
+import { TRANSPORTS } from '../faults/passage'
+import { Accidents } from '../support/accidents'
+import { closeScope, openScope } from '../support/dispose'
+import { stress } from './stress'
+
+const { values } = parseArgs({
+  options: {
+    messages: { type: 'string', default: '100000' },
+    faults: { type: 'string', default: '1000' },
+    kills: { type: 'string', default: '20' },
+    transport: { type: 'string', default: 'http' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    help: { type: 'boolean', default: false }
+  }
+})
+process.once('SIGTERM', () => process.exit(143))
+process.once('SIGINT', () => process.exit(130))
+
+const say = (line: string): void => { process.stdout.write(`${line}\n`) }
+
+async function main(): Promise<number> {
+  if (values.help) {
+    say('npm run stress -- [--messages 100000] [--faults 1000] [--kills 20] [--transport http|redis] [--seed 1]')
+    return 0
+  }
+  const transport = TRANSPORTS.find(name => name === values.transport)
+  const [seed, messages, faults, kills] = [values.seed, values.messages, values.faults, values.kills].map(Number)
+  if (transport === undefined || seed === undefined || messages === undefined || faults === undefined || kills === undefined || [seed, messages, faults, kills].some(value => !Number.isInteger(value) || value < 0)) {
+    say(`--messages, --faults, --kills and --seed must be whole numbers, --transport one of ${TRANSPORTS.join(', ')}.`)
+    return 2
+  }
+  const accidents = new Accidents()
+  accidents.watch()
+  openScope()
+  const began = performance.now()
+  say(`seed ${seed}: ${messages} messages, ${faults} accidents, ${kills} killed, transport ${transport}`)
+  let failed = true
+  try {
+    const figures = await stress(await Ground.make(true), { transport, seed, messages, faults, kills, say })
+    say(JSON.stringify(figures, null, 2))
+    say(`all is as it should be, after ${Math.round((performance.now() - began) / 1000)} s; seed ${seed}`)
+    failed = false
+  } catch (error) {
+    say(`seed ${seed}: ${String((error as Error).stack)}`)
+  }
+  const errors = [...await closeScope(), ...await accidents.take()]
+  for (const error of errors) say(String(error.stack))
+  return failed || errors.length > 0 ? 1 : 0
+}
+
+main().then(code => process.exit(code), (error: unknown) => {
+  say(String((error as Error).stack))
+  process.exit(1)
+})
