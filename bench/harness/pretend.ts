@@ -1,0 +1,68 @@
+/**
+ * Sparks that have no client behind them, for what costs a spark in the registry alone: what runs in the process of a server.
+ *
+ * The plugin is told of them as Primus tells it of others, many within one turn of the event loop.
+ */
+import { randomUUID } from 'node:crypto'
+import type { SparkUnderTest } from '../../test/support/primus-types'
+import { server } from './server'
+
+const sparks: SparkUnderTest[] = []
+/** Those before it are connected. */
+let connected = 0
+
+/** Makes up so many more sparks, ahead of time. */
+export function makeUp(count: number): void {
+  for (let i = 0; i < count; i++) sparks.push({ id: randomUUID() } as SparkUnderTest)
+}
+
+/** The ids of all that were made up. */
+export function madeUp(): string[] {
+  return sparks.map(({ id }) => id)
+}
+
+/** How many are connected. */
+export function present(): number {
+  return connected
+}
+
+/** Connects the next ones, as many as are left of those that were made up; how many that were. */
+export function come(count: number): number {
+  const { metroplex } = server()
+  const coming = sparks.slice(connected, connected + count)
+  for (const spark of coming) metroplex.connect(spark)
+  connected += coming.length
+  return coming.length
+}
+
+/** Disconnects those that came last; how many that were. */
+export function go(count: number): number {
+  const { metroplex } = server()
+  const going = sparks.slice(Math.max(0, connected - count), connected)
+  for (const spark of going) metroplex.disconnect(spark)
+  connected -= going.length
+  return going.length
+}
+
+/**
+ * Resolves when the registry has seen all of that.
+ *
+ * Redis answers the commands of one connection in their order: what is asked behind a write is answered when it is through. Asking
+ * again and again instead would cost more than what is measured.
+ */
+export async function written(): Promise<void> {
+  const { metroplex } = server()
+  for (let left = Infinity; left > 0;) {
+    // Writers may gather for one turn.
+    await new Promise(resolve => setImmediate(resolve))
+    left = metroplex.stats?.().waiting ?? 0
+    await new Promise<void>((resolve, reject) => {
+      metroplex.spark('nobody', error => error ? reject(error) : resolve())
+    })
+  }
+}
+
+/** Connects all that were made up. Resolves when the registry has them. */
+export async function comeAll(): Promise<void> {
+  while (come(1000) > 0) await written()
+}

@@ -1,0 +1,86 @@
+/** A server on stage: what runs in the process of one. */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { load, loadPlugin, loadPrimus, type MetroplexUnderTest, type PrimusUnderTest } from '../../test/support/primus-types'
+import { connectTo, type Ioredis, type RedisTarget } from '../../test/support/redis-target'
+import { eventually, once as emitted } from '../../test/support/wait'
+import type { Subject } from '../subjects'
+import type { Done } from './window'
+
+/** A callback as every subject takes it. */
+export type Callback<T> = (error: Error | null | undefined, value: T) => void
+
+/** What a forward calls back with. */
+export interface Sent {
+  send: number
+}
+
+/** What the works use of a server; every subject has it. */
+export interface PrimusOnStage extends PrimusUnderTest {
+  readonly metroplex: MetroplexUnderTest & {
+    servers(fn: Callback<string[]>): unknown
+    spark(id: string, fn: Callback<string | null>): unknown
+    sparks(ids: readonly string[], fn: Callback<(string | null)[]>): unknown
+    /** 1.x has none. */
+    stats?(): { waiting: number }
+  }
+  readonly forward: {
+    spark(id: string, msg: unknown, fn: Callback<Sent>): unknown
+    sparks(ids: readonly string[], msg: unknown, fn: Callback<Sent>): unknown
+    broadcast(msg: unknown, fn: Callback<Sent>): unknown
+  }
+}
+
+/** What a server is made of. */
+export interface ServerSettings {
+  subject: Subject
+  redis: RedisTarget
+  namespace: string
+}
+
+let primus: PrimusOnStage | undefined
+
+/** A callback for a forward that has to reach so many sparks, each of which is an operation. */
+export function handed(to: number, done: Done): Callback<Sent> {
+  return (error, result) => {
+    if (error) done(error, 0)
+    else done(result.send === to ? null : new Error(`it reached ${result.send} of ${to} sparks`), result.send)
+  }
+}
+
+/** The server of this process. */
+export function server(): PrimusOnStage {
+  if (primus === undefined) throw new Error('This process has no server yet.')
+  return primus
+}
+
+/** Makes this process a server. Resolves with the port when it has registered. */
+export async function openServer({ subject, redis, namespace }: ServerSettings): Promise<number> {
+  const http = createServer()
+  const one = new (loadPrimus())(http, {
+    transformer: 'websockets',
+    redis: connectTo(redis, load('ioredis') as Ioredis),
+    namespace,
+    password: 'bench',
+    // A ping to everybody in the midst of a row would be counted as its work.
+    pingInterval: false
+  })
+  if (subject.omega) one.plugin('omega-supreme', loadPlugin('omega-supreme'))
+  one.plugin('metroplex', loadPlugin(subject.module))
+  const registered = emitted(one.metroplex, 'register', { within: 10_000 })
+  http.listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  await registered
+  primus = one as PrimusOnStage
+  return (http.address() as AddressInfo).port
+}
+
+/** Resolves when the server of this process knows so many peers. */
+export async function awaitPeers(count: number): Promise<void> {
+  const { metroplex } = server()
+  const peers = (): Promise<string[]> => new Promise((resolve, reject) => {
+    metroplex.servers((error, list) => error ? reject(error) : resolve(list))
+  })
+  await eventually(async () => (await peers()).length === count, { what: `${count} peers`, within: 20_000 })
+}

@@ -1,0 +1,174 @@
+import type { Redis } from 'ioredis'
+import { startRedis, type RedisProcess } from '../../test/support/redis'
+import { eventually } from '../../test/support/wait'
+import type { Subject } from '../subjects'
+import { Child } from './child'
+import { cpu } from './clock'
+import { awaitMessages, openClients } from './crowd'
+import { awaitPeers, openServer } from './server'
+import type { Ran } from './window'
+
+const CLOCK = require.resolve('./clock')
+const CROWD = require.resolve('./crowd')
+const SERVER = require.resolve('./server')
+const namespace = 'bench'
+
+/** Who takes part in a work. */
+export interface Cast {
+  readonly servers: number
+  /** Clients of each server; with 0 there is no process for them. @default 0 */
+  readonly clients?: number
+}
+
+/** Whose CPU is counted: the server that is told to do the work; the other ones together; all clients; Redis. */
+export type Role = 'sender' | 'receivers' | 'clients' | 'redis'
+
+/** A row of a work, measured once. */
+export interface Measured {
+  readonly row: string
+  /** What one operation is: `'message'`. */
+  readonly operation: string
+  /** Those that succeeded. */
+  readonly operations: number
+  /** Calls that failed. */
+  readonly failed: number
+  readonly perSecond: number
+  /** Microseconds per operation. */
+  readonly cpu: Readonly<Partial<Record<Role, number>>>
+  /** Milliseconds. */
+  readonly latency?: { readonly p50: number, readonly p99: number }
+}
+
+/** How a row is measured. */
+export interface Measuring {
+  readonly row: string
+  readonly operation: string
+  /** Whether each operation is a message that a client gets: then the row ends when the last one is there. @default false */
+  readonly delivers?: boolean
+  /** Does it, for a while. */
+  readonly run: () => Promise<Ran>
+}
+
+/**
+ * One subject at work: a Redis of its own, servers, and clients, each in a process of its own.
+ *
+ * @example
+ * const stage = await Stage.open(ours, { servers: 2, clients: 100 })
+ * try { … } finally { await stage.close() }
+ */
+export class Stage {
+  /** The ids of the clients' sparks, server by server; the sender's first. */
+  ids: readonly (readonly string[])[] = []
+
+  readonly #servers: Child[] = []
+  #crowd: Child | undefined
+  #delivered = 0
+  readonly #observer: Redis
+
+  private constructor(private readonly redis: RedisProcess) {
+    // ioredis waits that long for the end of a connection.
+    this.#observer = redis.client({ disconnectTimeout: 1 })
+  }
+
+  /** Resolves when all servers know each other, and all clients are registered. */
+  static async open(subject: Subject, cast: Cast): Promise<Stage> {
+    const stage = new Stage(await startRedis())
+    try {
+      await stage.#open(subject, cast)
+      return stage
+    } catch (error) {
+      await stage.close()
+      throw error
+    }
+  }
+
+  /** The server that is told to do the work. */
+  get sender(): Child {
+    const [sender] = this.#servers
+    if (sender === undefined) throw new Error('There is no server on stage.')
+    return sender
+  }
+
+  /** The other servers. */
+  get receivers(): readonly Child[] {
+    return this.#servers.slice(1)
+  }
+
+  /** The process of all clients. */
+  get crowd(): Child {
+    if (this.#crowd === undefined) throw new Error('There are no clients on stage.')
+    return this.#crowd
+  }
+
+  /** Resolves when so many sparks stand in the registry, of all servers together. */
+  async registered(count: number): Promise<void> {
+    const registered = async (): Promise<boolean> => await this.#observer.hlen(`${namespace}:sparks`) === count
+    await eventually(registered, { what: `${count} sparks in the registry`, within: 20_000 })
+  }
+
+  /** Does what a row measures, without measuring it. */
+  async warm({ delivers = false, run }: Pick<Measuring, 'delivers' | 'run'>): Promise<void> {
+    const ran = await run()
+    if (delivers) await this.#settle(ran)
+  }
+
+  /** Measures a row: its operations, and what everybody's CPU has done for them. */
+  async measure({ row, operation, delivers = false, run }: Measuring): Promise<Measured> {
+    const before = await this.#cpu()
+    const ran = await run()
+    const ended = delivers ? Math.max(ran.ended, await this.#settle(ran)) : ran.ended
+    const after = await this.#cpu()
+    const { operations, failed, failure, began } = ran
+    if (failure !== undefined) process.stderr.write(`${row}: ${failed} calls failed, the first one with: ${failure}\n`)
+    if (operations === 0) throw new Error(`'${row}' cannot be measured: not one call succeeded.`)
+    return {
+      row, operation, operations, failed,
+      perSecond: operations / (ended - began) * 1000,
+      cpu: Object.fromEntries([...after].map(([role, used]) => [role, (used - (before.get(role) ?? 0)) / operations]))
+    }
+  }
+
+  /** Ends everybody. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#servers, ...this.#crowd === undefined ? [] : [this.#crowd]].map(child => child.close()))
+    await this.redis.stop()
+  }
+
+  async #open(subject: Subject, { servers, clients = 0 }: Cast): Promise<void> {
+    for (let i = 0; i < servers; i++) this.#servers.push(new Child(i === 0 ? 'sender' : `receiver ${i}`))
+    const settings = { subject, redis: this.redis.target, namespace }
+    const ports = await Promise.all(this.#servers.map(child => child.run(SERVER, openServer, settings)))
+    await Promise.all(this.#servers.map(child => child.run(SERVER, awaitPeers, servers - 1)))
+    if (clients === 0) return
+    this.#crowd = new Child('clients')
+    this.ids = await this.#crowd.run(CROWD, openClients, { ports, each: clients })
+    await this.registered(servers * clients)
+  }
+
+  /** Resolves when the clients have got what they were sent, with the time of the last message. */
+  async #settle({ operations }: Ran): Promise<number> {
+    this.#delivered += operations
+    return this.crowd.run(CROWD, awaitMessages, this.#delivered)
+  }
+
+  /** Microseconds that everybody has used so far. */
+  async #cpu(): Promise<Map<Role, number>> {
+    const used = async (...children: readonly Child[]): Promise<number> => {
+      const each = await Promise.all(children.map(child => child.run(CLOCK, cpu, undefined)))
+      return each.reduce((sum, one) => sum + one, 0)
+    }
+    const { receivers } = this
+    return new Map<Role, number>([
+      ['sender', await used(this.sender)],
+      ...receivers.length > 0 ? [['receivers', await used(...receivers)] as const] : [],
+      ...this.#crowd !== undefined ? [['clients', await used(this.#crowd)] as const] : [],
+      ['redis', redisCpu(await this.#observer.info('cpu'))]
+    ])
+  }
+}
+
+/** Microseconds, of what Redis tells of itself. */
+function redisCpu(info: string): number {
+  const seconds = (name: string): number => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(info)?.[1])
+  return (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6
+}

@@ -1,0 +1,21 @@
+import type { Measured, Stage, Cast } from './stage'
+
+/** How much is measured. */
+export interface Scale {
+  /** Milliseconds that a row is measured for. */
+  readonly ms: number
+  /** Milliseconds that it runs before, so that what is measured is warm. */
+  readonly warm: number
+  /** Clients of each of three servers, for a broadcast. */
+  readonly clients: number
+}
+
+/** Something to measure, in a file of its own. */
+export interface Work {
+  /** What it is called on the command line and in results. */
+  readonly name: string
+  /** Who takes part. */
+  cast(scale: Scale): Cast
+  /** Measures the subject on stage once, row by row. */
+  measure(stage: Stage, scale: Scale): AsyncIterable<Measured>
+}

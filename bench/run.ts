@@ -1,0 +1,113 @@
+/** The command `npm run bench`: measures works, for this project and for what it is compared with, in turns. */
+import { availableParallelism, cpus, loadavg } from 'node:os'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { execFileSync } from 'node:child_process'
+import { findRedis } from '../test/support/redis-binary'
+import { Stage } from './harness/stage'
+import { tableOf, type Result } from './harness/table'
+import type { Scale, Work } from './harness/work'
+import { former, ours, type Subject } from './subjects'
+import { works } from './works'
+
+const FULL: Scale & { rounds: number } = { rounds: 3, ms: 2000, warm: 2000, clients: 1000 }
+const QUICK: Scale & { rounds: number } = { rounds: 2, ms: 400, warm: 300, clients: 300 }
+
+const usage = `npm run bench -- [${works.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--module path] [--beside path]
+`
+
+process.once('SIGTERM', () => process.exit(143))
+process.once('SIGINT', () => process.exit(130))
+
+/** What the command line asks for. */
+interface Wish {
+  works: readonly Work[]
+  scale: Scale
+  rounds: number
+  subjects: readonly Subject[]
+}
+
+/** @throws Error with a sentence for who typed it. */
+function wishOf(args: readonly string[]): Wish | null {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
+      module: { type: 'string' },
+      beside: { type: 'string' },
+      help: { type: 'boolean', default: false }
+    }
+  })
+  if (values.help) return null
+  const unknown = positionals.find(name => works.every(work => work.name !== name))
+  if (unknown !== undefined) throw new Error(`There is no work '${unknown}'; there are: ${works.map(({ name }) => name).join(', ')}.`)
+  const { rounds: standard, ...scale } = values.quick ? QUICK : FULL
+  const rounds = Number(values.rounds ?? standard)
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds must be a whole number above 0; given: ${values.rounds}`)
+  return {
+    works: positionals.length === 0 ? works : works.filter(({ name }) => positionals.includes(name)),
+    scale, rounds,
+    subjects: [chosen(ours, values.module), chosen(former, values.beside)]
+  }
+}
+
+/** Another build in the place of a subject: by its path, or any name that `require` would find from here. */
+function chosen(subject: Subject, path: string | undefined): Subject {
+  if (path === undefined) return subject
+  return { ...subject, name: path, module: createRequire(join(process.cwd(), 'bench')).resolve(path) }
+}
+
+const print = (line: string): void => { process.stdout.write(`${line}\n`) }
+
+/** Five digits are more than are true. */
+const json = (value: object): string => JSON.stringify(value, (_key, one: unknown) => (
+  typeof one === 'number' && !Number.isInteger(one) ? Number(one.toPrecision(5)) : one
+))
+
+async function bench({ works, scale, rounds, subjects }: Wish): Promise<void> {
+  const redis = execFileSync(await findRedis(), ['--version'], { encoding: 'utf8' }).trim()
+  print(json({
+    node: process.version, redis, cores: availableParallelism(), cpu: cpus()[0]?.model, load: loadavg()[0],
+    rounds, ...scale, bytes: 200, subjects
+  }))
+  const results: Result[] = []
+  for (const work of works) {
+    for (let round = 1; round <= rounds; round++) {
+      for (const subject of subjects) {
+        const stage = await Stage.open(subject, work.cast(scale))
+        try {
+          for await (const measured of work.measure(stage, scale)) {
+            const result = { work: work.name, subject: subject.name, round, ...measured }
+            results.push(result)
+            print(json(result))
+          }
+        } finally {
+          await stage.close()
+        }
+      }
+    }
+  }
+  print('')
+  for (const line of tableOf(results, subjects.map(({ name }) => name))) print(line)
+}
+
+async function main(): Promise<number> {
+  let wish: Wish | null
+  try {
+    wish = wishOf(process.argv.slice(2))
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n${usage}`)
+    return 2
+  }
+  if (wish === null) process.stdout.write(usage)
+  else await bench(wish)
+  return 0
+}
+
+main().then(code => process.exit(code), (error: unknown) => {
+  process.stderr.write(`${String(error instanceof Error ? error.stack : error)}\n`)
+  process.exit(1)
+})
