@@ -25,7 +25,8 @@ export function sparkHandlers(sink: Sink): { readonly some: Handler; readonly al
     }
   })
   return {
-    some: handler((ids, message) => sink.some(ids, message)),
+    // Each once, however often a sender names it.
+    some: handler((ids, message) => sink.some(ids.length > 1 ? [...new Set(ids)] : ids, message)),
     all: handler((ids, message) => sink.all(message, new Set(ids)))
   }
 }
