@@ -1,0 +1,27 @@
+import { Message } from '../../lib/message'
+import { sparkHandlers } from '../../lib/transport/sparks'
+import { assume } from '../support/assume'
+
+describe('a message for sparks that comes from a peer', () => {
+  it('is written once to each spark, however often that is named', () => {
+    const written: string[] = []
+    const { some } = sparkHandlers({
+      some: ids => {
+        written.push(...ids)
+        return { send: ids.length, missing: [] }
+      },
+      all: () => ({ send: 0, missing: [] })
+    })
+    assume(some.apply({ kind: 'some', to: ['a', 'b', 'a'], message: Message.of('x', false) })).equals(2)
+    assume(written).eql(['a', 'b'])
+  })
+
+  for (const to of ['', 'a', null, 42, {}, [''], [null], [42], [['a']]]) {
+    it(`is refused when it is for ${JSON.stringify(to)}`, () => {
+      const { some, all } = sparkHandlers({ some: () => ({ send: 0 }), all: () => ({ send: 0 }) })
+      for (const handler of [some, all]) {
+        assume(() => { handler.check({ kind: 'some', to, message: Message.of('x', false) }) }).throws(/strings that are not empty/)
+      }
+    })
+  }
+})
