@@ -55,11 +55,15 @@ class World {
   }
 
   take(id: string, data: unknown): boolean {
+    if (this.places.get(id) === SELF) this.transform()
     const got = this.got.get(id) ?? []
     this.got.set(id, got)
     got.push(String(data))
     return true
   }
+
+  /** What the application does to what is written here. */
+  transform: () => void = () => undefined
 
   /** As a forwarder does it. */
   async send(ids: readonly string[], text: string): Promise<Sum> {
@@ -163,6 +167,19 @@ describe('messages to sparks elsewhere', () => {
     world.registry.set('x', 'http://b')
     assume((await sent).result(true)).eql({ ok: true, send: 1 })
     assume(world.got.get('x')).eql(['0'])
+  })
+
+  it('fail one by one when the application throws at those that have come to us, and hold nobody up', async () => {
+    const world = new World(() => 1)
+    world.move('x', 'http://a')
+    world.move('x', 'http://b', false)
+    world.transform = () => { throw new Error('transformer broke') }
+    const sent = world.send(['x'], '0')
+    world.move('x', SELF)
+    const { send, failed } = (await sent).result(true)
+    assume(send).equals(0)
+    assume(failed).eql([{ address: SELF, code: 'EREMOTE', message: `${SELF} could not carry it out: transformer broke`, maybe: true, sparks: ['x'] }])
+    assume(world.lanes.busy('x')).equals(false)
   })
 
   it('are refused when too much is waiting', async () => {

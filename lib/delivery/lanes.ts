@@ -221,8 +221,7 @@ export class Lanes {
   #fly(place: string, errand: Errand, stops: readonly Stop[]): void {
     const { message, sum } = errand
     if (place === this.where.self) {
-      const { send, missing } = this.local.some(stops.map(({ id }) => id), message)
-      this.#landed(errand, stops, { send, missing })
+      this.#here(place, errand, stops)
       return
     }
     for (let first = 0; first < stops.length; first += IDS_PER_REQUEST) {
@@ -236,6 +235,19 @@ export class Lanes {
         }
       ).catch(crash)
     }
+  }
+
+  /** Write to sparks that have come to us. What an application throws there is one failure, as it would be at a peer. */
+  #here(place: string, errand: Errand, stops: readonly Stop[]): void {
+    const ids = stops.map(({ id }) => id)
+    let delivered: Delivered | undefined
+    try {
+      delivered = this.local.some(ids, errand.message)
+    } catch (error) {
+      const { message } = asError(error)
+      errand.sum.fail(place, new MetroplexError('EREMOTE', `${place} could not carry it out: ${message}`, { address: place, maybe: true, cause: error }), ids)
+    }
+    this.#landed(errand, stops, delivered)
   }
 
   /** What a server has done with a message; `undefined`: it failed. */
