@@ -26,6 +26,8 @@ class World {
   /** The last thing that is under way to each server: one queue each. */
   readonly #queues = new Map<string, Promise<unknown>>()
   lookups = 0
+  /** Redis cannot be asked: only what is remembered is told. */
+  away = false
 
   constructor(private readonly pauses: () => number, private readonly failing: () => boolean = () => false) {
     const connected = (id: string): Spark | undefined => this.places.get(id) === SELF
@@ -39,8 +41,9 @@ class World {
     const courier: Courier = { send: (address, message, whom) => this.#carry(address, message, whom) }
     this.lanes = new Lanes(this.local, courier, {
       self: SELF,
-      places: async ids => {
+      places: async (ids, fresh) => {
         this.lookups++
+        if (fresh && this.away) throw new MetroplexError('EREGISTRY', 'Redis is away.')
         await this.#pause()
         const found = ids.map(id => this.registry.get(id) ?? null)
         await this.#pause()
@@ -180,6 +183,20 @@ describe('messages to sparks elsewhere', () => {
     assume(send).equals(0)
     assume(failed).eql([{ address: SELF, code: 'EREMOTE', message: `${SELF} could not carry it out: transformer broke`, maybe: true, sparks: ['x'] }])
     assume(world.lanes.busy('x')).equals(false)
+  })
+
+  it('go on by the place that is remembered while Redis is away, also after one has failed on its way', async () => {
+    const failures = supply([1])
+    const world = new World(() => 2, () => failures() === 1)
+    world.move('x', 'http://a')
+    const first = world.send(['x'], '0')
+    const second = world.send(['x'], '1')
+    assume((await first).result(true).failed?.[0]?.code).equals('EUNREACHABLE')
+    world.away = true
+    const third = world.send(['x'], '2')
+    assume((await second).result(true)).eql({ ok: true, send: 1 })
+    assume((await third).result(true)).eql({ ok: true, send: 1 })
+    assume(world.got.get('x')).eql(['1', '2'])
   })
 
   it('are refused when too much is waiting', async () => {

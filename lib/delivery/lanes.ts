@@ -288,7 +288,8 @@ export class Lanes {
         retried.push(stop)
       }
     }
-    lane.waiting.unshift(...retried)
+    // Not spread over arguments: there may be more than a call can have.
+    if (retried.length > 0) lane.waiting = [...retried, ...lane.waiting]
     this.#waiting += retried.length
     lane.place = undefined
     if (lane.waiting.length > 0) again.push(lane)
@@ -302,10 +303,16 @@ export class Lanes {
       queueMicrotask(() => {
         const seeking = this.#seeking
         this.#seeking = []
-        this.#look(seeking, true, Math.min(...seeking.map(({ waiting: [first] }) => first?.errand.sum.deadline ?? Infinity)))
+        // Nobody's time is cut short by another's. What was not where it should be has no use for what is remembered; what only waited for its turn has.
+        const questions = new Map<string, Lane[]>()
+        for (const lane of seeking) file(questions, `${lane.waiting[0]?.again === true} ${lane.waiting[0]?.errand.sum.deadline}`, lane)
+        for (const alike of questions.values()) {
+          const first = alike[0]?.waiting[0]
+          if (first !== undefined) this.#look(alike, first.again, first.errand.sum.deadline)
+        }
       })
     }
-    this.#seeking.push(...lanes)
+    for (const lane of lanes) this.#seeking.push(lane)
   }
 
   #settle({ errand }: Stop): void {
