@@ -1,4 +1,5 @@
 import type { Courier, Delivered, Whom } from '../courier'
+import { now, within } from '../deadline'
 import { MetroplexError, type ErrorCode } from '../errors'
 import type { Message } from '../message'
 import { outgoing } from './envelope'
@@ -47,11 +48,11 @@ export class Dispatch implements Courier {
     let card = this.directory.find(address)
     if (card === undefined) {
       // It may have joined since we looked last.
-      await this.directory.look().catch(() => undefined)
+      await this.#inTime(this.directory.look(), undefined, deadline)
       card = this.directory.find(address)
     }
     if (card === 'old' || (card === undefined && omega !== undefined)) {
-      if (omega !== undefined) return omega.send(address, message, whom, deadline)
+      if (omega !== undefined) return this.#old(omega, address, message, whom, deadline)
       throw refused('EPROTOCOL', address, 'runs metroplex 1.x, which is reached on the wire of omega-supreme alone, and `omega: false` forbids that')
     }
     if (card === undefined) throw refused('EUNREACHABLE', address, 'is no server of this cluster')
@@ -67,9 +68,20 @@ export class Dispatch implements Courier {
     } catch (error) {
       // Where a server of ours has been, one of 1.x may have been started since. That is for the registry to say: whoever answers there may want our password.
       const foreign = error instanceof MetroplexError && error.code === 'EPROTOCOL' && error.maybe === false
-      if (omega === undefined || !foreign || !await this.directory.superseded(address).catch(() => false)) throw error
-      return omega.send(address, message, whom, deadline)
+      if (omega === undefined || !foreign || !await this.#inTime(this.directory.superseded(address), false, deadline)) throw error
+      return this.#old(omega, address, message, whom, deadline)
     }
+  }
+
+  /** On omega-supreme's wire, to who may run 1.x: that would write also to those whom it is asked to leave out. */
+  #old(omega: OmegaSender, address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
+    if (whom.except === undefined || whom.except.length === 0) return omega.send(address, message, whom, deadline)
+    throw refused('EPROTOCOL', address, 'may run metroplex 1.x by now, which can leave out nobody: nothing was sent there. Try again when this server knows it as one of 1.x')
+  }
+
+  /** What the directory says, or `otherwise` when it fails or does not say it by the deadline of the message. */
+  #inTime<T>(question: Promise<T>, otherwise: T, deadline: number): Promise<T> {
+    return within(question, Math.max(0, deadline - now()), () => new Error('late')).catch(() => otherwise)
   }
 
   async #ours(address: string, card: Card, message: Message, { sparks, except = [] }: Whom, deadline: number): Promise<Delivered> {
