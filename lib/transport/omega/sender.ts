@@ -78,8 +78,9 @@ function envelope(text: string, { sparks, except }: Whom): string {
 function understood(address: string, status: number, text: string): Delivered {
   const answer = parsed(text)
   const reason = typeof answer['reason'] === 'string' ? answer['reason'] : `it answered with status ${status}`
-  // A peer that refuses has touched no spark.
-  const refused = (code: ErrorCode, sentence: string): MetroplexError => new MetroplexError(code, sentence, { address, maybe: false })
+  // A peer that refuses has touched no spark. One that failed half-way may have, and so may the one behind a proxy that gave up.
+  const maybe = status < 400 || status >= 500
+  const refused = (code: ErrorCode, sentence: string): MetroplexError => new MetroplexError(code, sentence, { address, maybe })
   if (status === 401) {
     throw refused('EAUTH', `${address} does not accept our omega-supreme credentials: set the same \`username\` and \`password\` on all servers.`)
   }
