@@ -41,7 +41,7 @@ const NEWLINE = Buffer.from('\n')
 export function outgoing(kind: string, to: unknown, { text, blobs, size }: Pick<Outgoing, 'text' | 'blobs' | 'size'>): Outgoing {
   const places = blobs.length === 0 ? '' : `,${JSON.stringify(blobs.map(({ path, bytes }) => [path, bytes.length]))}`
   const entry = `["${kind}",${JSON.stringify(to)}${places}]`
-  return { entry, text, blobs, size: size + entry.length + 2 }
+  return { entry, text, blobs, size: size + Buffer.byteLength(entry) + (blobs.length === 0 ? 2 : 3) }
 }
 
 /** The body that carries messages, in their order. */

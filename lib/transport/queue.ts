@@ -62,6 +62,8 @@ export class Queue {
   /** When the timer goes off. */
   #due = Infinity
   #planned = false
+  /** The most messages in the next batch: fewer after one that was too large for the peer. */
+  #most = MOST
   readonly #gone = new AbortController()
   /** How often the peer could not be reached, in a row; why; and until when it is left alone. */
   #failures = 0
@@ -164,7 +166,7 @@ export class Queue {
     const waiting = this.#waiting
     let count = 0
     let bytes = 2
-    while (count < waiting.length && count < MOST) {
+    while (count < waiting.length && count < this.#most) {
       const item = waiting[count]
       if (item === undefined || (!item.settled && count > 0 && bytes + item.message.size > most)) break
       if (!item.settled) bytes += item.message.size
@@ -178,6 +180,7 @@ export class Queue {
   #arrived(items: readonly Item[], text: string): void {
     this.#failures = 0
     this.#until = 0
+    this.#most = MOST
     const replies = repliesOf(text)
     items.forEach((item, i) => {
       const reply = replies?.[i]
@@ -190,6 +193,13 @@ export class Queue {
   #failed(items: readonly Item[], thrown: unknown): void {
     const error = thrown instanceof MetroplexError ? thrown :
       new MetroplexError('EPROTOCOL', `The batch could not be sent: ${asError(thrown).message}`, { address: this.address, maybe: true, cause: thrown })
+    if (error.code === 'ETOOBIG' && error.maybe === false && items.length > 1 && !this.#gone.signal.aborted) {
+      // How much it takes it says only when it is greeted. Too large together is no reason for any of them to fail.
+      this.#most = Math.ceil(items.length / 2)
+      this.#waiting = [...items.filter(({ settled }) => !settled), ...this.#waiting]
+      this.#flying = []
+      return
+    }
     if (error.code === 'EUNREACHABLE' || error.code === 'EDEADLINE') {
       this.#reason = error
       if (++this.#failures >= PATIENCE) this.#until = now() + Math.min(REST * 2 ** (this.#failures - PATIENCE), LONGEST_REST) * (0.5 + Math.random() / 2)

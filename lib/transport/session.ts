@@ -59,6 +59,8 @@ export class Session {
   /** The word of the session that was agreed upon last, and the number of the last batch in it: they outlive the connection. */
   #former = ''
   #number = 0
+  /** What the peer said last of the largest body. */
+  #largest = Infinity
 
   constructor(
     private readonly transport: Pick<Transport, 'greet' | 'send'>,
@@ -73,7 +75,7 @@ export class Session {
 
   /** The largest body that the peer takes, in bytes; unbounded while it has not said so. */
   get maxBody(): number {
-    return this.#agreed?.maxBody ?? Infinity
+    return this.#largest
   }
 
   /**
@@ -157,6 +159,7 @@ export class Session {
     // It may remember batches that were sent before somebody here forgot them.
     this.#number = session === this.#former ? Math.max(this.#number, last) : last
     this.#former = session
+    this.#largest = maxBody
     return this.#agreed = { word: session, peer, maxBody }
   }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { now } from '../../lib/deadline'
 import { Message } from '../../lib/message'
-import { outgoing } from '../../lib/transport/envelope'
+import { batch, outgoing } from '../../lib/transport/envelope'
 import { Messenger, type MessengerTerms } from '../../lib/transport/messenger'
 import type { Reply } from '../../lib/transport/reception'
 import { assume } from '../support/assume'
@@ -103,6 +103,22 @@ describe('messages between servers', () => {
     const { a, b } = pair()
     await Promise.all([a.send(b, '1'), a.send(b, '2'), a.send(b, '3')])
     assume(b.told).eql(['batch'])
+  })
+
+  it('arrive at a peer that takes less at once than it is sent at first', async () => {
+    const network = new Network([])
+    const a = new Server('http://a:1', network)
+    const b = new Server('http://b:1', network, { terms: { maxBody: 2000 } })
+    const texts = Array.from({ length: 50 }, (_, i) => `${i} ${'x'.repeat(200)}`)
+    await Promise.all(texts.map(text => a.send(b, text)))
+    assume(b.done).eql(texts)
+    assume(await refused(a.send(b, 'x'.repeat(3000)))).has.property('code', 'ETOOBIG')
+    assume(a.messenger.queued).eql({ messages: 0, bytes: 0 })
+  })
+
+  it('are as large as what they name, in bytes', () => {
+    const message = outgoing('some', ['грузовик'], Message.of({ blob: Buffer.from('abc') }, true))
+    assume(batch([message, message]).length).equals(2 + 2 * message.size)
   })
 
   it('fail at once when more waits than allowed, per peer and over all peers', async () => {
