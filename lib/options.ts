@@ -170,7 +170,12 @@ function transportOf(given: unknown): 'http' | 'redis' | object {
   if (given === undefined) return 'http'
   if (given === 'http' || given === 'redis') return given
   const own = given as Partial<Record<string, unknown>> | null
-  if (typeof own === 'object' && own !== null && typeof own['name'] === 'string' && TRANSPORT.every(method => typeof own[method] === 'function')) return own
+  if (typeof own === 'object' && own !== null && typeof own['name'] === 'string' && TRANSPORT.every(method => typeof own[method] === 'function')) {
+    const { body, batch } = (own['limits'] ?? {}) as Partial<Record<string, unknown>>
+    // Without them each message would fail, and none of them would say why.
+    if (Number(body) > 0 && Number(batch) > 0) return own
+    throw new TypeError('metroplex: the `limits` of `metroplex.transport` must be an object of two numbers above 0, { body, batch }, in bytes.')
+  }
   throw new TypeError(`metroplex: \`metroplex.transport\` must be 'http', 'redis', or an object with \`name\`, \`limits\` and the methods ${TRANSPORT.join(', ')}; given: ${shown(given)}.`)
 }
 
