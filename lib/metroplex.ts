@@ -51,6 +51,8 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   readonly #stats = new Stats()
   readonly #post: Post
   #begun = false
+  /** Peers can ask us. */
+  #open = false
   #closing: Promise<void> | undefined
   readonly #ready = deferred<string>()
   /** Since when we have been in our state. */
@@ -94,8 +96,11 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       told: what => { this.#stats.count(COUNTED[what]) },
       failed: error => { this.#tell('error', error) }
     })
-    this.#post.open().then(() => { this.begin() }, (error: unknown) => { this.#refuse(asError(error)) })
-    this.begin()
+    // Nobody is to find us before we can be asked.
+    this.#post.open().then(() => {
+      this.#open = true
+      this.begin()
+    }, (error: unknown) => { this.#refuse(asError(error)) })
   }
 
   /** Where peers reach exactly this process; `''` until it is registered. */
@@ -327,7 +332,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   /** Begin to register in the background, for as long as it takes. @internal */
   begin(): void {
     const { address } = this.#settings
-    if (this.#begun || this.address !== '' || this.#closing !== undefined) return
+    if (!this.#open || this.#begun || this.address !== '' || this.#closing !== undefined) return
     const unix = onUnixSocket(this.#primus.server)
     if (address === '' && unix && this.#post.addressFor(UNIX) === UNIX) {
       this.#refuse(unixSocket())

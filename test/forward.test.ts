@@ -171,6 +171,15 @@ describe('forwarding', () => {
       assume(await far.count(values.length)).eql(values)
     })
 
+    it('reaches everybody else when an application throws at a spark of the own server', async () => {
+      const { primus } = a as unknown as { primus: { transform(event: string, fn: (packet: object) => void): void } }
+      primus.transform('outgoing', function throwing() { throw new Error('on purpose') })
+      const { send, failed } = await a.forward.broadcast('x')
+      assume(send).equals(1)
+      assume(failed?.map(({ address, code }) => [address, code])).eql([[a.plugin.address, 'EREMOTE']])
+      assume(await far.next()).equals('x')
+    })
+
     it('keeps the order of messages to a spark', async () => {
       const sent = Array.from({ length: 300 }, (_, i) => i)
       await Promise.all(sent.map(i => a.forward.spark(far.id, i)))

@@ -1,5 +1,5 @@
 import { deferred, now } from '../deadline'
-import { shown } from '../errors'
+import { asError, MetroplexError, shown } from '../errors'
 import { idOf, idsOf, Message } from '../message'
 import type { Result } from '../types'
 import { absent, type Courier, type Delivered, type Whom } from '../courier'
@@ -105,15 +105,17 @@ export class Forwarder {
     const ids = everybody ? [] : Array.isArray(sparks) ? idsOf(sparks) : [idOf(sparks)]
     const message = Message.of(msg, this.terms.binary)
     if (everybody) this.#noticeLoop(message)
-    const { send, missing } = everybody ? this.local.all(message) : this.local.some(ids, message)
-    const done = everybody ? addresses.length === 0 : missing.length === 0
-    const sum = new Sum(this.terms.timeout, send, done)
-    if (done) return sum.result(true)
     const others = addresses.filter(address => address !== this.where.self)
-    if (addresses.length === 0) return { ...sum.result(false), ok: false, local: false, missing }
     if (everybody) {
+      const sum = new Sum(this.terms.timeout, 0, addresses.length === 0)
+      this.#here(message, new Set(), sum)
       await Promise.all(others.map(address => this.#send(address, message, {}, sum)))
-    } else {
+      return sum.result(true)
+    }
+    const { send, missing } = this.local.some(ids, message)
+    const sum = new Sum(this.terms.timeout, send, missing.length === 0)
+    if (addresses.length === 0 && missing.length > 0) return { ...sum.result(false), ok: false, local: false, missing }
+    if (missing.length > 0) {
       const absent = await Promise.all(others.map(async address => new Set(await this.#some(address, missing, message, sum))))
       sum.miss(missing.filter(id => absent.every(ids => ids.has(id))))
     }
@@ -122,8 +124,8 @@ export class Forwarder {
 
   async #everybody(msg: unknown, except: readonly string[]): Promise<Result> {
     const message = Message.of(msg, this.terms.binary)
-    const { send } = this.local.all(message, new Set(except))
-    const sum = new Sum(this.terms.timeout, send)
+    const sum = new Sum(this.terms.timeout, 0)
+    this.#here(message, new Set(except), sum)
     // Who there is may be known sooner for a later one, which must not overtake this one.
     const turn = this.#turn
     const handed = deferred<undefined>()
@@ -140,6 +142,16 @@ export class Forwarder {
     handed.resolve(undefined)
     await Promise.all(sending)
     return sum.result(true)
+  }
+
+  /** To all sparks of our own. What an application throws there is one failure, and keeps the message from nobody else. */
+  #here(message: Message, except: ReadonlySet<string>, sum: Sum): void {
+    try {
+      sum.send += this.local.all(message, except).send
+    } catch (error) {
+      const address = this.where.self
+      sum.fail(address, new MetroplexError('EREMOTE', `A spark of this server could not be written to: ${asError(error).message}`, { address, maybe: true, cause: error }))
+    }
   }
 
   /** To these sparks of a peer; those that were not there, as far as it says so. */

@@ -98,7 +98,7 @@ export class Lanes {
   /**
    * Bring a message to sparks, and sum up what has become of it.
    *
-   * @throws MetroplexError `EREGISTRY` when it could not be tried for any of them; `EBUSY` when too much is waiting
+   * @throws MetroplexError `EREGISTRY` when it could not be tried for any of them. What fails otherwise is in the sum: `EBUSY` when too much is waiting, too
    */
   async bring(message: Message, ids: readonly string[], sum: Sum): Promise<void> {
     if (this.#waiting >= this.room.messages || this.#bytes + message.size > this.room.bytes) {
@@ -141,10 +141,10 @@ export class Lanes {
 
   /** Find out where sparks are, and send what waits for them. */
   #look(lanes: readonly Lane[], fresh: boolean, deadline: number): void {
-    const late = (): MetroplexError => new MetroplexError('EREGISTRY', 'The registry did not say within the deadline where the sparks are.')
-    within(this.where.places(lanes.map(({ id }) => id), fresh), Math.max(0, deadline - now()), late).then(
+    const late = new MetroplexError('EREGISTRY', 'The registry did not say within the deadline where the sparks are.')
+    within(this.where.places(lanes.map(({ id }) => id), fresh), Math.max(0, deadline - now()), () => late).then(
       places => { this.#found(lanes, places) },
-      (error: unknown) => { this.#lost(lanes, asError(error)) }
+      (error: unknown) => { this.#lost(lanes, asError(error), error === late) }
     ).catch(crash)
   }
 
@@ -174,16 +174,16 @@ export class Lanes {
     for (const [errand, places] of inOrder) for (const [place, stops] of places) this.#fly(place, errand, stops)
   }
 
-  /** The registry did not tell. */
-  #lost(lanes: readonly Lane[], error: Error): void {
+  /** The registry did not tell; `late`: not in the time of the message it was asked for. */
+  #lost(lanes: readonly Lane[], error: Error, late: boolean): void {
     const time = now()
     const again: Lane[] = []
     const over: Stop[] = []
     for (const lane of lanes) {
       const stops = this.#take(lane)
       for (const stop of stops) {
-        // It was asked for the first one. Who came later may have time left, and gets a question of its own.
-        if (stop.errand === stops[0]?.errand || stop.errand.sum.deadline <= time) over.push(stop)
+        // It was asked for the first one. Who came later may have time left, and gets a question of its own, unless it would be answered like this one.
+        if (!late || stop.errand === stops[0]?.errand || stop.errand.sum.deadline <= time) over.push(stop)
         else this.#wait(lane, stop)
       }
       if (lane.waiting.length > 0) again.push(lane)

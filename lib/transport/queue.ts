@@ -19,6 +19,8 @@ export interface Budget {
 export interface Delivery {
   /** The largest body that the peer takes, in bytes. */
   readonly maxBody: number
+  /** Whether what is being delivered may have left. */
+  readonly leaving: boolean
   deliver(body: Buffer, deadline: number, gone: AbortSignal): Promise<string>
 }
 
@@ -41,6 +43,8 @@ interface Item {
 
 /** The most messages in one batch: what a receiver does without a pause. */
 const MOST = 1000
+/** How soon it is looked again what has passed its deadline, in ms: a glance at all that waits is not free. */
+const SOONEST = 5
 /** How often in a row a peer may not be reached at all before it is left alone for a while. */
 const PATIENCE = 3
 /** For how long, in ms: at first, and at the most. */
@@ -211,7 +215,7 @@ export class Queue {
   #watch(due: number): void {
     clearTimeout(this.#timer)
     this.#due = due
-    if (due !== Infinity) this.#timer = setTimeout(() => { this.#expire() }, Math.max(0, due - now())).unref()
+    if (due !== Infinity) this.#timer = setTimeout(() => { this.#expire() }, Math.max(SOONEST, due - now())).unref()
   }
 
   /** Fail what has passed its deadline. */
@@ -220,14 +224,14 @@ export class Queue {
     const time = now()
     const late = (maybe: boolean): MetroplexError => new MetroplexError('EDEADLINE', maybe
       ? `${address} did not answer within the deadline of ${timeout} ms.`
-      : `The message could not leave for ${address} within the deadline of ${timeout} ms.`, { address, maybe })
+      : `The message could not leave for ${address}, which was not reached or was busy with earlier ones, within the deadline of ${timeout} ms.`, { address, maybe })
     let next = Infinity
     const look = (item: Item, maybe: boolean): void => {
       if (item.settled) return
       if (item.deadline <= time) this.#fail(item, late(maybe))
       else next = Math.min(next, item.deadline)
     }
-    for (const item of this.#flying) look(item, true)
+    for (const item of this.#flying) look(item, this.session.leaving)
     for (const item of this.#waiting) look(item, false)
     this.#waiting = this.#waiting.filter(({ settled }) => !settled)
     this.#watch(next)

@@ -38,6 +38,8 @@ interface Progress {
 
 /** The part of an operation's time for which an answer is waited for, before the batch is sent again. */
 const ATTEMPTS = 3
+/** A batch above this is no longer sent in an instant everywhere, in bytes. */
+const LARGE = 1_048_576
 /** The first and the longest pause between two attempts, in ms. */
 const [SHORTEST, LONGEST] = [10, 500]
 
@@ -61,6 +63,8 @@ export class Session {
   #number = 0
   /** What the peer said last of the largest body. */
   #largest = Infinity
+  /** Of what is being delivered: whether an attempt of it has begun to leave. */
+  #leaving = false
 
   constructor(
     private readonly transport: Pick<Transport, 'greet' | 'send'>,
@@ -78,6 +82,11 @@ export class Session {
     return this.#largest
   }
 
+  /** Whether what is being delivered may have left. */
+  get leaving(): boolean {
+    return this.#leaving
+  }
+
   /**
    * Have the peer carry out a batch.
    *
@@ -87,6 +96,7 @@ export class Session {
    */
   async deliver(body: Buffer, deadline: number, gone: AbortSignal): Promise<string> {
     const over = (): boolean => gone.aborted
+    this.#leaving = false
     const progress: Progress = { body, digest: digest(body), deadline, session: '', number: 0, maybe: false, refreshed: false }
     for (let attempt = 0; ; attempt++) {
       try {
@@ -122,11 +132,13 @@ export class Session {
     const request = this.#signed(head, BATCH, progress.body)
     let answer: Answer
     try {
-      answer = await this.transport.send(this.peer, request, this.#patience(progress.deadline))
+      this.#leaving = true
+      answer = await this.transport.send(this.peer, request, this.#patience(progress))
     } catch (error) {
       this.#agreed = undefined
       const failure = known(error)
       progress.maybe ||= failure.maybe !== false
+      this.#leaving = progress.maybe
       // A way that has broken while nobody used it says nothing about the peer.
       throw new Failed(failure, failure.maybe === false && !greeted && failure.code === 'EUNREACHABLE' ? 'at once' : progress.maybe || late(failure) ? 'later' : 'never')
     }
@@ -141,7 +153,7 @@ export class Session {
     const hello = this.#signed(head, HELLO, NOTHING)
     let answer: Answer
     try {
-      answer = await this.transport.greet(this.peer, hello, this.#patience(progress.deadline))
+      answer = await this.transport.greet(this.peer, hello, this.#patience(progress))
     } catch (error) {
       const failure = known(error)
       // Where nobody is, waiting is of no use, unless something is to be cleared up.
@@ -184,6 +196,12 @@ export class Session {
       progress.session = ''
       return fail('EUNREACHABLE', 'does not know our session', 'at once')
     }
+    if (status === 409 && genuine && code === 'EOLD' && !progress.maybe) {
+      // Bytes of ours that were given up have come late. The next hello says how far the peer is.
+      this.#agreed = undefined
+      progress.session = ''
+      return fail('EUNREACHABLE', 'has heard a later batch already', 'at once')
+    }
     if (status === 503) {
       this.#agreed = undefined
       return fail('EUNREACHABLE', `takes nothing now: ${why}`, code === 'ECLOSED' ? 'never' : 'later')
@@ -212,9 +230,9 @@ export class Session {
     return digest(body) === given.digest && genuine(this.keyring.secrets, this.asker.namespace, given, type, { status, request: signature })
   }
 
-  /** Until when an answer is waited for before the batch is sent again. */
-  #patience(deadline: number): number {
-    return Math.min(deadline, now() + Math.max(this.timeout / ATTEMPTS, 1))
+  /** Until when an answer is waited for before the batch is sent again. What is large may need all the time there is to get through once. */
+  #patience({ deadline, body }: Progress): number {
+    return body.length > LARGE ? deadline : Math.min(deadline, now() + Math.max(this.timeout / ATTEMPTS, 1))
   }
 
   #failed(thrown: unknown, { maybe }: Progress): Failed {

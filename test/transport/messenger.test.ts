@@ -186,6 +186,12 @@ describe('messages between servers', () => {
     assume(c.done).eql(['there'])
   })
 
+  it('that wait for the answer to a hello have certainly not arrived at their deadline', async () => {
+    const { a, b } = pair(Array<Fate>(100).fill('lost'))
+    const error = await refused(a.send(b, 'x', 200))
+    assume([error.code, error.maybe]).eql(['EDEADLINE', false])
+  })
+
   it('that wait for a server fail when it leaves', async () => {
     const { a, b } = pair(['lost', 'lost', 'lost', 'lost', 'lost', 'lost', 'lost', 'lost'])
     const waiting = [a.send(b, '1', 5000), a.send(b, '2', 5000)]
