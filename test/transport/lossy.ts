@@ -1,14 +1,15 @@
 import { MetroplexError } from '../../lib/errors'
 import type { Answer, Limits, Peer, Receiver, Request, Transport } from '../../lib/contract'
 
-/** What becomes of a request: its answer comes; it is lost; its answer is lost; it arrives after the next one; or the other process starts anew, before or after it. */
-export type Fate = 'fine' | 'lost' | 'unanswered' | 'late' | 'restarted before' | 'restarted after'
+/** What becomes of a request: its answer comes; it is lost; it is lost, and the answer to the one before comes again; its answer is lost; it arrives after the next one; or the other process starts anew, before or after it. */
+export type Fate = 'fine' | 'lost' | 'replayed' | 'unanswered' | 'late' | 'restarted before' | 'restarted after'
 
 /** A network without wires: what happens to each request is said beforehand. What is said of nothing arrives. */
 export class Network {
   readonly #receivers = new Map<string, Receiver>()
   /** Requests that are still on their way, and arrive before the next one is answered. */
   readonly #late: (() => void)[] = []
+  #last: Answer | undefined
 
   constructor(private readonly fates: Fate[], private readonly restart: (address: string) => void = () => undefined) {}
 
@@ -32,7 +33,8 @@ export class Network {
       throw lost(true)
     }
     if (fate === 'lost') throw lost(true)
-    const answer = arrive()
+    if (fate === 'replayed' && this.#last !== undefined) return this.#last
+    const answer = this.#last = arrive()
     for (const late of this.#late.splice(0)) late()
     if (fate === 'restarted after') this.restart(address)
     if (fate === 'unanswered' || fate === 'restarted after') throw lost(true)

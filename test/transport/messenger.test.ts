@@ -99,6 +99,15 @@ describe('messages between servers', () => {
     }), { numRuns: 40 })
   })
 
+  it('are not taken to be carried out for an answer that was played back: to an earlier message, or to an earlier hello', async () => {
+    for (const fates of [['fine', 'fine', 'replayed'], ['fine', 'replayed']] as Fate[][]) {
+      const { a, b } = pair(fates)
+      await a.send(b, '1', 2000)
+      assume(await a.send(b, '2', 2000)).equals(1)
+      assume(b.done).eql(['1', '2'])
+    }
+  })
+
   it('travel together while an earlier batch is on its way', async () => {
     const { a, b } = pair()
     await Promise.all([a.send(b, '1'), a.send(b, '2'), a.send(b, '3')])
