@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { execFileSync } from 'node:child_process'
+import { command } from '../test/support/command'
 import { findRedis } from '../test/support/redis-binary'
 import { Stage } from './harness/stage'
 import { tableOf, type Result } from './harness/table'
@@ -16,9 +17,6 @@ const QUICK: Scale & { rounds: number } = { rounds: 2, ms: 400, warm: 300, clien
 
 const usage = `npm run bench -- [${works.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--module path] [--beside path]
 `
-
-process.once('SIGTERM', () => process.exit(143))
-process.once('SIGINT', () => process.exit(130))
 
 /** What the command line asks for. */
 interface Wish {
@@ -107,7 +105,4 @@ async function main(): Promise<number> {
   return 0
 }
 
-main().then(code => process.exit(code), (error: unknown) => {
-  process.stderr.write(`${String(error instanceof Error ? error.stack : error)}\n`)
-  process.exit(1)
-})
+command(main)

@@ -4,8 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { Ground } from '../faults/ground'
-import { Accidents } from '../support/accidents'
-import { closeScope, openScope } from '../support/dispose'
+import { anySeed, command, say, trial } from '../support/command'
 import { fuzz } from './fuzz'
 
 /** The heap may grow by so much for each case, in bytes, when there are enough cases to tell. */
@@ -14,15 +13,11 @@ const [STEEP, ENOUGH] = [20, 20_000]
 const { values } = parseArgs({
   options: {
     cases: { type: 'string', default: '100000' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    seed: { type: 'string', default: String(anySeed()) },
     path: { type: 'string' },
     help: { type: 'boolean', default: false }
   }
 })
-process.once('SIGTERM', () => process.exit(143))
-process.once('SIGINT', () => process.exit(130))
-
-const say = (line: string): void => { process.stdout.write(`${line}\n`) }
 
 async function main(): Promise<number> {
   if (values.help) {
@@ -34,27 +29,11 @@ async function main(): Promise<number> {
     say('--cases and --seed must be whole numbers.')
     return 2
   }
-  const accidents = new Accidents()
-  accidents.watch()
-  openScope()
-  const began = performance.now()
   say(`seed ${seed}: ${cases} cases`)
-  let failed = true
-  try {
-    const figures = await fuzz(await Ground.make(true), { seed, cases, say, ...values.path !== undefined && { path: values.path } })
-    say(JSON.stringify(figures, null, 2))
-    if (cases >= ENOUGH && figures.grown > STEEP) throw new Error(`the heap has grown by ${figures.grown} bytes for each case, and may by ${STEEP}`)
-    say(`all is as it should be, after ${Math.round((performance.now() - began) / 1000)} s; seed ${seed}`)
-    failed = false
-  } catch (error) {
-    say(`seed ${seed}: ${String((error as Error).stack)}`)
-  }
-  const errors = [...await closeScope(), ...await accidents.take()]
-  for (const error of errors) say(String(error.stack))
-  return failed || errors.length > 0 ? 1 : 0
+  const ask = async (): ReturnType<typeof fuzz> => fuzz(await Ground.make(true), { seed, cases, say, ...values.path !== undefined && { path: values.path } })
+  return trial(seed, ask, ({ grown }) => {
+    if (cases >= ENOUGH && grown > STEEP) throw new Error(`the heap has grown by ${grown} bytes for each case, and may by ${STEEP}`)
+  })
 }
 
-main().then(code => process.exit(code), (error: unknown) => {
-  say(String((error as Error).stack))
-  process.exit(1)
-})
+command(main)

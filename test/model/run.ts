@@ -6,6 +6,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
 import { Accidents } from '../support/accidents'
+import { endOnSignals } from '../support/command'
 import { series, type Tally } from './series'
 import { QUICK, SETTLE, SLOW } from './times'
 
@@ -15,8 +16,7 @@ const { values } = parseArgs({
     together: { type: 'string', default: '8' }, all: { type: 'boolean', default: false }
   }
 })
-process.once('SIGTERM', () => process.exit(143))
-process.once('SIGINT', () => process.exit(130))
+endOnSignals()
 
 const stalls = monitorEventLoopDelay()
 stalls.enable()

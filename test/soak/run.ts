@@ -10,6 +10,7 @@
 import { parseArgs } from 'node:util'
 import { Ground } from '../faults/ground'
 import { Accidents } from '../support/accidents'
+import { anySeed, command, say } from '../support/command'
 import { startProxy } from '../support/proxy'
 import { Crowd } from './crowd'
 import { Dice } from './dice'
@@ -26,16 +27,11 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     servers: { type: 'string', default: '4' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) }
+    seed: { type: 'string', default: String(anySeed()) }
   }
 })
 const { gc } = globalThis as { gc?: () => void }
 if (gc === undefined) throw new Error('Start it with `npm run soak`, or with `node --expose-gc`: the servers have to be able to collect their garbage.')
-
-process.once('SIGTERM', () => process.exit(143))
-process.once('SIGINT', () => process.exit(130))
-
-const say = (line: string): void => { process.stdout.write(`${line}\n`) }
 
 class Soak {
   readonly #dice = new Dice(Number(values.seed))
@@ -170,7 +166,4 @@ async function main(): Promise<number> {
   return right ? 0 : 1
 }
 
-main().then(code => process.exit(code), (error: unknown) => {
-  process.stderr.write(`${String(error instanceof Error ? error.stack : error)}\n`)
-  process.exit(1)
-})
+command(main)

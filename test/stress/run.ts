@@ -5,8 +5,7 @@
 import { parseArgs } from 'node:util'
 import { Ground } from '../faults/ground'
 import { TRANSPORTS } from '../faults/passage'
-import { Accidents } from '../support/accidents'
-import { closeScope, openScope } from '../support/dispose'
+import { anySeed, command, say, trial } from '../support/command'
 import { stress } from './stress'
 
 const { values } = parseArgs({
@@ -15,14 +14,10 @@ const { values } = parseArgs({
     faults: { type: 'string', default: '1000' },
     kills: { type: 'string', default: '20' },
     transport: { type: 'string', default: 'http' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    seed: { type: 'string', default: String(anySeed()) },
     help: { type: 'boolean', default: false }
   }
 })
-process.once('SIGTERM', () => process.exit(143))
-process.once('SIGINT', () => process.exit(130))
-
-const say = (line: string): void => { process.stdout.write(`${line}\n`) }
 
 async function main(): Promise<number> {
   if (values.help) {
@@ -35,26 +30,8 @@ async function main(): Promise<number> {
     say(`--messages, --faults, --kills and --seed must be whole numbers, --transport one of ${TRANSPORTS.join(', ')}.`)
     return 2
   }
-  const accidents = new Accidents()
-  accidents.watch()
-  openScope()
-  const began = performance.now()
   say(`seed ${seed}: ${messages} messages, ${faults} accidents, ${kills} killed, transport ${transport}`)
-  let failed = true
-  try {
-    const figures = await stress(await Ground.make(true), { transport, seed, messages, faults, kills, say })
-    say(JSON.stringify(figures, null, 2))
-    say(`all is as it should be, after ${Math.round((performance.now() - began) / 1000)} s; seed ${seed}`)
-    failed = false
-  } catch (error) {
-    say(`seed ${seed}: ${String((error as Error).stack)}`)
-  }
-  const errors = [...await closeScope(), ...await accidents.take()]
-  for (const error of errors) say(String(error.stack))
-  return failed || errors.length > 0 ? 1 : 0
+  return trial(seed, async () => stress(await Ground.make(true), { transport, seed, messages, faults, kills, say }))
 }
 
-main().then(code => process.exit(code), (error: unknown) => {
-  say(String((error as Error).stack))
-  process.exit(1)
-})
+command(main)
