@@ -1,10 +1,10 @@
 import type { Result } from '../../index'
 import { assume } from '../support/assume'
 import { openClient, type Client } from '../support/client'
+import type { ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
-import type { Ground } from './ground'
-import { SLACK } from './ground'
-import { counter, each, Flow, judge, numbersOf, Passage, type Outcome, type Transport } from './passage'
+import { SLACK, type Ground } from './ground'
+import { counter, each, Flow, judge, numbersOf, pair, Passage, type Outcome, type Pair, type Transport } from './passage'
 import type { Row } from './row'
 
 /** How long an operation may take here, in ms: longer than a few resets in a row. */
@@ -17,12 +17,14 @@ const sameId = (options: Record<string, unknown>): void => {
   options['idGenerator'] = () => (globalThis as { nextId?: string }).nextId ?? `${process.pid}-${given++}`
 }
 
-/** Two servers and the spark of a client of the second one; what goes between them goes through a proxy that may be harmed. */
-async function pair(ground: Ground, transport: Transport): Promise<{ a: Passage, b: Passage, harmed: Passage, client: Client }> {
-  const a = await Passage.to(ground, transport, patient)
-  const b = await Passage.to(ground, transport, patient)
-  const client = await openClient(b.server.url)
-  await ground.settled(a.server, b.server)
+/** Give the next spark of a server that was prepared so this id. */
+function nextId(server: ServerProcess, id: string): Promise<void> {
+  return server.run((_primus, id: string) => { (globalThis as { nextId?: string }).nextId = id }, id)
+}
+
+/** Two servers between which something has passed; what goes between them goes through a proxy that may be harmed. */
+async function acquainted(ground: Ground, transport: Transport): Promise<Pair & { harmed: Passage }> {
+  const { a, b, client } = await pair(ground, transport, patient)
   assume(await a.server.call('forward.spark', client.id, ['first', 0])).eql({ ok: true, send: 1 })
   // Over Redis it is the sender's own connections that requests and answers go through.
   return { a, b, harmed: transport === 'http' ? b : a, client }
@@ -52,7 +54,7 @@ export const order: readonly Row[] = [
     ],
     runs: 1,
     async provoke(ground) {
-      const { a, b, harmed, client } = await pair(ground, transport)
+      const { a, b, harmed, client } = await acquainted(ground, transport)
       // Each costs two connections to Redis there.
       const resets = ground.long ? (transport === 'http' ? 1000 : 200) : 40
       const flow = await Flow.start(a.server, 'm', client.id, { callers: 8 })
@@ -79,8 +81,7 @@ export const order: readonly Row[] = [
     async provoke(ground) {
       const a = await Passage.to(ground, 'http', patient)
       const b = await Passage.to(ground, 'http', patient, { prepare: sameId })
-      const become = (): Promise<unknown> => b.server.run(() => { (globalThis as { nextId?: string }).nextId = 'somebody' })
-      await become()
+      await nextId(b.server, 'somebody')
       const client = await openClient(b.server.url)
       assume(client.id).equals('somebody')
       await ground.settled(a.server, b.server)
@@ -94,7 +95,7 @@ export const order: readonly Row[] = [
       b.proxy.cut()
       b.proxy.thaw()
       await b.start()
-      await become()
+      await nextId(b.server, 'somebody')
       const { ok, send, failed } = await sending
       const took = performance.now() - began
       assume({ ok, send }).eql({ ok: false, send: 0 })
@@ -118,7 +119,7 @@ export const order: readonly Row[] = [
       { what: 'longest', unit: 'ms', atMost: TIMEOUT }
     ],
     async provoke(ground) {
-      const { a, b, harmed, client } = await pair(ground, transport)
+      const { a, b, harmed, client } = await acquainted(ground, transport)
       const flow = await Flow.start(a.server, 'm', client.id, { callers: 8 })
       for (let i = 0; i < (ground.long ? 20 : 4); i++) {
         const seen = client.messages.length
@@ -165,10 +166,7 @@ export const order: readonly Row[] = [
     promise: 'none out of order, none lost',
     measures: [{ what: 'inversions', unit: 'messages', atMost: 0 }],
     async provoke(ground) {
-      const { a, b, c } = await crowded(ground, transport)
-      for (const server of [b, c]) await server.run(() => { (globalThis as { nextId?: string }).nextId = 'mover' })
-      const before = await openClient(b.url)
-      await ground.settled(a, b, c)
+      const { a, b, c, client: before } = await moving(ground, transport)
       assume(await a.call('forward.spark', 'mover', 'before')).eql({ ok: true, send: 1 })
       const after = await openClient(c.url)
       await eventually(async () => (await ground.entries()).get('mover') === c.address)
@@ -188,10 +186,8 @@ export const order: readonly Row[] = [
     promise: 'none out of order, none doubled; what did not arrive is named',
     measures: [{ what: 'inversions', unit: 'messages', atMost: 0 }],
     async provoke(ground) {
-      const { a, b, c } = await crowded(ground, transport)
-      for (const server of [b, c]) await server.run(() => { (globalThis as { nextId?: string }).nextId = 'mover' })
-      let client = await openClient(b.url)
-      await ground.settled(a, b, c)
+      const { a, b, c, client: first } = await moving(ground, transport)
+      let client = first
       const flow = await Flow.start(a, 'm', 'mover', { callers: 200, pause: 0, most: ground.long ? 100_000 : 30_000 })
       const clients = [client]
       for (let i = 0; i < 4; i++) {
@@ -228,18 +224,31 @@ export const order: readonly Row[] = [
   }))
 ]
 
+interface Trio {
+  readonly a: ServerProcess
+  readonly b: ServerProcess
+  readonly c: ServerProcess
+}
+
 /** Three servers that may have very much waiting. */
-async function crowded(ground: Ground, transport: Transport): Promise<{ a: Server, b: Server, c: Server }> {
+async function crowded(ground: Ground, transport: Transport): Promise<Trio> {
   const options = { metroplex: { transport, timeout: 30_000, lease: 15_000, maxQueue: { messages: 300_000 } } }
   const [a, b, c] = await Promise.all([0, 1, 2].map(() => ground.start(options, { prepare: sameId })))
   if (a === undefined || b === undefined || c === undefined) throw new Error('there are three')
   return { a, b, c }
 }
 
-type Server = Awaited<ReturnType<Ground['start']>>
+/** The same, and the first of the clients of the second and third one whose spark is `mover`. */
+async function moving(ground: Ground, transport: Transport): Promise<Trio & { readonly client: Client }> {
+  const { a, b, c } = await crowded(ground, transport)
+  for (const server of [b, c]) await nextId(server, 'mover')
+  const client = await openClient(b.url)
+  await ground.settled(a, b, c)
+  return { a, b, c, client }
+}
 
 /** Send a spark very many messages at once, and a broadcast after every so many; what came of them. */
-function burst(server: Server, id: string, many: number, every: number): Promise<{ failed: number, missing: number, codes: string[] }> {
+function burst(server: ServerProcess, id: string, many: number, every: number): Promise<{ failed: number, missing: number, codes: string[] }> {
   return server.run(async (primus, id: string, many: number, every: number) => {
     type Answer = { ok: boolean, missing?: string[], failed?: { code: string }[] }
     const { forward } = primus as unknown as { forward: { spark(id: string, msg: unknown): Promise<Answer>, broadcast(msg: unknown): Promise<Answer> } }

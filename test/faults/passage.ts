@@ -1,3 +1,4 @@
+import { openClient, type Client } from '../support/client'
 import { freePort } from '../support/ports'
 import { startProxy, type TcpProxy } from '../support/proxy'
 import type { ServerOptions, ServerProcess } from '../support/server'
@@ -61,6 +62,22 @@ export class Passage {
     const redis = transport === 'http' ? {} : { redis: { host: '127.0.0.1', port: proxy.port, namespace: ground.space } }
     return this.#server = await ground.start({ address, metroplex: { transport, ...metroplex }, ...rest }, { port, omega: false, ...redis, ...more })
   }
+}
+
+/** Two servers, each behind a proxy, and a client of the second one. */
+export interface Pair {
+  readonly a: Passage
+  readonly b: Passage
+  readonly client: Client
+}
+
+/** Start them; resolves once the registry says so. */
+export async function pair(ground: Ground, transport: Transport, primus: Record<string, unknown>): Promise<Pair> {
+  const a = await Passage.to(ground, transport, primus)
+  const b = await Passage.to(ground, transport, primus)
+  const client = await openClient(b.server.url)
+  await ground.settled(a.server, b.server)
+  return { a, b, client }
 }
 
 /** What came of numbered messages. */

@@ -6,7 +6,7 @@ import { startProxy } from '../support/proxy'
 import type { ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 import { SLACK, type Ground } from './ground'
-import { each, Passage } from './passage'
+import { each, pair } from './passage'
 import type { Row } from './row'
 
 /** How long an operation may take here, in ms. */
@@ -98,10 +98,7 @@ export const peers: readonly Row[] = [
     promise: 'fails with `EDEADLINE` at the deadline; nothing is left behind',
     measures: [{ what: 'failed after', unit: 'ms', atMost: TIMEOUT + SLACK }],
     async provoke(ground) {
-      const a = await Passage.to(ground, 'http', lasting)
-      const b = await Passage.to(ground, 'http', lasting)
-      const client = await openClient(b.server.url)
-      await ground.settled(a.server, b.server)
+      const { a, b, client } = await pair(ground, 'http', lasting)
       const before = await held(a.server)
       // Connections are accepted, and nothing passes.
       b.proxy.freeze()
@@ -199,11 +196,7 @@ export const peers: readonly Row[] = [
       { what: 'failed after', unit: 'ms', atMost: TIMEOUT + 2 * SLACK }
     ],
     async provoke(ground) {
-      const primus = { ...lasting, metroplex: { ...lasting.metroplex } }
-      const a = await Passage.to(ground, transport, primus)
-      const b = await Passage.to(ground, transport, primus)
-      const client = await openClient(b.server.url)
-      await ground.settled(a.server, b.server)
+      const { a, b, client } = await pair(ground, transport, lasting)
       assume(await a.server.call('forward.spark', client.id, 'first')).eql({ ok: true, send: 1 })
       const { proxy } = transport === 'http' ? b : a
       const before = proxy.held
