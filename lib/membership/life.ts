@@ -10,9 +10,11 @@ import type { State } from '../types'
 import type { Agreement } from './agreement'
 import type { Auditor } from './auditor'
 import { Heartbeat } from './heartbeat'
+import { Leftovers } from './leftovers'
 import type { Members } from './members'
 import type { Reaper } from './reaper'
 import type { Registration } from './registration'
+import { Standing, type StandingEvents } from './standing'
 
 /** Whom a life works with. */
 export interface Companions {
@@ -38,17 +40,13 @@ export interface Pace extends Terms {
 }
 
 /** What a life reports. */
-export interface LifeEvents {
+export interface LifeEvents extends StandingEvents {
   registered(address: string): void
   unregistered(address: string): void
   /** So many entries were wrong, and are right again; how long it took, in ms. */
   healed(sparks: number, ms: number): void
   /** A beat has succeeded; how long it took, in ms. */
   beaten(ms: number): void
-  /** Something in the background went wrong, and will be tried again. */
-  failed(error: Error): void
-  /** We are in another state than before. */
-  changed(state: State): void
 }
 
 /** Pause after a failed attempt to register, in ms; the attempt itself waits for Redis. */
@@ -63,21 +61,15 @@ const TRY_AGAIN = 250
  */
 export class Life {
   readonly #heartbeat: Heartbeat
+  readonly #standing: Standing
+  readonly #leftovers: Leftovers
   /** Who we are, while we are registered. */
   #me: Identity | undefined
   /** Ends the attempt to register that is under way, or the stay that followed it. */
   #stay: AbortController | undefined
   #wanted = ''
-  #state: State = 'connecting'
   /** How many lives of ours have begun since somebody asked us to register. */
   #begun = 0
-  /** Why the last beat failed; `undefined` when it did not. */
-  #failure: Error | undefined
-  /** Names of what former lives at our address left behind, as far as it is not cleaned up. */
-  #aside = new Set<string>()
-  #clearing = false
-  /** The failure that has been reported last, and not been overcome since. */
-  #told = ''
   #turn: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
 
@@ -90,12 +82,10 @@ export class Life {
     private readonly events: LifeEvents
   ) {
     this.#heartbeat = new Heartbeat(() => this.#beat(), { period: pace.period, retry: pace.period / 4 }, {
-      failed: error => {
-        this.#failure = error
-        this.#look()
-        this.#tell(error)
-      }
+      failed: error => { this.#standing.missed(error) }
     })
+    this.#standing = new Standing(companions, () => this.#me !== undefined, events)
+    this.#leftovers = new Leftovers(companions.reaper, companions.table)
   }
 
   /** The address that we have or try to have; `''` for none. */
@@ -115,30 +105,24 @@ export class Life {
 
   /** How we stand with the registry. */
   get state(): State {
-    return this.#state
+    return this.#standing.state
   }
 
   /** Why we are not `ready`, in sentences; empty when we are. */
   get reasons(): string[] {
-    const { registry, writer, healer } = this.companions
-    const reasons: string[] = []
-    if (this.#me === undefined) reasons.push('This server is not registered.')
-    if (!registry.reachable) reasons.push('The connection to Redis is down.')
-    else if (this.#failure !== undefined) reasons.push(`The last beat failed: ${this.#failure.message}`)
-    if (writer.inDoubt || healer.busy) reasons.push('What the registry says of our sparks is being put right.')
-    return reasons
+    return this.#standing.reasons
   }
 
   /** Beat at once: something has happened that a beat would notice. */
   stir(): void {
-    this.#look()
+    this.#standing.look()
     this.#inBackground(this.#heartbeat.now())
   }
 
   /** Redis could not be reached: what we believed of others is in question. */
   disturb(): void {
     this.#heartbeat.interrupt()
-    this.#look()
+    this.#standing.look()
   }
 
   /**
@@ -208,10 +192,10 @@ export class Life {
     // Beats without a life renewed nothing.
     this.#heartbeat.interrupt()
     this.#heartbeat.start()
-    this.#failure = undefined
+    this.#standing.joined()
     if (!how.fresh) this.#heal(me, true)
-    this.#aside = new Set(aside)
-    this.#look()
+    this.#leftovers.found(aside)
+    this.#standing.look()
     this.#clear(me)
     await members.refresh().catch(ignore)
     if (how.announced) this.events.registered(address)
@@ -225,7 +209,7 @@ export class Life {
       } catch (error) {
         if (!patient) throw error
         if (signal.aborted) return null
-        this.#tell(asError(error))
+        this.#standing.tell(asError(error))
         await pause(TRY_AGAIN, signal)
       }
     }
@@ -233,18 +217,7 @@ export class Life {
 
   /** Clean up what former lives left behind at our address, while everything else goes on; each beat tries again when it fails. */
   #clear(me: Identity): void {
-    if (this.#clearing || this.#aside.size === 0) return
-    const { reaper, table } = this.companions
-    const clear = async (): Promise<void> => {
-      for (const name of this.#aside) {
-        await reaper.clear(me.address, name, true, () => Promise.resolve(this.#me === me), id => table.holds(id))
-        // Whatever is left then is on the registry's list: the next life at this address, or the sweep, goes on with it.
-        if (this.#me !== me) return
-        this.#aside.delete(name)
-      }
-    }
-    this.#clearing = true
-    this.#inBackground(clear().finally(() => { this.#clearing = false }))
+    this.#inBackground(this.#leftovers.clear(me, () => this.#me === me))
   }
 
   async #beat(): Promise<void> {
@@ -261,8 +234,7 @@ export class Life {
       const beat = await registry.beat(me, this.pace, sweep)
       return { beat, right: beat.as === 'ok' && writer.agrees(beat) }
     })
-    this.#told = ''
-    this.#failure = undefined
+    this.#standing.beaten()
     this.events.beaten(now() - began)
     if (this.#me !== me) return
     if (beat.as !== 'ok') return this.#forgotten(me, beat.as)
@@ -271,7 +243,7 @@ export class Life {
     if (!right || writer.inDoubt) this.#heal(me, false)
     else this.#inBackground(auditor.look(me, () => this.#me === me && !healer.busy))
     if (table.disowned.size > 0) this.#inBackground(healer.reclaim())
-    this.#look()
+    this.#standing.look()
     this.#clear(me)
     if (beat.turn) this.#inBackground(reaper.sweep({ me, breaks: beat.breaks }))
     await members.beaten(beat.members, beat.servers)
@@ -289,7 +261,7 @@ export class Life {
       if (aside !== 'ended') {
         writer.open(me, false)
         this.#heal(me, true)
-        this.#aside = new Set(aside)
+        this.#leftovers.found(aside)
         this.#clear(me)
         return
       }
@@ -297,7 +269,7 @@ export class Life {
     // Peers have seen this life end: another one begins.
     this.#me = undefined
     writer.close()
-    this.#look()
+    this.#standing.look()
     const { address } = me
     this.#inBackground(this.#inTurn(() => this.#enlist(address, { fresh: false, announced: why === 'other', patient: true })))
   }
@@ -306,22 +278,10 @@ export class Life {
   #heal(me: Identity, forgotten: boolean): void {
     const began = now()
     const healing = this.companions.healer.heal(me)
-    this.#look()
-    this.#inBackground(healing.finally(() => { this.#look() }).then(sparks => {
+    this.#standing.look()
+    this.#inBackground(healing.finally(() => { this.#standing.look() }).then(sparks => {
       if (sparks > 0 || forgotten) this.events.healed(sparks, now() - began)
     }))
-  }
-
-  /** See how we stand. */
-  #look(): void {
-    const state = this.reasons.length === 0 ? 'ready' : this.#state === 'connecting' ? 'connecting' : 'degraded'
-    this.#become(state)
-  }
-
-  #become(state: State): void {
-    if (state === this.#state || this.#closing !== undefined) return
-    this.#state = state
-    this.events.changed(state)
   }
 
   async #leave(): Promise<string> {
@@ -330,18 +290,19 @@ export class Life {
     this.#stay?.abort()
     this.#stay = this.#me = undefined
     writer.close()
-    this.#become('connecting')
+    this.#standing.left()
     await this.#heartbeat.stop()
     members.self = ''
     if (me === undefined) return ''
     await registry.leave(me)
-    await reaper.clean(me, false, [...this.#aside])
+    await reaper.clean(me, false, this.#leftovers.names)
     this.events.unregistered(me.address)
     return me.address
   }
 
   async #close(): Promise<void> {
     const { timeout } = this.pace
+    this.#standing.end()
     this.#stay?.abort()
     // What is not done in time is left to the sweep of the others.
     const late = (): Error => new MetroplexError('EDEADLINE', `The registry could not be left within ${timeout} ms.`)
@@ -351,14 +312,6 @@ export class Life {
 
   /** What nobody waits for, and a later beat does again. */
   #inBackground(work: Promise<unknown>): void {
-    work.catch((error: unknown) => { this.#tell(asError(error)) })
-  }
-
-  /** Report a failure once, until a beat succeeds; the connection tells of its own troubles. */
-  #tell(error: Error): void {
-    const known = error instanceof MetroplexError && !this.companions.registry.reachable
-    if (known || this.#closing !== undefined || error.message === this.#told) return
-    this.#told = error.message
-    this.events.failed(error)
+    work.catch((error: unknown) => { this.#standing.tell(asError(error)) })
   }
 }
