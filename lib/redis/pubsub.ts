@@ -3,6 +3,7 @@ import { ignore } from '../callback'
 import { deferred, now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import type { RedisClient } from '../types'
+import { Examiner } from './examiner'
 import { isAstray, isCluster, Line } from './line'
 
 /** Where we are heard. */
@@ -23,21 +24,15 @@ export interface PubSubEvents {
   failed(error: Error): void
 }
 
-/** A connection to Redis is looked at this often, in ms: a subscription that has died says nothing by itself. */
-const ROUND = 5000
-/** Nobody who asks for a look gets one more often than this, in ms. */
-const REST = 1000
 /** For this long, in ms, a connection that was well may be gone before anybody is told no. */
 const BLINK = 250
-/** What a message to ourselves begins with; it tells that we are heard. */
-const ECHO = '.'
 
 /**
  * Publishes to the channels of others, and listens to our own.
  *
  * It has two connections of its own, one for each: what has subscribed may do nothing else in RESP2, and Redis cuts who does not read
- * fast enough. `open` begins; each is then tried for ever, and our channel is subscribed to again after every break. Now and then we
- * publish to ourselves: so a connection on which nothing comes back is noticed, and one to a Redis that is no master any more.
+ * fast enough. `open` begins; each is then tried for ever, and our channel is subscribed to again after every break. An
+ * examiner notices one that only seems to be well.
  *
  * Redis keeps nothing: what is published while nobody listens is gone, and it says how many did.
  *
@@ -55,6 +50,7 @@ export class PubSub {
   readonly sharded: boolean
   readonly #outward: Line
   readonly #inward: Line
+  readonly #examiner: Examiner
   #speaker: Redis | undefined
   #listener: Redis | undefined
   /** The part of the channels' names that the client decides. */
@@ -67,11 +63,6 @@ export class PubSub {
   #opening: ReturnType<typeof deferred<true>> | undefined
   /** Since when it is not ready, after it was. */
   #since = -Infinity
-  #timer: NodeJS.Timeout | undefined
-  #looking = false
-  #looked = -Infinity
-  #echo: { readonly word: string; heard(): void } | undefined
-  #echoes = 0
   #closed = false
 
   constructor(
@@ -110,6 +101,12 @@ export class PubSub {
         if (heard) events.deaf()
       }
     })
+    this.#examiner = new Examiner({
+      outward: this.#outward,
+      inward: this.#inward,
+      both: () => this.ready && this.#speaker !== undefined && this.#listener !== undefined ? [this.#speaker, this.#listener] : undefined,
+      publish: message => this.publish(place.word, message)
+    }, timeout)
   }
 
   /** Whether what is published leaves at once, and an answer to it would be heard. */
@@ -157,24 +154,16 @@ export class PubSub {
 
   /** Look soon whether both connections are what they seem: something has gone wrong that they may be the reason of. */
   look(): void {
-    if (!this.ready || this.#looking || now() - this.#looked < REST) return
-    clearTimeout(this.#timer)
-    this.#looking = true
-    this.#looked = now()
-    this.#examine().catch(ignore).finally(() => {
-      this.#looking = false
-      this.#later()
-    }).catch(ignore)
+    this.#examiner.look()
   }
 
   /** End it for good. Harmless when called twice. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    clearTimeout(this.#timer)
     this.#speaker = this.#listener = undefined
     this.#opening?.reject(closed())
-    this.#echo?.heard()
+    this.#examiner.close()
     this.#outward.close()
     this.#inward.close()
   }
@@ -225,8 +214,7 @@ export class PubSub {
     this.#told = ''
     this.#opening?.resolve(true)
     this.#opening = undefined
-    this.look()
-    this.#later()
+    this.#examiner.begin()
   }
 
   /** One of both has gone, or could not be had. What was well a moment ago may be so again in another one. */
@@ -258,50 +246,7 @@ export class PubSub {
   }
 
   #heard(message: Buffer): void {
-    if (this.#closed) return
-    if (message[0] !== ECHO.charCodeAt(0)) this.events.heard(message)
-    else if (message.toString() === this.#echo?.word) this.#echo.heard()
-  }
-
-  #later(): void {
-    clearTimeout(this.#timer)
-    if (!this.#closed) this.#timer = setTimeout(() => { this.look() }, ROUND).unref()
-  }
-
-  /** Whether a master hears us, and we hear ourselves. */
-  async #examine(): Promise<void> {
-    const [speaker, listener] = [this.#speaker, this.#listener]
-    if (speaker === undefined || listener === undefined) return
-    const heard = deferred<true>()
-    const word = `${ECHO}${++this.#echoes}`
-    this.#echo = { word, heard: () => { heard.resolve(true) } }
-    const late = (): Error => new Error(`It has said nothing for ${this.timeout} ms.`)
-    try {
-      const asked = Promise.all([
-        // Who may not ask that is told nothing of a Redis that has become a replica.
-        speaker.info('replication').catch(() => ''),
-        this.publish(this.place.word, Buffer.from(word))
-      ])
-      const found = await within(asked, this.timeout, late).catch((error: unknown) => asError(error))
-      if (found instanceof MetroplexError) return
-      if (found instanceof Error) {
-        this.#outward.drop(speaker, found)
-        return
-      }
-      const [role, hearers] = found
-      if (/^role:slave/m.test(role)) {
-        this.#outward.drop(speaker, new Error('It is no master any more.'))
-        return
-      }
-      this.#outward.proven()
-      if (hearers === 0) throw new Error('Our subscription is gone.')
-      await within(heard.promise, this.timeout, late)
-      this.#inward.proven()
-    } catch (error) {
-      this.#inward.drop(listener, asError(error))
-    } finally {
-      this.#echo = undefined
-    }
+    if (!this.#closed && !this.#examiner.hears(message)) this.events.heard(message)
   }
 
   /** What a failure of a command means. */
