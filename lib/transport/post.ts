@@ -1,5 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Transport } from '../contract'
 import type { Courier } from '../courier'
 import type { Settings } from '../options'
@@ -12,7 +12,7 @@ import type { Keyring } from './keyring'
 import { Messenger, type MessengerEvents } from './messenger'
 import type { OmegaSender } from './omega/sender'
 import { wordOf } from './reception'
-import { RedisTransport } from './redis'
+import { RedisTransport } from './redis/redis'
 import { sparkHandlers, type Sink } from './sparks'
 
 /** What our end of the transport asks of the cluster. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { Peer, Receiver } from '../../lib/contract'
-import { RedisTransport } from '../../lib/transport/redis'
+import { RedisTransport } from '../../lib/transport/redis/redis'
 import { using } from '../support/dispose'
 import { namespace } from '../support/namespace'
 import { startProxy } from '../support/proxy'

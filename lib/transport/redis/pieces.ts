@@ -1,3 +1,6 @@
+/** The largest body that goes through Redis, in bytes. */
+export const LARGEST = 1_048_576
+
 /**
  * How many bytes of a body one message of Redis carries; the last one of a body may carry less. Redis buffers whole messages, and by
  * default cuts a subscriber that is 8 MB behind for a minute.
