@@ -1,8 +1,8 @@
 import type { Delivered, Whom } from '../../courier'
 import { MetroplexError, type ErrorCode } from '../../errors'
+import type { Message } from '../../message'
 import type { TlsOptions } from '../../types'
 import { Exchange } from './exchange'
-import type { Message } from '../../message'
 
 /** omega-supreme's wire: where it is, and how one shows who one is. */
 export interface OmegaWire {
