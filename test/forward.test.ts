@@ -3,23 +3,19 @@ import { once as happens } from 'node:events'
 import { inspect } from 'node:util'
 import { createServer as createTcp, type AddressInfo, type Socket } from 'node:net'
 import { Redis } from 'ioredis'
-import { type Forward, type Metroplex, type Result } from '../index'
+import type { Forward, Result } from '../index'
 import { assume } from './support/assume'
 import { openClient, type Client } from './support/client'
 import { using } from './support/dispose'
 import { namespace } from './support/namespace'
-import { createPrimus, type CreatedPrimus } from './support/primus'
+import { createPrimus } from './support/primus'
 import { loadPlugin } from './support/primus-types'
 import { startProxy } from './support/proxy'
 import { startRedis, type RedisProcess } from './support/redis'
+import { createRegistered, type Registered } from './support/registered'
 import { rejection } from './support/rejection'
 import { startServer, type ServerProcess } from './support/server'
 import { eventually, once } from './support/wait'
-
-interface Ours extends CreatedPrimus {
-  readonly forward: Forward
-  readonly plugin: Metroplex
-}
 
 describe('forwarding', () => {
   let redis: RedisProcess
@@ -30,12 +26,8 @@ describe('forwarding', () => {
   beforeEach(() => { space = namespace() })
 
   /** A server in this process. */
-  const here = async (primus: Record<string, unknown> = {}, omega: 'before' | 'after' = 'after'): Promise<Ours> => {
-    const created = await createPrimus({ redis: { url: redis.url, namespace: space }, primus, omega })
-    const plugin = created.metroplex as unknown as Metroplex
-    await plugin.ready()
-    return { ...created, plugin, forward: (created.primus as unknown as { forward: Forward }).forward }
-  }
+  const here = (primus: Record<string, unknown> = {}, omega: 'before' | 'after' = 'after'): Promise<Registered> =>
+    createRegistered({ redis: { url: redis.url, namespace: space }, primus, omega })
 
   /** A server in a process of its own. */
   const there = (primus: Record<string, unknown> = {}): Promise<ServerProcess> =>
@@ -112,7 +104,7 @@ describe('forwarding', () => {
     'by HTTP': {},
     'through Redis': { metroplex: { transport: 'redis' } }
   })) describe(`between two servers, ${how}`, () => {
-    let a: Ours
+    let a: Registered
     let b: ServerProcess
     let near: Client
     let far: Client
@@ -122,16 +114,16 @@ describe('forwarding', () => {
       b = await there(primus)
       near = await openClient(a.url)
       far = await openClient(b.url)
-      await eventually(async () => await a.plugin.spark(far.id) === b.address)
+      await eventually(async () => await a.metroplex.spark(far.id) === b.address)
     })
 
     afterEach(() => { assume(b.crashes).eql([]) })
 
     it('finds a spark wherever it is', async () => {
-      assume(await a.plugin.spark(near.id)).equals(a.plugin.address)
-      assume(await a.plugin.sparks([far.id, 'nobody', near.id])).eql([b.address, null, a.plugin.address])
-      assume(await b.call('metroplex.sparks', [far.id, 'nobody', near.id])).eql([b.address, null, a.plugin.address])
-      assume(await a.plugin.count()).equals(2)
+      assume(await a.metroplex.spark(near.id)).equals(a.metroplex.address)
+      assume(await a.metroplex.sparks([far.id, 'nobody', near.id])).eql([b.address, null, a.metroplex.address])
+      assume(await b.call('metroplex.sparks', [far.id, 'nobody', near.id])).eql([b.address, null, a.metroplex.address])
+      assume(await a.metroplex.count()).equals(2)
     })
 
     it('reaches one spark, here and there', async () => {
@@ -176,7 +168,7 @@ describe('forwarding', () => {
       primus.transform('outgoing', function throwing() { throw new Error('on purpose') })
       const { send, failed } = await a.forward.broadcast('x')
       assume(send).equals(1)
-      assume(failed?.map(({ address, code }) => [address, code])).eql([[a.plugin.address, 'EREMOTE']])
+      assume(failed?.map(({ address, code }) => [address, code])).eql([[a.metroplex.address, 'EREMOTE']])
       assume(await far.next()).equals('x')
     })
 
@@ -188,7 +180,7 @@ describe('forwarding', () => {
 
     it('reaches the servers that are named, and local sparks first', async () => {
       assume(await a.forward(b.address, 'one')).eql({ ok: true, send: 2 })
-      assume(await a.forward([b.address, a.plugin.address], 'two')).eql({ ok: true, send: 2 })
+      assume(await a.forward([b.address, a.metroplex.address], 'two')).eql({ ok: true, send: 2 })
       assume(await a.forward([], 'three')).eql({ ok: true, send: 1, local: true })
       assume(await a.forward([b.address], 'four', far.id)).eql({ ok: true, send: 1 })
       assume(await a.forward([b.address], 'five', [near.id])).eql({ ok: true, send: 1, local: true })
@@ -224,18 +216,18 @@ describe('forwarding', () => {
     it('writes to no spark that the registry says is another server\'s by now', async () => {
       const quick = await here({ ...primus, interval: 600, latency: 100 })
       const client = await openClient(quick.url)
-      await eventually(async () => await b.call('metroplex.spark', client.id) === quick.plugin.address)
+      await eventually(async () => await b.call('metroplex.spark', client.id) === quick.metroplex.address)
       await b.run((primus, id) => {
         primus.metroplex.connect({ id, write: () => true, end: () => null })
       }, client.id)
-      await eventually(async () => await quick.plugin.spark(client.id) === b.address)
+      await eventually(async () => await quick.metroplex.spark(client.id) === b.address)
       assume(await quick.forward.spark(client.id, 'x')).eql({ ok: false, send: 0, missing: [client.id] })
       assume(client.messages).eql([])
     })
   })
 
   describe('with wrong arguments', () => {
-    let a: Ours
+    let a: Registered
     let client: Client
 
     beforeEach(async () => {
@@ -255,7 +247,7 @@ describe('forwarding', () => {
         assume(error).is.instanceOf(TypeError)
         assume(error.message).includes('must be a string that is not empty')
         assume(await rejection(a.forward.sparks([id as string], 'private'))).is.instanceOf(TypeError)
-        assume(await rejection(a.plugin.spark(id as string))).is.instanceOf(TypeError)
+        assume(await rejection(a.metroplex.spark(id as string))).is.instanceOf(TypeError)
       })
     }
 
@@ -265,7 +257,7 @@ describe('forwarding', () => {
 
     it('refuses a string where ids are wanted', async () => {
       assume((await rejection(a.forward.sparks('id' as unknown as string[], 'x'))).message).includes("given: 'id'")
-      assume((await rejection(a.plugin.sparks('id' as unknown as string[]))).message).includes('array')
+      assume((await rejection(a.metroplex.sparks('id' as unknown as string[]))).message).includes('array')
       assume((await rejection(a.forward.except('id' as unknown as string[], 'x'))).message).includes('array')
     })
 
@@ -276,7 +268,7 @@ describe('forwarding', () => {
     })
 
     it('asks nothing for no ids', async () => {
-      assume(await a.plugin.sparks([])).eql([])
+      assume(await a.metroplex.sparks([])).eql([])
       assume(await a.forward.sparks([], 'x')).eql({ ok: true, send: 0, local: true })
     })
 
@@ -323,7 +315,7 @@ describe('forwarding', () => {
       const a = await here()
       const b = await there()
       const far = await openClient(b.url)
-      await eventually(async () => await a.plugin.spark(far.id) === b.address)
+      await eventually(async () => await a.metroplex.spark(far.id) === b.address)
       const closed = createTcp()
       const address = await stub(closed, 1)
       await new Promise(resolve => closed.close(resolve))
@@ -356,7 +348,7 @@ describe('forwarding', () => {
       using(() => client.disconnect())
       const a = await here({ metroplex: { timeout: 600 }, redis: client })
       await stub(tcp(() => undefined), 1)
-      await eventually(async () => (await a.plugin.servers()).length === 1)
+      await eventually(async () => (await a.metroplex.servers()).length === 1)
       proxy.delay(150)
       const began = performance.now()
       assume(failed(await a.forward.spark('there-0', 'x'))[0]?.code).equals('EDEADLINE')
@@ -453,7 +445,7 @@ describe('forwarding', () => {
   })
 
   describe('as a receiver', () => {
-    let a: Ours
+    let a: Registered
     let client: Client
 
     beforeEach(async () => {
@@ -547,7 +539,7 @@ describe('forwarding', () => {
     const a = await here(options)
     const b = await there(options)
     const far = await openClient(b.url)
-    await eventually(async () => await a.plugin.spark(far.id) === b.address)
+    await eventually(async () => await a.metroplex.spark(far.id) === b.address)
     assume(await a.forward.spark(far.id, 'x')).eql({ ok: true, send: 1 })
     assume(await far.next()).equals('x')
   })

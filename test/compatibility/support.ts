@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http'
-import type { Forward, Metroplex, Result, Spark } from '../../index'
-import { createPrimus, type CreatedPrimus } from '../support/primus'
+import type { Forward, Result, Spark } from '../../index'
+import type { CreatedPrimus, PrimusOptions } from '../support/primus'
 import type { PrimusUnderTest } from '../support/primus-types'
+import { createRegistered, type Registered } from '../support/registered'
 import { deadline } from '../support/wait'
 
 /** The part of a Primus server that only these tests use. */
@@ -13,11 +14,8 @@ export interface Primus extends PrimusUnderTest {
 }
 
 /** A server of the cluster in this process. */
-export interface Member extends Omit<CreatedPrimus, 'primus' | 'metroplex'> {
+export interface Member extends Registered {
   primus: Primus
-  metroplex: Metroplex
-  forward: Forward
-  address: string
 }
 
 /** omega-supreme's `middleware` option, as its users write it. */
@@ -59,10 +57,9 @@ export function promised({ ok, send, local }: Result = { ok: false, send: -1 }):
 }
 
 /** Starts a server in this process, with omega-supreme, and waits until it is registered. */
-export async function member(url: string, namespace: string, options: Partial<Parameters<typeof createPrimus>[0]> = {}): Promise<Member> {
-  const created = typed(await createPrimus({ redis: { url, namespace }, omega: 'before', ...options }))
-  await created.metroplex.ready()
-  return { ...created, forward: created.primus.forward, address: created.metroplex.address }
+export async function member(url: string, namespace: string, options: Partial<PrimusOptions> = {}): Promise<Member> {
+  const created = await createRegistered({ redis: { url, namespace }, omega: 'before', ...options })
+  return { ...created, primus: created.primus as Primus }
 }
 
 /** What `createPrimus` gives, with the types of this plugin. */

@@ -18,7 +18,11 @@ export interface PrimusOptions {
   omega?: boolean | 'before' | 'after'
   /** The plugin itself. @default this project's */
   plugin?: unknown
-  /** Whether the http server listens, on a free port of 127.0.0.1; if not, `url` is empty. @default true */
+  /** The http server. @default a new one, without TLS */
+  server?: Server
+  /** The unix socket that it listens on; `url` is empty then. @default none: a free port of 127.0.0.1 */
+  at?: string
+  /** Whether the http server listens, there; if not, `url` is empty. @default true */
   listen?: boolean
   /** Until when it lives: with `'suite'` call `dispose()`. @default 'test' */
   scope?: Scope
@@ -48,7 +52,7 @@ export interface CreatedPrimus {
  * const { primus, metroplex } = await createPrimus({ redis: { url: redis.url, namespace: namespace() } })
  */
 export async function createPrimus(options: PrimusOptions): Promise<CreatedPrimus> {
-  const { omega = false, listen = true } = options
+  const { omega = false, server = createServer(), at, listen = true } = options
   const redis = new Redis(options.redis.url)
   // The faults are the tests' own: ioredis would print each of them.
   redis.on('error', () => undefined)
@@ -56,7 +60,6 @@ export async function createPrimus(options: PrimusOptions): Promise<CreatedPrimu
   const settings: Record<string, unknown> = { transformer: 'websockets', redis, ...options.primus }
   if (options.redis.namespace !== undefined) settings['namespace'] = options.redis.namespace
 
-  const server = createServer()
   const created: { primus?: PrimusUnderTest } = {}
   const dispose = async (): Promise<void> => {
     try {
@@ -74,11 +77,13 @@ export async function createPrimus(options: PrimusOptions): Promise<CreatedPrimu
   primus.plugin('metroplex', options.plugin ?? load('../../index'))
   if (omega === 'after') primus.plugin('omega-supreme', loadPlugin('omega-supreme'))
 
-  if (!listen) return { primus, server, metroplex: primus.metroplex, redis, url: '', dispose }
-  server.listen(0, '127.0.0.1')
+  const made = { primus, server, metroplex: primus.metroplex, redis, url: '', dispose }
+  if (!listen) return made
+  if (at === undefined) server.listen(0, '127.0.0.1')
+  else server.listen(at)
   await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  return { primus, server, metroplex: primus.metroplex, redis, url: `http://127.0.0.1:${port}`, dispose }
+  if (at !== undefined) return made
+  return { ...made, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
 async function destroyed(primus: PrimusUnderTest | undefined): Promise<void> {

@@ -1,29 +1,20 @@
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
-import metroplex, { type Forward, type Metroplex, type MetroplexOptions } from '../../index'
+import type { MetroplexOptions } from '../../index'
 import { assume } from '../support/assume'
 import { openClient } from '../support/client'
-import { using } from '../support/dispose'
 import { namespace } from '../support/namespace'
-import { loadPlugin, loadPrimus, type PrimusUnderTest } from '../support/primus-types'
+import { createPrimus, type PrimusOptions } from '../support/primus'
 import { startRedis, type RedisProcess } from '../support/redis'
+import { createRegistered, type Registered } from '../support/registered'
 import { startServer } from '../support/server'
 import { tls } from '../support/tls'
 import { eventually, once as happens } from '../support/wait'
 import { Network } from './lossy'
-
-interface Member {
-  readonly primus: PrimusUnderTest
-  readonly metroplex: Metroplex
-  readonly forward: Forward
-  /** Where clients connect; `''` on a unix socket. */
-  readonly url: string
-}
 
 describe('servers talk to each other', () => {
   let redis: RedisProcess
@@ -35,23 +26,11 @@ describe('servers talk to each other', () => {
 
   type Options = MetroplexOptions & Record<string, unknown>
 
-  const start = async (options: Options = {}, how: { server?: ReturnType<typeof createServer>, at?: string, omega?: boolean } = {}): Promise<Member> => {
-    const { server = createServer(), at } = how
-    const primus = new (loadPrimus())(server, { transformer: 'websockets', redis: redis.client(), namespace: space, ...options })
-    if (how.omega === true) primus.plugin('omega-supreme', loadPlugin('omega-supreme'))
-    primus.plugin('metroplex', metroplex)
-    using(() => new Promise<void>(resolve => { primus.destroy({}, () => { resolve() }) }))
-    if (at === undefined) server.listen(0, '127.0.0.1')
-    else server.listen(at)
-    await once(server, 'listening')
-    const plugin = primus.metroplex as unknown as Metroplex
-    await plugin.ready()
-    const url = at === undefined ? `http://127.0.0.1:${(server.address() as AddressInfo).port}` : ''
-    return { primus, metroplex: plugin, forward: (primus as unknown as { forward: Forward }).forward, url }
-  }
+  const start = (options: Options = {}, how: Pick<PrimusOptions, 'server' | 'at' | 'omega'> = {}): Promise<Registered> =>
+    createRegistered({ redis: { url: redis.url, namespace: space }, primus: options, ...how })
 
   /** A message of one arrives at a spark of the other. */
-  const reaches = async (from: Member, to: Member): Promise<void> => {
+  const reaches = async (from: Registered, to: Registered): Promise<void> => {
     const client = await openClient(to.url)
     await eventually(async () => await from.metroplex.spark(client.id) === to.metroplex.address)
     assume(await from.forward.spark(client.id, 'hello')).eql({ ok: true, send: 1 })
@@ -89,11 +68,8 @@ describe('servers talk to each other', () => {
   it('says so when the private listener cannot be where it should', async () => {
     const taken = await start()
     const port = Number(new URL(taken.url).port)
-    const server = createServer()
-    const primus = new (loadPrimus())(server, { transformer: 'websockets', redis: redis.client(), namespace: space, metroplex: { listen: { host: '127.0.0.1', port } } })
-    primus.plugin('metroplex', metroplex)
-    using(() => new Promise<void>(resolve => { primus.destroy({}, () => { resolve() }) }))
-    const [error] = await happens(primus.metroplex, 'error') as [Error & { code: string }]
+    const { metroplex, server } = await createPrimus({ redis: { url: redis.url, namespace: space }, primus: { metroplex: { listen: { host: '127.0.0.1', port } } }, listen: false })
+    const [error] = await happens(metroplex, 'error') as [Error & { code: string }]
     assume(error.code).equals('EADDRESS')
     assume(error.message).includes('`listen`')
     server.listen(0, '127.0.0.1')
