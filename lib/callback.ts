@@ -25,6 +25,45 @@ export function settle<T, Self>(promise: Promise<T>, callback: Callback<T> | und
 }
 
 /**
+ * Start something that calls back, and hand out what comes of it in the style it was asked for: as `settle` does, for what is done
+ * so often that promises would cost more than the work.
+ *
+ * @param start is given what to call, once, and outside of promises
+ */
+export function called<T, Self>(start: (done: (error: Error | null, value?: T) => void) => void, callback: Callback<T> | undefined, self: Self): Self | Promise<T> {
+  if (isCallback(callback)) {
+    start(callback)
+    return self
+  }
+  const promise = new Promise<T>((resolve, reject) => {
+    start((error, value) => {
+      if (error === null) resolve(value as T)
+      else reject(error)
+    })
+  })
+  promise.catch(ignore)
+  return promise
+}
+
+/** Do it with all, one after the other, outside of promises: what one of them throws is thrown as an uncaught exception, and keeps the others from nothing. */
+export function callAll<T>(items: readonly T[], call: (item: T, at: number) => void, first = 0): void {
+  let next = first
+  try {
+    while (next < items.length) {
+      const at = next++
+      call(items[at] as T, at)
+    }
+  } finally {
+    if (next < items.length) process.nextTick(callAll, items, call, next)
+  }
+}
+
+/** A fault of ours is not to be swallowed. */
+export function crash(error: unknown): void {
+  process.nextTick(() => { throw error })
+}
+
+/**
  * Whether there is a callback; `undefined` and `null` are none.
  *
  * @throws TypeError for what can be no callback: at once, where the call is, rather than when it would be called

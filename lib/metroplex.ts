@@ -1,9 +1,10 @@
 import { EventEmitter } from 'eventemitter3'
 import { checked, onUnixSocket, parse, unixSocket } from './address'
-import { ignore, settle, type Callback } from './callback'
-import { deferred, now, within } from './deadline'
+import { called, ignore, settle, type Callback } from './callback'
+import { deferred, now } from './deadline'
 import { asError, MetroplexError, shown } from './errors'
 import { Shards } from './membership/shards'
+import { Whereabouts } from './membership/whereabouts'
 import { idOf } from './message'
 import { settings, type Settings } from './options'
 import { namespaces } from './registry/sharding'
@@ -48,6 +49,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   readonly #primus: Partial<Primus>
   readonly #settings: Settings
   readonly #shards: Shards
+  readonly #whereabouts: Whereabouts
   readonly #stats = new Stats()
   readonly #post: Post
   #begun = false
@@ -92,6 +94,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       }
     })
 
+    this.#whereabouts = new Whereabouts(this.#shards, set)
     this.#post = new Post(set, this.#primus as Primus, this.#surroundings(), {
       told: what => { this.#stats.count(COUNTED[what]) },
       failed: error => { this.#tell('error', error) }
@@ -204,14 +207,20 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   spark(id: string): Promise<string | null>
   spark(id: string, fn: Callback<string | null>): this
   spark(id: string, fn?: Callback<string | null>): Promise<string | null> | this {
-    return settle(this.#asked([id]).then(([place]) => place ?? null), fn, this)
+    return called<string | null, this>(done => {
+      try {
+        this.#whereabouts.place(idOf(id), done)
+      } catch (error) {
+        process.nextTick(done, asError(error))
+      }
+    }, fn, this)
   }
 
   /** The addresses of the servers that hold sparks, in the order of `ids`, with `null` for those that nobody holds. */
   sparks(ids: readonly string[]): Promise<(string | null)[]>
   sparks(ids: readonly string[], fn: Callback<(string | null)[]>): this
   sparks(ids: readonly string[], fn?: Callback<(string | null)[]>): Promise<(string | null)[]> | this {
-    return settle(this.#asked(ids), fn, this)
+    return settle(this.#placesOf(ids), fn, this)
   }
 
   /** How many sparks the cluster has. */
@@ -281,28 +290,15 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     return this.#shards.owns(id)
   }
 
+  /** Where sparks are, for those who forward. @internal */
+  get whereabouts(): Pick<Whereabouts, 'last' | 'recent'> {
+    return this.#whereabouts
+  }
+
   /** The addresses of the peers that live; the last known ones when Redis cannot be asked. @internal */
   async peers(): Promise<string[]> {
     if (this.#closing !== undefined) throw new MetroplexError('ECLOSED', 'This server has been destroyed: it sends no more.')
-    const shards = this.#shards
-    if (!shards.reachable && shards.known) return shards.peers
-    // Half of the time is left for the message itself.
-    const patience = this.#settings.timeout / 2
-    const late = (): Error => new MetroplexError('EREGISTRY', 'Redis cannot be asked who else there is, and we have not known it yet.')
-    try {
-      return await within(shards.current(), patience, late)
-    } catch (error) {
-      if (shards.known) return shards.peers
-      throw error
-    }
-  }
-
-  /**
-   * Where sparks are, for a forward: where the registry cannot be asked, the last known places, `undefined` for none; with `fresh`, only
-   * what the registry itself says. @internal
-   */
-  whereabouts(ids: readonly string[], fresh: boolean): Promise<(string | null | undefined)[]> {
-    return this.#places(ids, others => fresh ? this.#shards.finder.places(others) : this.#shards.finder.last(others))
+    return this.#whereabouts.peers()
   }
 
   /** A message has been forwarded. @internal */
@@ -408,8 +404,9 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
     if (this.#settings.ownRedis) (this.redis as unknown as { disconnect(): void }).disconnect()
   }
 
-  #asked(ids: readonly unknown[]): Promise<(string | null)[]> {
-    return this.#places(ids, others => this.#shards.finder.places(others))
+  async #placesOf(ids: unknown): Promise<(string | null)[]> {
+    if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
+    return this.#whereabouts.places(ids.map(idOf))
   }
 
   async #health(): Promise<Health> {
@@ -425,17 +422,5 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       else (this.#reached ? reasons : warnings).push(`Its own address, ${address}, does not lead to this server.`)
     }
     return { ok: reasons.length === 0, state: shards.state, reasons, warnings }
-  }
-
-  /** Where sparks are, on servers that live; of others than our own it is asked. */
-  async #places<T>(given: readonly unknown[], ask: (ids: readonly string[]) => Promise<T[]>): Promise<(T | string)[]> {
-    if (!Array.isArray(given)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(given)}.`)
-    const ids = given.map(idOf)
-    const self = this.address
-    const others = self === '' ? ids : ids.filter(id => !this.#shards.owns(id))
-    const found = others.length === 0 ? [] : await ask(others)
-    if (others.length === ids.length) return found
-    const places = new Map(others.map((id, i) => [id, found[i]]))
-    return ids.map(id => places.has(id) ? places.get(id) as T : self)
   }
 }

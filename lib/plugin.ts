@@ -103,7 +103,8 @@ function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOpti
   let loaded = false
   const forwarder = new Forwarder(local, courier, {
     get self() { return metroplex.address },
-    places: (ids, fresh) => metroplex.whereabouts(ids, fresh),
+    recent: id => metroplex.whereabouts.recent(id),
+    places: (ids, fresh) => metroplex.whereabouts.last(ids, fresh),
     forwarded: (result, ms) => { metroplex.forwarded(result, ms) },
     peers: () => metroplex.peers(),
     // The application's own reading of a request need not know it either.

@@ -21,6 +21,9 @@ class World {
   readonly got = new Map<string, string[]>()
   /** What the registry says; it may be late. */
   readonly registry = new Map<string, string>()
+  /** What it said lately. */
+  readonly recent = new Map<string, string | undefined>()
+  remembering = false
   readonly lanes: Lanes
   readonly local: Local
   /** The last thing that is under way to each server: one queue each. */
@@ -41,12 +44,14 @@ class World {
     const courier: Courier = { send: (address, message, whom) => this.#carry(address, message, whom) }
     this.lanes = new Lanes(this.local, courier, {
       self: SELF,
+      recent: id => this.places.get(id) === SELF ? undefined : this.recent.get(id),
       places: async (ids, fresh) => {
         this.lookups++
         if (fresh && this.away) throw new MetroplexError('EREGISTRY', 'Redis is away.')
         await this.#pause()
         const found = ids.map(id => this.registry.get(id) ?? null)
         await this.#pause()
+        ids.forEach((id, i) => { this.recent.set(id, this.remembering ? found[i] ?? undefined : undefined) })
         return found
       }
     }, room)
@@ -117,9 +122,10 @@ describe('messages to sparks elsewhere', () => {
     )
     const pauses = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 60 })
     const failures = fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 30 })
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), pauses, failures, async (steps, pauses, failures) => {
+    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), pauses, failures, fc.boolean(), async (steps, pauses, failures, remembering) => {
       const failing = supply(failures)
       const world = new World(supply(pauses), () => failing() === 9)
+      world.remembering = remembering
       for (const [i, id] of ['x', 'y', 'z'].entries()) world.move(id, SERVERS[i] ?? SELF)
       const sent: { ids: string[], text: string, sum: Promise<Sum> }[] = []
       let count = 0
@@ -149,6 +155,18 @@ describe('messages to sparks elsewhere', () => {
     const sums = await Promise.all(['0', '1', '2'].map(text => world.send(ids, text)))
     assume(sums.map(({ send }) => send)).eql([100, 100, 100])
     assume(world.lookups).equals(1)
+  })
+
+  it('follow earlier ones without being looked up again, and find a spark that has moved since', async () => {
+    const world = new World(() => 1)
+    world.remembering = true
+    world.move('x', 'http://a')
+    for (const text of ['0', '1', '2']) await world.send(['x'], text)
+    assume(world.lookups).equals(1)
+    world.move('x', 'http://b')
+    assume((await world.send(['x'], '3')).result(true)).eql({ ok: true, send: 1 })
+    assume(world.lookups).equals(2)
+    assume(world.got.get('x')).eql(['0', '1', '2', '3'])
   })
 
   it('are looked up once more when the spark is not there, and then missing', async () => {

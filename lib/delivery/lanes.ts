@@ -1,3 +1,4 @@
+import { crash } from '../callback'
 import { now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file, type Message } from '../message'
@@ -9,6 +10,8 @@ import { REGISTRY, type Sum } from './sum'
 export interface Places {
   /** Our own address; `''` while we have none. */
   readonly self: string
+  /** Where a spark was a moment ago; `undefined` where that would have to be asked. */
+  recent(id: string): string | undefined
   /**
    * Where sparks are, in their order; only on servers that live. Where the registry cannot be asked: where they were last known to be, or
    * `undefined`; with `fresh`, the registry alone is asked. Rejects when nothing is known of any of them.
@@ -66,7 +69,9 @@ interface Lane {
 /** The most ids that travel with one copy of a message. */
 export const IDS_PER_REQUEST = 10_000
 /** How long a spark that messages go to without a pause is believed to stay where it is, in ms. */
-const YOUNG = 1000
+const YOUNG = 500
+/** Questions whose deadlines are no further apart are asked as one, with the earlier deadline; in ms. */
+const ALIKE = 10
 
 /**
  * Brings messages to sparks of other servers, to each spark in the order of the calls.
@@ -77,7 +82,7 @@ const YOUNG = 1000
  */
 export class Lanes {
   readonly #lanes = new Map<string, Lane>()
-  /** Lanes whose sparks are to be looked up again, together. */
+  /** Lanes whose sparks are to be looked up, together. */
   #seeking: Lane[] = []
   #orders = 0
   #waiting = 0
@@ -108,29 +113,30 @@ export class Lanes {
     this.#bytes += message.size
     const errand: Errand = { order: this.#orders++, message, sum, open: ids.length, unknown: 0, failure: undefined, done: () => undefined }
     const done = new Promise<void>(resolve => { errand.done = resolve })
-    const fresh: Lane[] = []
+    const unknown: Lane[] = []
     const follow = new Map<string, Stop[]>()
     for (const id of ids) {
       const stop = { errand, id, again: false }
-      const lane = this.#lanes.get(id)
-      if (lane === undefined) fresh.push(this.#begin(stop))
-      else if (follows(lane)) {
+      const lane = this.#lanes.get(id) ?? this.#begin(id)
+      if (follows(lane)) {
         lane.flying++
         file(follow, lane.place, stop)
+      } else {
+        this.#wait(lane, stop)
+        if (lane.flying === 0 && lane.waiting.length === 1) unknown.push(lane)
       }
-      else this.#wait(lane, stop)
     }
     for (const [place, stops] of follow) this.#fly(place, errand, stops)
-    if (fresh.length > 0) this.#look(fresh, false, sum.deadline)
+    this.#seek(unknown)
     await done
     this.#bytes -= message.size
     if (errand.failure !== undefined && errand.unknown === ids.length && sum.send === 0) throw errand.failure
   }
 
-  #begin(stop: Stop): Lane {
-    const lane = { id: stop.id, place: undefined, since: 0, flying: 0, stopped: false, waiting: [], missed: [], delivered: -1 }
-    this.#lanes.set(stop.id, lane)
-    this.#wait(lane, stop)
+  #begin(id: string): Lane {
+    const place = this.where.recent(id)
+    const lane = { id, place, since: place === undefined ? 0 : now(), flying: 0, stopped: false, waiting: [], missed: [], delivered: -1 }
+    this.#lanes.set(id, lane)
     return lane
   }
 
@@ -141,8 +147,9 @@ export class Lanes {
 
   /** Find out where sparks are, and send what waits for them. */
   #look(lanes: readonly Lane[], fresh: boolean, deadline: number): void {
-    const late = new MetroplexError('EREGISTRY', 'The registry did not say within the deadline where the sparks are.')
-    within(this.where.places(lanes.map(({ id }) => id), fresh), Math.max(0, deadline - now()), () => late).then(
+    let late: MetroplexError | undefined
+    const lateness = (): Error => late = new MetroplexError('EREGISTRY', 'The registry did not say within the deadline where the sparks are.')
+    within(this.where.places(lanes.map(({ id }) => id), fresh), Math.max(0, deadline - now()), lateness).then(
       places => { this.#found(lanes, places) },
       (error: unknown) => { this.#lost(lanes, asError(error), error === late) }
     ).catch(crash)
@@ -157,12 +164,17 @@ export class Lanes {
       const stops = this.#take(lane)
       if (place === undefined || place === null) {
         this.#lanes.delete(lane.id)
-        if (place === undefined) unknown.push(...stops)
-        else for (const stop of stops) this.#miss(stop)
+        for (const stop of stops) {
+          if (place === undefined) unknown.push(stop)
+          else this.#miss(stop)
+        }
         return
       }
+      lane.place = place
+      lane.since = time
+      lane.stopped = false
       // All at once: the first may be back before the second has left.
-      Object.assign(lane, { place, since: time, stopped: false, flying: stops.length })
+      lane.flying = stops.length
       for (const stop of stops) {
         const places = sending.get(stop.errand) ?? new Map<string, Stop[]>()
         sending.set(stop.errand, places)
@@ -252,7 +264,8 @@ export class Lanes {
 
   /** What a server has done with a message; `undefined`: it failed. */
   #landed(errand: Errand, stops: readonly Stop[], delivered: Delivered | undefined): void {
-    const missing = new Set(delivered && absent(stops.map(({ id }) => id), delivered))
+    const gone = delivered && absent(stops.map(({ id }) => id), delivered)
+    const missing = gone === undefined || gone.length === 0 ? NOBODY : new Set(gone)
     if (delivered !== undefined) errand.sum.send += delivered.send
     const again: Lane[] = []
     for (const stop of stops) {
@@ -296,23 +309,34 @@ export class Lanes {
     else this.#lanes.delete(lane.id)
   }
 
-  /** Look sparks up once more; together with others that turn out to have moved at the same time. */
+  /** Look up where sparks are; together with whatever else has to be looked up before the event loop goes on. */
   #seek(lanes: readonly Lane[]): void {
     if (lanes.length === 0) return
     if (this.#seeking.length === 0) {
       queueMicrotask(() => {
         const seeking = this.#seeking
         this.#seeking = []
-        // Nobody's time is cut short by another's. What was not where it should be has no use for what is remembered; what only waited for its turn has.
-        const questions = new Map<string, Lane[]>()
-        for (const lane of seeking) file(questions, `${lane.waiting[0]?.again === true} ${lane.waiting[0]?.errand.sum.deadline}`, lane)
-        for (const alike of questions.values()) {
-          const first = alike[0]?.waiting[0]
-          if (first !== undefined) this.#look(alike, first.again, first.errand.sum.deadline)
-        }
+        // What was not where it should be has no use for what is remembered; what only waited for its turn has.
+        for (const fresh of [false, true]) this.#ask(seeking.filter(lane => fresh === (lane.waiting[0]?.again === true)), fresh)
       })
     }
     for (const lane of lanes) this.#seeking.push(lane)
+  }
+
+  /** Nobody's time is cut short by another's, by more than a moment. */
+  #ask(lanes: readonly Lane[], fresh: boolean): void {
+    const questions = new Map<number, { deadline: number, lanes: Lane[] }>()
+    for (const lane of lanes) {
+      const deadline = lane.waiting[0]?.errand.sum.deadline ?? 0
+      const at = Math.floor(deadline / ALIKE)
+      const question = questions.get(at)
+      if (question === undefined) questions.set(at, { deadline, lanes: [lane] })
+      else {
+        question.deadline = Math.min(question.deadline, deadline)
+        question.lanes.push(lane)
+      }
+    }
+    for (const { deadline, lanes } of questions.values()) this.#look(lanes, fresh, deadline)
   }
 
   #settle({ errand }: Stop): void {
@@ -332,7 +356,4 @@ function unknowable(): MetroplexError {
   return new MetroplexError('EREGISTRY', 'Redis cannot be asked where these sparks are, and we have not known it lately.')
 }
 
-/** A fault of ours is not to be swallowed. */
-function crash(error: unknown): void {
-  process.nextTick(() => { throw error })
-}
+const NOBODY: ReadonlySet<string> = new Set()

@@ -1,6 +1,7 @@
 import { now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file } from '../message'
+import { Lookup, type Found } from '../registry/lookup'
 import { Places } from '../registry/places'
 import { shardOf } from '../registry/sharding'
 import type { Stats } from '../stats'
@@ -14,20 +15,30 @@ export interface FinderTerms {
   readonly young: number
 }
 
+/** One registry, and what is asked of it. */
+interface Source {
+  readonly shard: Shard
+  readonly lookup: Lookup<string>
+}
+
+/** For how long a place is gone by without asking, in ms: whoever has come to another server since is found there soon enough. */
+const RECENT = 500
+
 /**
  * Finds out which servers hold sparks: asks the registries that their ids lie in, and leaves out whoever does not live.
  */
 export class Finder {
-  readonly #places: Places
+  readonly #sources: readonly Source[]
+  readonly #places = new Places()
 
   constructor(
-    private readonly shards: readonly Shard[],
+    shards: readonly Shard[],
     /** Our own address. */
     private readonly self: () => string,
     private readonly terms: FinderTerms,
     private readonly stats: Stats
   ) {
-    this.#places = new Places(terms.young)
+    this.#sources = shards.map(shard => ({ shard, lookup: new Lookup(ids => this.#ask(shard, ids)) }))
   }
 
   /** How many places are known that `last` can go by. */
@@ -35,9 +46,19 @@ export class Finder {
     return this.#places.size
   }
 
+  /** The address of the server that holds an id; `null` where no server that lives does. What is asked in one turn of the event loop travels together. */
+  place(id: string, found: Found<string>): void {
+    this.#of(id).lookup.place(id, found)
+  }
+
   /** The addresses of the servers that hold these ids, in their order; `null` where no server that lives does. */
   places(ids: readonly string[]): Promise<(string | null)[]> {
-    return this.#grouped(ids, (shard, group) => this.#ask(shard, group))
+    return this.#grouped(ids, ({ lookup }, group) => lookup.places(group))
+  }
+
+  /** Where an id was a moment ago; `undefined` where that would have to be asked. */
+  recent(id: string): string | undefined {
+    return this.#remembered(this.#of(id).shard, id, RECENT)
   }
 
   /**
@@ -47,18 +68,22 @@ export class Finder {
    * @throws MetroplexError `EREGISTRY` when nothing is known of any of them
    */
   async last(ids: readonly string[]): Promise<(string | null | undefined)[]> {
+    const { timeout, young } = this.terms
+    const last = ({ shard }: Source, group: readonly string[]): (string | undefined)[] => group.map(id => this.#remembered(shard, id, young))
     let failure: Error | undefined
-    const known = ids.some(id => this.#places.last(id) !== undefined)
-    const found = await this.#grouped<string | null | undefined>(ids, async (shard, group) => {
-      const last = group.map(id => this.#last(shard, id))
-      if (!shard.registry.reachable && last.every(place => place !== undefined)) return last
+    const known = ids.some(id => this.#places.last(id, young) !== undefined)
+    const found = await this.#grouped<string | null | undefined>(ids, async (source, group) => {
+      if (known && !source.shard.registry.reachable) {
+        const places = last(source, group)
+        if (places.every(place => place !== undefined)) return places
+      }
       try {
-        const asked = this.#ask(shard, group)
+        const asked = source.lookup.places(group)
         // The other half of an operation's time is left for the message itself.
-        return await (known ? bounded(asked, this.terms.timeout / 2) : asked)
+        return await (known ? bounded(asked, timeout / 2) : asked)
       } catch (error) {
         failure = asError(error)
-        return last
+        return last(source, group)
       }
     })
     if (failure !== undefined && found.every(place => place === undefined)) throw failure
@@ -66,43 +91,51 @@ export class Finder {
   }
 
   /** A server has gone. */
-  forget(address: string): void {
+  left(address: string): void {
     this.#places.forget(address)
   }
 
+  #of(id: string): Source {
+    const sources = this.#sources
+    return sources[shardOf(id, sources.length)] as Source
+  }
+
   /** Ask something of the registries that ids lie in; the answers are in their order. */
-  async #grouped<T>(ids: readonly string[], ask: (shard: Shard, ids: readonly string[]) => Promise<T[]>): Promise<T[]> {
-    const { shards } = this
-    const of = (id: string): Shard => shards[shardOf(id, shards.length)] as Shard
-    if (shards.length === 1 || ids.length === 1) return ask(of(ids[0] ?? ''), ids)
-    const groups = new Map<Shard, number[]>()
-    ids.forEach((id, i) => { file(groups, of(id), i) })
+  async #grouped<T>(ids: readonly string[], ask: (source: Source, ids: readonly string[]) => Promise<T[]>): Promise<T[]> {
+    if (ids.length === 0) return []
+    if (this.#sources.length === 1 || ids.length === 1) return ask(this.#of(ids[0] ?? ''), ids)
+    const groups = new Map<Source, number[]>()
+    ids.forEach((id, i) => { file(groups, this.#of(id), i) })
     const answers = new Array<T>(ids.length)
-    await Promise.all([...groups].map(async ([shard, positions]) => {
-      const found = await ask(shard, positions.map(at => ids[at] ?? ''))
+    await Promise.all([...groups].map(async ([source, positions]) => {
+      const found = await ask(source, positions.map(at => ids[at] ?? ''))
       positions.forEach((at, i) => { answers[at] = found[i] as T })
     }))
     return answers
   }
 
-  async #ask({ lookup, members }: Shard, ids: readonly string[]): Promise<(string | null)[]> {
-    this.stats.count('lookups', ids.length)
+  async #ask({ registry, members }: Shard, ids: readonly string[]): Promise<(string | null)[]> {
+    const { stats } = this
+    stats.count('lookups', ids.length)
     const began = now()
-    const found = await this.stats.timed('lookup', lookup.places(ids))
+    const places = await stats.timed('lookup', registry.places(ids))
     const self = this.self()
     // A server that joined since the last beat.
-    if (found.some(place => place !== null && place !== self && !members.has(place))) {
+    if (places.some(place => place !== null && place !== self && !members.has(place))) {
       await bounded(members.verify(), this.terms.timeout - (now() - began))
     }
-    return found.map((address, i) => {
-      const place = address !== null && members.has(address) ? address : null
-      this.#places.note(ids[i] ?? '', place)
-      return place
-    })
+    const time = now()
+    for (let i = 0; i < places.length; i++) {
+      const place = places[i] ?? null
+      const lives = place !== null && members.has(place)
+      if (!lives) places[i] = null
+      this.#places.note(ids[i] ?? '', lives ? place : null, time)
+    }
+    return places
   }
 
-  #last({ members }: Shard, id: string): string | undefined {
-    const place = this.#places.last(id)
+  #remembered({ members }: Shard, id: string, young: number): string | undefined {
+    const place = this.#places.last(id, young)
     return place !== undefined && members.has(place) ? place : undefined
   }
 }

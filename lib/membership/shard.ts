@@ -1,5 +1,4 @@
 import { Healer } from '../registry/healer'
-import { Lookup } from '../registry/lookup'
 import type { Description } from '../registry/records'
 import type { Registry } from '../registry/registry'
 import { Table } from '../registry/table'
@@ -60,7 +59,6 @@ export class Shard {
   /** Those of our sparks that lie in this registry. */
   readonly table = new Table()
   readonly writer: Writer
-  readonly lookup: Lookup
   readonly members: Members
   readonly life: Life
 
@@ -88,7 +86,6 @@ export class Shard {
       reap: (address, sparks) => { events.reap(address, sparks) }
     })
     const companions = { registry, table, writer, healer, members, reaper, registration, auditor, agreement }
-    this.lookup = new Lookup(registry)
     this.life = new Life(companions, part.description, part.word, { lease, interval, period: beats, hold, timeout }, events)
   }
 }

@@ -60,7 +60,7 @@ export class Shards {
       },
       left: (address, why, life) => {
         stats.count('leaves')
-        this.#finder.forget(address)
+        this.#finder.left(address)
         events.left(address, why, life)
       }
     })
@@ -208,7 +208,7 @@ export class Shards {
   }
 
   /** Where sparks are. */
-  get finder(): Pick<Finder, 'places' | 'last' | 'remembered'> {
+  get finder(): Pick<Finder, 'place' | 'places' | 'last' | 'recent' | 'remembered'> {
     return this.#finder
   }
 
@@ -249,12 +249,20 @@ export class Shards {
 
   /** The life of a peer; `''` for one of 1.x, `undefined` for one that does not live. */
   lifeOf(address: string): string | undefined {
-    return this.#shards.map(({ members }) => members.life(address)).find(life => life !== undefined)
+    for (const { members } of this.#shards) {
+      const life = members.life(address)
+      if (life !== undefined) return life
+    }
+    return undefined
   }
 
   /** What a peer says of itself; `undefined` for one of 1.x, and for one that does not live. */
   describe(address: string): Description | undefined {
-    return this.#shards.map(({ members }) => members.description(address)).find(description => description !== undefined)
+    for (const { members } of this.#shards) {
+      const description = members.description(address)
+      if (description !== undefined) return description
+    }
+    return undefined
   }
 
   /** Look again which secret the servers have agreed upon. */

@@ -1,42 +1,55 @@
 import { now } from '../deadline'
 
-/** The most places that are remembered. */
-const MOST = 50_000
+/** How many places each half takes: as many are remembered at least, and twice as many at the most. */
+const HALF = 50_000
+
+interface Place {
+  address: string
+  /** Since when that is known, by `performance.now()`. */
+  at: number
+}
 
 /**
- * Where sparks were lately: what forwards go by while Redis cannot be asked. The receiver says when it is wrong.
+ * Where sparks were lately: what forwards go by for a moment, and for longer while Redis cannot be asked. The receiver says when it is wrong.
+ *
+ * Kept in two halves: when the younger one is full, the older one is thrown away. That is quicker than to put them in order with each use.
  */
 export class Places {
-  readonly #places = new Map<string, { readonly address: string; readonly at: number }>()
-
-  /** @param young how old a place may be, in ms */
-  constructor(private readonly young: number) {}
+  #younger = new Map<string, Place>()
+  #older = new Map<string, Place>()
 
   get size(): number {
-    return this.#places.size
+    return this.#younger.size + this.#older.size
   }
 
-  /** The registry says that an id is there, or nowhere. */
-  note(id: string, address: string | null): void {
-    this.#places.delete(id)
-    if (address === null) return
-    this.#places.set(id, { address, at: now() })
-    if (this.#places.size <= MOST) return
-    const [oldest] = this.#places.keys()
-    if (oldest !== undefined) this.#places.delete(oldest)
+  /** The registry says that an id is there, or nowhere. @param time what the clock says, by `performance.now()` */
+  note(id: string, address: string | null, time: number): void {
+    const place = this.#younger.get(id)
+    if (address === null) {
+      this.#younger.delete(id)
+      this.#older.delete(id)
+    } else if (place !== undefined) {
+      place.address = address
+      place.at = time
+    } else {
+      this.#older.delete(id)
+      this.#younger.set(id, { address, at: time })
+      if (this.#younger.size < HALF) return
+      this.#older = this.#younger
+      this.#younger = new Map()
+    }
   }
 
-  /** Where an id was when we heard of it last, unless that is too long ago. */
-  last(id: string): string | undefined {
-    const place = this.#places.get(id)
-    if (place === undefined) return undefined
-    if (now() - place.at <= this.young) return place.address
-    this.#places.delete(id)
-    return undefined
+  /** Where an id was when we heard of it last, unless that is longer ago, in ms. */
+  last(id: string, young: number): string | undefined {
+    const place = this.#younger.get(id) ?? this.#older.get(id)
+    return place !== undefined && now() - place.at <= young ? place.address : undefined
   }
 
   /** A server has gone. */
   forget(address: string): void {
-    for (const [id, place] of this.#places) if (place.address === address) this.#places.delete(id)
+    for (const half of [this.#younger, this.#older]) {
+      for (const [id, place] of half) if (place.address === address) half.delete(id)
+    }
   }
 }

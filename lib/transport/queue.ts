@@ -1,3 +1,4 @@
+import { crash } from '../callback'
 import { now } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { batch, type Outgoing } from './envelope'
@@ -266,9 +267,4 @@ function isReply(value: unknown): value is Reply {
   if (typeof value === 'number') return Number.isSafeInteger(value) && value >= 0
   if (Array.isArray(value)) return value.length === 2 && typeof value[0] === 'number' && Array.isArray(value[1]) && (value[1] as unknown[]).every(id => typeof id === 'string')
   return typeof value === 'object' && value !== null && typeof (value as { code?: unknown }).code === 'string' && typeof (value as { message?: unknown }).message === 'string'
-}
-
-/** A fault of ours is not to be swallowed. */
-function crash(error: unknown): void {
-  process.nextTick(() => { throw error })
 }
