@@ -52,23 +52,23 @@ export class Forwarder {
   }
 
   /** To all sparks of the cluster. */
-  async broadcast(msg: unknown): Promise<Result> {
-    return this.#counted(this.#everybody(msg, []))
+  broadcast(msg: unknown): Promise<Result> {
+    return this.#counted(() => this.#everybody(msg, []))
   }
 
   /** To all sparks of the cluster but these. */
-  async except(ids: unknown, msg: unknown): Promise<Result> {
-    return this.#counted(this.#everybody(msg, idsOf(ids)))
+  except(ids: unknown, msg: unknown): Promise<Result> {
+    return this.#counted(() => this.#everybody(msg, idsOf(ids)))
   }
 
   /** To these sparks; ids that nobody has do not count against `ok`. */
-  async sparks(ids: unknown, msg: unknown): Promise<Result> {
-    return this.#counted(this.#those(idsOf(ids), msg, false))
+  sparks(ids: unknown, msg: unknown): Promise<Result> {
+    return this.#counted(() => this.#those(idsOf(ids), msg, false))
   }
 
   /** To this spark. */
-  async spark(id: unknown, msg: unknown): Promise<Result> {
-    return this.#counted(this.#those([idOf(id)], msg, true))
+  spark(id: unknown, msg: unknown): Promise<Result> {
+    return this.#counted(() => this.#those([idOf(id)], msg, true))
   }
 
   /**
@@ -76,27 +76,27 @@ export class Forwarder {
    *
    * @param sparks an id, or ids; `undefined`, `null` and `''`: to all
    */
-  async servers(servers: unknown, msg: unknown, sparks?: unknown): Promise<Result> {
-    return this.#counted(this.#named(servers, msg, sparks))
+  servers(servers: unknown, msg: unknown, sparks?: unknown): Promise<Result> {
+    return this.#counted(() => this.#named(servers, msg, sparks))
   }
 
-  async #counted(operation: Promise<Result>): Promise<Result> {
+  async #counted(operation: () => Result | Promise<Result>): Promise<Result> {
     const began = now()
-    const result = await operation
+    const result = await operation()
     this.where.forwarded(result, now() - began)
     return result
   }
 
-  async #those(ids: readonly string[], msg: unknown, strict: boolean): Promise<Result> {
+  #those(ids: readonly string[], msg: unknown, strict: boolean): Result | Promise<Result> {
     const message = Message.of(msg, this.terms.binary)
     // To whom something is under way, it has to follow; perhaps the spark has come to us only since.
-    const following = ids.filter(id => this.#lanes.busy(id))
+    const following = this.#lanes.idle ? [] : ids.filter(id => this.#lanes.busy(id))
     const free = following.length === 0 ? ids : ids.filter(id => !this.#lanes.busy(id))
     const { send, missing } = this.local.some(free, message)
     const others = following.length === 0 ? missing : [...missing, ...following]
     const sum = new Sum(this.terms.timeout, send, others.length === 0)
-    if (others.length > 0) await this.#lanes.bring(message, others, sum)
-    return sum.result(strict)
+    if (others.length === 0) return sum.result(strict)
+    return this.#lanes.bring(message, others, sum).then(() => sum.result(strict))
   }
 
   async #named(servers: unknown, msg: unknown, sparks: unknown): Promise<Result> {

@@ -95,9 +95,14 @@ export class Lanes {
     private readonly room: Room
   ) {}
 
+  /** Nothing is under way to anybody. */
+  get idle(): boolean {
+    return this.#lanes.size === 0
+  }
+
   /** Whether something is under way to a spark: what comes now has to follow it. */
   busy(id: string): boolean {
-    return this.#lanes.size > 0 && this.#lanes.has(id)
+    return this.#lanes.has(id)
   }
 
   /**

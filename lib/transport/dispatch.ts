@@ -42,8 +42,16 @@ export class Dispatch implements Courier {
     private readonly directory: Directory
   ) {}
 
-  async send(address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
+  send(address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
     const omega = this.omega()
+    const card = this.directory.find(address)
+    const { name } = this.messenger
+    const ours = typeof card === 'object' && card.protocol === VERSION && card.transport === name && !(omega !== undefined && this.always())
+    return ours ? this.#ours(address, card, message, whom, deadline) : this.#otherwise(omega, address, message, whom, deadline)
+  }
+
+  /** To who speaks another wire than ours, is unknown, or cannot be talked to. */
+  async #otherwise(omega: OmegaSender | undefined, address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
     if (this.always() && omega !== undefined) return omega.send(address, message, whom, deadline)
     let card = this.directory.find(address)
     if (card === undefined) {
@@ -63,14 +71,24 @@ export class Dispatch implements Courier {
     if (card.transport !== name) {
       throw refused('EPROTOCOL', address, `talks to its peers by the transport '${card.transport}', and this server by '${name}': give all servers the same`)
     }
-    try {
-      return await this.#ours(address, card, message, whom, deadline)
-    } catch (error) {
-      // Where a server of ours has been, one of 1.x may have been started since. That is for the registry to say: whoever answers there may want our password.
-      const foreign = error instanceof MetroplexError && error.code === 'EPROTOCOL' && error.maybe === false
-      if (omega === undefined || !foreign || !await this.#inTime(this.directory.superseded(address), false, deadline)) throw error
-      return this.#old(omega, address, message, whom, deadline)
-    }
+    return this.#ours(address, card, message, whom, deadline)
+  }
+
+  #ours(address: string, card: Card, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
+    const { sparks, except = [] } = whom
+    const outward = sparks === undefined ? outgoing('all', except, message) : outgoing('some', sparks, message)
+    return this.messenger.send(address, card, outward, deadline).then(
+      reply => understood(address, sparks, reply),
+      (error: unknown) => this.#refused(error, address, message, whom, deadline)
+    )
+  }
+
+  /** Where a server of ours has been, one of 1.x may have been started since. That is for the registry to say: whoever answers there may want our password. */
+  async #refused(error: unknown, address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
+    const omega = this.omega()
+    const foreign = error instanceof MetroplexError && error.code === 'EPROTOCOL' && error.maybe === false
+    if (omega === undefined || !foreign || !await this.#inTime(this.directory.superseded(address), false, deadline)) throw error
+    return this.#old(omega, address, message, whom, deadline)
   }
 
   /** On omega-supreme's wire, to who may run 1.x: that would write also to those whom it is asked to leave out. */
@@ -82,11 +100,6 @@ export class Dispatch implements Courier {
   /** What the directory says, or `otherwise` when it fails or does not say it by the deadline of the message. */
   #inTime<T>(question: Promise<T>, otherwise: T, deadline: number): Promise<T> {
     return within(question, Math.max(0, deadline - now()), () => new Error('late')).catch(() => otherwise)
-  }
-
-  async #ours(address: string, card: Card, message: Message, { sparks, except = [] }: Whom, deadline: number): Promise<Delivered> {
-    const reply = await this.messenger.send({ address, ...card }, sparks === undefined ? outgoing('all', except, message) : outgoing('some', sparks, message), deadline)
-    return understood(address, sparks, reply)
   }
 }
 

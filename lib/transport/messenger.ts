@@ -32,7 +32,7 @@ const IDLE = 60_000
  * const messenger = new Messenger(transport, place, keyring, terms, events)
  * messenger.handle('some', handler)
  * await messenger.open()
- * const reply = await messenger.send(peer, outgoing('some', ['id'], message), now() + 5000)
+ * const reply = await messenger.send(address, peer, outgoing('some', ['id'], message), now() + 5000)
  */
 export class Messenger {
   readonly #reception: Reception
@@ -85,9 +85,9 @@ export class Messenger {
    * @param deadline until when, by `performance.now()`
    * @throws MetroplexError with `maybe`
    */
-  send(peer: Peer, message: Outgoing, deadline: number): Promise<Reply> {
-    if (this.#closed) return Promise.reject(closed(peer.address))
-    return this.#queue(peer).add(message, deadline)
+  send(address: string, card: Omit<Peer, 'address'>, message: Outgoing, deadline: number): Promise<Reply> {
+    if (this.#closed) return Promise.reject(closed(address))
+    return this.#queue(address, card).add(message, deadline)
   }
 
   /** A peer has ended: what waits for it has not arrived. */
@@ -107,10 +107,10 @@ export class Messenger {
     await this.transport.close()
   }
 
-  #queue(peer: Peer): Queue {
-    const { address } = peer
+  #queue(address: string, { word, pathname }: Omit<Peer, 'address'>): Queue {
     const there = this.#queues.get(address)
-    if (there?.peer.word === peer.word) return there.queue
+    if (there?.peer.word === word) return there.queue
+    const peer = { address, word, pathname }
     // Another process has taken the address: what was meant for the former one is not for it.
     if (there !== undefined) this.gone(address)
     const { transport, place, keyring, terms, events } = this

@@ -140,13 +140,18 @@ export class Queue {
     return full === '' ? undefined : refuse('EBUSY', `More is waiting for ${address} than allowed, ${full}: see \`maxQueue\`.`)
   }
 
-  /** Send as soon as whoever is adding messages now has added them all. */
+  /**
+   * Send as soon as whoever is adding messages now has added them all: also those who hear in this turn of the event loop what
+   * has become of earlier ones, and send the next. One whole batch costs less than two halves that take turns.
+   */
   #plan(): void {
     if (this.#planned || this.#flying.length > 0) return
     this.#planned = true
-    queueMicrotask(() => {
-      this.#planned = false
-      this.#fly()
+    process.nextTick(() => {
+      queueMicrotask(() => {
+        this.#planned = false
+        this.#fly()
+      })
     })
   }
 

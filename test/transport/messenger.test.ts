@@ -29,7 +29,7 @@ class Server {
   }
 
   async send(to: Pick<Server, 'peer'>, text: string, within = 400): Promise<Reply> {
-    return this.messenger.send(to.peer, outgoing('some', ['id'], Message.of(text, false)), now() + within)
+    return this.messenger.send(to.peer.address, to.peer, outgoing('some', ['id'], Message.of(text, false)), now() + within)
   }
 
   #start(nth: number): Messenger {
