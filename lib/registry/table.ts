@@ -1,4 +1,5 @@
 import type { Spark } from '../types'
+import { BigMap } from './big-map'
 
 /**
  * The sparks that are connected to this process: the truth that the registry has to follow.
@@ -7,7 +8,7 @@ import type { Spark } from '../types'
  * as long as one spark has it.
  */
 export class Table {
-  readonly #sparks = new Map<string, Spark | Spark[]>()
+  readonly #sparks = new BigMap<Spark | Spark[]>()
   readonly #disowned = new Set<string>()
 
   /** How many ids are connected here. */
@@ -23,7 +24,7 @@ export class Table {
   /** Note a connection; `true` when its id is now here for the first time, or ours again. */
   add(id: string, spark: Spark): boolean {
     const there = this.#sparks.get(id)
-    const returned = this.#disowned.delete(id)
+    const returned = this.#disowned.size > 0 && this.#disowned.delete(id)
     if (there === undefined) {
       this.#sparks.set(id, spark)
       return true
@@ -41,12 +42,18 @@ export class Table {
    * nothing; of what an application makes up itself, the id alone counts.
    */
   remove(id: string, spark: Spark): boolean {
-    const sparks = [this.#sparks.get(id) ?? []].flat()
-    const rest = spark.readyState === undefined ? [] : sparks.filter(other => other !== spark)
-    if (rest.length === sparks.length) return false
-    if (rest.length > 0) {
-      this.#sparks.set(id, rest)
-      return false
+    const there = this.#sparks.get(id)
+    if (there === undefined) return false
+    if (spark.readyState !== undefined) {
+      if (Array.isArray(there)) {
+        const rest = there.filter(other => other !== spark)
+        if (rest.length > 0) {
+          this.#sparks.set(id, rest)
+          return false
+        }
+      } else if (there !== spark) {
+        return false
+      }
     }
     this.#sparks.delete(id)
     return !this.#disowned.delete(id)
@@ -59,7 +66,7 @@ export class Table {
 
   /** Whether an id is connected here and ours to answer for. */
   owns(id: string): boolean {
-    return this.#sparks.has(id) && !this.#disowned.has(id)
+    return this.#sparks.has(id) && (this.#disowned.size === 0 || !this.#disowned.has(id))
   }
 
   /** Another server that lives has this id. */
@@ -73,7 +80,7 @@ export class Table {
   }
 
   /** All ids that are connected here. */
-  ids(): IterableIterator<string> {
+  ids(): Generator<string, undefined> {
     return this.#sparks.keys()
   }
 }

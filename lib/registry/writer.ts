@@ -158,10 +158,11 @@ export class Writer {
   }
 
   #note(id: string, pending: Pending): void {
-    this.#forget(id)
+    const before = this.#pending.get(id)
+    if (before !== undefined) this.#forget(id)
     this.#pending.set(id, pending)
     this.#short += SHORT[pending]
-    this.#schedule()
+    if (!this.#scheduled) this.#schedule()
   }
 
   #forget(id: string): void {

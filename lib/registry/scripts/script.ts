@@ -26,9 +26,3 @@ export const CLOCK = `
     if redis.call('EXISTS', key) == 0 then redis.call('SET', key, now()) end
     return redis.call('INCR', key)
   end`
-
-/** `parts(from, to, fn)`: call fn(first, last) for parts of a range that fit on the stack. */
-export const PARTS = `
-  local function parts(from, to, fn)
-    for first = from, to, ${UNPACK} do fn(first, math.min(first + ${UNPACK} - 1, to)) end
-  end`

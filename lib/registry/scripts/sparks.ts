@@ -1,4 +1,4 @@
-import { PARTS, type Script } from './script'
+import type { Script } from './script'
 
 /** Give up unless the life in KEYS[1] is ours, up, and has not seen this number: a late command must not write old truth. */
 const OURS = `
@@ -13,38 +13,39 @@ const OURS = `
  * A connect takes the id from whoever has it: a spark is where it connected last. A disconnect removes only what is ours.
  *
  * KEYS     1 life · 2 sparks · 3 our sparks
- * ARGV     1 our life · 2 seq · 3 address · 4 how many connects · 5… their ids, then those of the disconnects
+ * ARGV     1 our life · 2 seq · 3 address · 4 ids that have connected · 5 ids that have disconnected; both as JSON, at most 1000 together
  * Returns  'refused' (the life is not ours) · 'old' (this number was seen) · 'ok', then id and former address of each that moved to us
  */
 export const commit: Script = {
   numberOfKeys: 3,
-  lua: `${PARTS}${OURS}
+  lua: `${OURS}
     local moved = {'ok'}
-    local connects = 4 + tonumber(ARGV[4])
-    parts(5, connects, function (first, last)
-      local owners = redis.call('HMGET', KEYS[2], unpack(ARGV, first, last))
+    local address = ARGV[3]
+    local connects, disconnects = cjson.decode(ARGV[4]), cjson.decode(ARGV[5])
+    if #connects > 0 then
+      local owners = redis.call('HMGET', KEYS[2], unpack(connects))
       local pairs = {}
-      for i, owner in ipairs(owners) do
-        local id = ARGV[first + i - 1]
-        pairs[#pairs + 1] = id
-        pairs[#pairs + 1] = ARGV[3]
-        if owner and owner ~= ARGV[3] then
+      for i = 1, #connects do
+        local id, owner = connects[i], owners[i]
+        pairs[2 * i - 1] = id
+        pairs[2 * i] = address
+        if owner and owner ~= address then
           moved[#moved + 1] = id
           moved[#moved + 1] = owner
         end
       end
       redis.call('HSET', KEYS[2], unpack(pairs))
-      redis.call('SADD', KEYS[3], unpack(ARGV, first, last))
-    end)
-    parts(connects + 1, #ARGV, function (first, last)
-      local owners = redis.call('HMGET', KEYS[2], unpack(ARGV, first, last))
+      redis.call('SADD', KEYS[3], unpack(connects))
+    end
+    if #disconnects > 0 then
+      local owners = redis.call('HMGET', KEYS[2], unpack(disconnects))
       local gone = {}
-      for i, owner in ipairs(owners) do
-        if owner == ARGV[3] then gone[#gone + 1] = ARGV[first + i - 1] end
+      for i = 1, #disconnects do
+        if owners[i] == address then gone[#gone + 1] = disconnects[i] end
       end
       if #gone > 0 then redis.call('HDEL', KEYS[2], unpack(gone)) end
-      redis.call('SREM', KEYS[3], unpack(ARGV, first, last))
-    end)
+      redis.call('SREM', KEYS[3], unpack(disconnects))
+    end
     return moved`
 }
 
@@ -67,17 +68,18 @@ export const moved: Script = {
  * Say of ids we hold that they are ours, where nobody else's name stands: the half of a heal that adds.
  *
  * KEYS     1 life · 2 sparks · 3 our sparks
- * ARGV     1 our life · 2 seq · 3 address · 4… ids, at most 1000
+ * ARGV     1 our life · 2 seq · 3 address · 4 ids as JSON, at most 1000
  * Returns  'refused' · 'old' · 'ok', how many were missing, then id and owner of each that is another's
  */
 export const claim: Script = {
   numberOfKeys: 3,
   lua: `${OURS}
-    if #ARGV < 4 then return {'ok', 0} end
-    local owners = redis.call('HMGET', KEYS[2], unpack(ARGV, 4))
+    local ids = cjson.decode(ARGV[4])
+    if #ids == 0 then return {'ok', 0} end
+    local owners = redis.call('HMGET', KEYS[2], unpack(ids))
     local answer, missing = {'ok', 0}, 0
     for i, owner in ipairs(owners) do
-      local id = ARGV[i + 3]
+      local id = ids[i]
       if owner and owner ~= ARGV[3] then
         answer[#answer + 1] = id
         answer[#answer + 1] = owner
