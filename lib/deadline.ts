@@ -49,11 +49,15 @@ export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void; r
   return { promise, resolve, reject }
 }
 
-/** A task for many who may ask at once: those that ask while it runs share the next run, which begins when that has ended. */
+/** A task for many who may ask at once: it begins as soon as whoever asks has ended, and those that ask while it runs share the next run, which begins when that has ended. */
 export function shared(task: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | undefined
-  return async () => {
-    if (running !== undefined) await running.catch(ignore)
-    await (running ??= task().finally(() => { running = undefined }))
+  let last: Promise<void> = Promise.resolve()
+  let next: Promise<void> | undefined
+  return () => {
+    next ??= last = last.catch(ignore).then(() => {
+      next = undefined
+      return task()
+    })
+    return next
   }
 }

@@ -127,6 +127,26 @@ describe('writing to sparks of this process', () => {
           assume(await client.count(3)).eql([1, 2, 3])
         })
 
+        it('writes the first message of a turn at once, and all that follow it with one write when the turn ends', async () => {
+          const { primus, local, url } = await start(options)
+          const client = await openClient(url, { transformer })
+          const spark = primus.spark(client.id)
+          const seen = watched(spark)
+          for (const i of [1, 2]) {
+            local.some([client.id], Message.of(i, false))
+            assume(seen.writes).equals(1)
+          }
+          spark?.write(3)
+          local.all(Message.of(4, false))
+          assume(await client.count(4)).eql([1, 2, 3, 4])
+          assume(seen.writes).equals(2)
+          // Where several came, several are expected.
+          for (const i of [5, 6]) local.all(Message.of(i, false))
+          assume(seen.writes).equals(2)
+          assume(await client.count(6)).eql([1, 2, 3, 4, 5, 6])
+          assume(seen.writes).equals(3)
+        })
+
         it('takes the long way when somebody else listens to what is written', async () => {
           const { primus, local, url } = await start(options)
           const client = await openClient(url, { transformer })

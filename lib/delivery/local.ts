@@ -44,8 +44,13 @@ export class Local {
   /** Prepared for the message at hand. */
   #prepared: { readonly message: Message; readonly packet: Packet | undefined } | undefined
   readonly #outlets = new WeakMap<Spark, Outlet>()
-  /** Sockets that hold back what is written to them until all of a batch is. */
+  /** Sockets that hold back what is written to them until all that comes together is. */
   #held: Map<Socket, Spark> | undefined
+  /** Several messages of a peer are being written. */
+  #together = false
+  /** How many messages have come in this turn of the event loop, and in the last one that had any. */
+  #messages = 0
+  #before = 1
   /** Sparks that have not taken what they were sent. */
   readonly #slow: Spark[] = []
   /** Primus's own, to see whether an application has put something else in the place of it. */
@@ -67,6 +72,7 @@ export class Local {
 
   /** Write to these. What is thrown for one of them, by a transformer for instance, is thrown when the others have got it. */
   some(ids: readonly string[], message: Message): Written {
+    this.#gather()
     const missing: string[] = []
     let send = 0
     this.#forAll(ids, id => {
@@ -79,6 +85,7 @@ export class Local {
 
   /** Write to all, but for `except`. What is thrown for one of them is thrown when the others have got it. */
   all(message: Message, except: ReadonlySet<unknown> = new Set()): Written {
+    this.#gather()
     const sparks: Spark[] = []
     // A block: what the callback returns would stop the loop if it were false.
     this.primus.forEach(spark => { sparks.push(spark) })
@@ -91,16 +98,41 @@ export class Local {
 
   /** Have several messages leave together: what is written to one socket meanwhile is one write. */
   together<T>(work: () => T): T {
-    if (this.#held !== undefined) return work()
-    const held = this.#held = new Map<Socket, Spark>()
+    if (this.#together) return work()
+    this.#together = true
+    this.#held ??= new Map()
     try {
       return work()
     } finally {
-      this.#held = undefined
-      for (const socket of held.keys()) socket.uncork()
-      for (const spark of held.values()) this.#look(spark, this.#outlet(spark))
-      this.#endSlow()
+      this.#together = false
+      this.#release()
     }
+  }
+
+  /**
+   * Where several messages come in one turn of the event loop, have them leave together when it ends. The first one leaves alone, at once, unless there
+   * were several in the turn before, too: holding back a single one would cost more than it saves.
+   */
+  #gather(): void {
+    if (this.#messages++ === 0) {
+      // It may be in the midst of a batch.
+      process.nextTick(() => {
+        this.#before = this.#messages
+        this.#messages = 0
+        this.#release()
+      })
+      if (this.#before === 1) return
+    }
+    this.#held ??= new Map()
+  }
+
+  #release(): void {
+    const held = this.#held
+    if (held === undefined) return
+    this.#held = undefined
+    for (const socket of held.keys()) socket.uncork()
+    for (const spark of held.values()) this.#look(spark, this.#outlet(spark))
+    this.#endSlow()
   }
 
   #forAll<T>(items: readonly T[], write: (item: T) => void): void {
@@ -108,7 +140,7 @@ export class Local {
       all(items, write)
     } finally {
       this.#prepared = undefined
-      if (this.#held === undefined) this.#endSlow()
+      if (!this.#together) this.#endSlow()
     }
   }
 
@@ -123,7 +155,8 @@ export class Local {
     } else if (!outlet.write(packet)) {
       spark.emit?.(DATA, packet.data)
     }
-    if (this.#held === undefined || outlet.socket === undefined) this.#look(spark, outlet)
+    if (!this.#together) this.#relieve(outlet)
+    if (this.#held === undefined || outlet.socket === undefined || !this.#held.has(outlet.socket)) this.#look(spark, outlet)
     return true
   }
 
@@ -160,10 +193,22 @@ export class Local {
     this.#held.set(socket, spark)
   }
 
+  /** What is held back until the turn ends is not to be more than what may wait. */
+  #relieve(outlet: Outlet): void {
+    const { socket } = outlet
+    if (this.#held === undefined || socket === undefined || !this.#tooMuch(outlet)) return
+    this.#held.delete(socket)
+    socket.uncork()
+  }
+
   /** Look whether a spark has taken what it was sent. */
   #look(spark: Spark, outlet: Outlet): void {
+    if (this.#tooMuch(outlet)) this.#slow.push(spark)
+  }
+
+  #tooMuch({ buffered = 0 }: Outlet): boolean {
     const { maxBuffered } = this.terms
-    if (maxBuffered !== 0 && (outlet.buffered ?? 0) > maxBuffered) this.#slow.push(spark)
+    return maxBuffered !== 0 && buffered > maxBuffered
   }
 
   /** End those that have not, before they take our memory: when all is written, because the application hears of it. */

@@ -99,7 +99,7 @@ export class Reception implements Receiver {
     this.#handlers.set(kind, handler)
   }
 
-  /** What is to happen around all messages of a batch. */
+  /** What is to happen around the messages of a batch, when there are several. */
   set together(together: (work: () => string) => string) {
     this.#together = together
   }
@@ -184,7 +184,8 @@ export class Reception implements Receiver {
     session.number = head.number
     session.digest = head.digest
     session.answer = ''
-    session.answer = this.#together(() => JSON.stringify(messages.map(({ handler, message }) => applied(handler, message))))
+    const apply = (): string => JSON.stringify(messages.map(({ handler, message }) => applied(handler, message)))
+    session.answer = messages.length > 1 ? this.#together(apply) : apply()
     this.told('batch')
     return this.#answer(head, 200, session.answer)
   }
