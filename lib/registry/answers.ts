@@ -18,3 +18,22 @@ export function byOwner(pairs: readonly unknown[]): Map<string, string[]> {
   for (let i = 0; i < pairs.length; i += 2) file(owners, String(pairs[i + 1]), String(pairs[i]))
   return owners
 }
+
+/**
+ * Makes texts of bytes that are mostly the same few texts, again and again, such as the addresses of servers: most are known from before, and then not made anew.
+ */
+export class Texts {
+  /** By their last two bytes: in an address, those are of its port. */
+  readonly #known: { readonly bytes: Buffer; readonly text: string }[] = []
+
+  of(bytes: Buffer): string {
+    const { length } = bytes
+    const at = (bytes[length - 1] ?? 0) * 16 + (bytes[length - 2] ?? 0) & 0xff
+    const known = this.#known[at]
+    if (known?.bytes.equals(bytes) === true) return known.text
+    const text = bytes.toString()
+    // A copy: what Redis has sent would be kept with it.
+    this.#known[at] = { bytes: Buffer.from(bytes), text }
+    return text
+  }
+}

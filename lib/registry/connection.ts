@@ -78,6 +78,11 @@ export class Connection {
     })
   }
 
+  /** Run a command as `run` does; what it answers are bytes, in the place of strings. */
+  bytes(name: string, args: Arguments): Promise<unknown> {
+    return this.#ask(name, args[0], client => client.callBuffer(name, ...args as string[]))
+  }
+
   /** Run several commands in one round trip; one that fails fails all. */
   async pipeline(commands: readonly (readonly [name: string, ...args: (string | number)[]])[]): Promise<unknown[]> {
     if (commands.length === 0) return []

@@ -1,7 +1,7 @@
 import { now } from '../deadline'
 import { MetroplexError } from '../errors'
 import type { Farewell, RedisClient } from '../types'
-import { asText, byOwner, words } from './answers'
+import { asText, byOwner, Texts, words } from './answers'
 import { Connection, type ConnectionEvents } from './connection'
 import { Keys } from './keys'
 import type {
@@ -24,6 +24,7 @@ export class Registry {
   readonly #connection: Connection
   readonly #keys: Keys
   readonly #pace = new Pace()
+  readonly #texts = new Texts()
 
   private constructor(connection: Connection, namespace: string) {
     this.#keys = new Keys(namespace)
@@ -277,7 +278,8 @@ export class Registry {
 
   /** The addresses these ids are registered under, in their order. */
   async places(ids: readonly string[]): Promise<(string | null)[]> {
-    return await this.#connection.run('HMGET', [this.#keys.sparks, ...ids]) as (string | null)[]
+    const places = await this.#connection.bytes('HMGET', [this.#keys.sparks, ...ids]) as (Buffer | null)[]
+    return places.map(place => place === null ? null : this.#texts.of(place))
   }
 
   /** A page of the ids registered under an address; the cursor is `'0'` at the first and after the last. Ids may repeat. */
