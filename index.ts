@@ -1,9 +1,9 @@
+import type * as contract from './lib/contract'
+import type { Forward as ForwardFunction } from './lib/delivery/surface'
 import { MetroplexError as MetroplexErrorClass, type ErrorCode as ErrorCodeName } from './lib/errors'
 import { Metroplex } from './lib/metroplex'
 import { server } from './lib/plugin'
-import type * as contract from './lib/contract'
 import type * as types from './lib/types'
-import type { Forward as ForwardFunction } from './lib/delivery/surface'
 
 // A class cannot be called; 1.x could be.
 const metroplex: metroplex.Constructor = new Proxy(Metroplex, {

@@ -1,20 +1,21 @@
 import { EventEmitter } from 'eventemitter3'
 import { checked, onUnixSocket, parse, unixSocket } from './address'
 import { called, ignore, settle, type Callback } from './callback'
+import type { Courier } from './courier'
 import { deferred, now } from './deadline'
 import { asError, MetroplexError, shown } from './errors'
+import { Check } from './membership/check'
 import { Shards } from './membership/shards'
 import { Whereabouts } from './membership/whereabouts'
 import { idOf } from './message'
 import { settings, type Settings } from './options'
-import { namespaces } from './registry/sharding'
 import type { Description } from './registry/records'
-import type { Courier } from './courier'
+import { namespaces } from './registry/sharding'
 import { Stats } from './stats'
 import { Post, type PostCluster } from './transport/post'
 import { VERSION as LANGUAGE } from './transport/signature'
-import { VERSION } from './version'
 import type { Health, MetroplexEvents, MetroplexOptions, Primus, RedisClient, Result, Spark, Statistics } from './types'
+import { VERSION } from './version'
 
 /** An address that stands for a unix socket until a better one is known. */
 const UNIX = 'unix:'
@@ -50,6 +51,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   readonly #settings: Settings
   readonly #shards: Shards
   readonly #whereabouts: Whereabouts
+  readonly #check: Check
   readonly #stats = new Stats()
   readonly #post: Post
   #begun = false
@@ -59,8 +61,6 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   readonly #ready = deferred<string>()
   /** Since when we have been in our state. */
   #since = now()
-  /** Whether our address has ever led to us: then something is wrong when it does not. */
-  #reached = false
 
   constructor(primus?: Partial<Primus>, options: MetroplexOptions = {}) {
     super()
@@ -99,6 +99,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       told: what => { this.#stats.count(COUNTED[what]) },
       failed: error => { this.#tell('error', error) }
     })
+    this.#check = new Check(this.#shards, address => this.#post.addressed ? this.#post.ask(address) : Promise.resolve('self'))
     // Nobody is to find us before we can be asked.
     this.#post.open().then(() => {
       this.#open = true
@@ -195,7 +196,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   servers(self: boolean, fn: Callback<string[]>): this
   servers(self?: boolean | Callback<string[]>, fn?: Callback<string[]>): Promise<string[]> | this {
     const callback = typeof self === 'function' ? self : fn
-    const peers = this.#shards.current()
+    const peers = this.#shards.peers.current()
     return settle(peers.then(list => self === true && this.address !== '' ? [this.address, ...list] : list), callback, this)
   }
 
@@ -227,7 +228,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   count(): Promise<number>
   count(fn: Callback<number>): this
   count(fn?: Callback<number>): Promise<number> | this {
-    return settle(this.#shards.count(), fn, this)
+    return settle(this.#shards.peers.count().then(count => count + this.#shards.size), fn, this)
   }
 
   /**
@@ -244,7 +245,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       return
     }
     const seen = new Set<string>()
-    for await (const page of this.#shards.pages(wanted)) {
+    for await (const page of this.#shards.peers.pages(wanted)) {
       for (const id of page) {
         if (seen.has(id)) continue
         seen.add(id)
@@ -265,7 +266,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   health(): Promise<Health>
   health(fn: Callback<Health>): this
   health(fn?: Callback<Health>): Promise<Health> | this {
-    return settle(this.#health(), fn, this)
+    return settle(this.#check.health(), fn, this)
   }
 
   /** What this server has done since it started, and how it stands: a snapshot, in plain values. Costs nothing worth mentioning. */
@@ -277,7 +278,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       sparks: shards.size,
       disowned: shards.disowned,
       waiting: shards.waiting,
-      peers: shards.peers.length,
+      peers: shards.peers.addresses.length,
       places: shards.finder.remembered,
       queued: this.#post.queued,
       counters: this.#stats.counters,
@@ -317,7 +318,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
 
   /** Whether a peer runs metroplex 1.x, as far as we know. @internal */
   isOld(address: string): boolean {
-    return this.#shards.lifeOf(address) === ''
+    return this.#shards.peers.life(address) === ''
   }
 
   /** Leave the registry and close what we opened; harmless when called twice. Takes at most the deadline, Redis or no Redis. @internal */
@@ -373,8 +374,8 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
       get pathname() { return pathname() },
       get secrets() { return secrets.length > 0 ? secrets : shards.secret === '' ? [] : [shards.secret] },
       refresh: () => shards.agree(),
-      find: to => shards.describe(to) ?? (shards.lifeOf(to) === '' ? 'old' : undefined),
-      look: () => shards.current(),
+      find: to => shards.peers.description(to) ?? (shards.peers.life(to) === '' ? 'old' : undefined),
+      look: () => shards.peers.current(),
       superseded: to => shards.superseded(to),
       alive: to => shards.alive(to)
     }
@@ -398,6 +399,7 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   }
 
   async #close(): Promise<void> {
+    this.#check.end()
     this.#ready.reject(new MetroplexError('ECLOSED', 'This server was destroyed before it could register.'))
     await this.#shards.close()
     await this.#post.close()
@@ -407,20 +409,5 @@ export class Metroplex extends EventEmitter<MetroplexEvents> {
   async #placesOf(ids: unknown): Promise<(string | null)[]> {
     if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
     return this.#whereabouts.places(ids.map(idOf))
-  }
-
-  async #health(): Promise<Health> {
-    const shards = this.#shards
-    const reasons = this.#closing === undefined ? shards.reasons : ['This server has been destroyed.']
-    const warnings: string[] = []
-    const address = this.address
-    if (address !== '' && shards.reachable) {
-      const [held, answerer] = await Promise.all([shards.held().catch(asError), this.#post.addressed ? this.#post.ask(address) : 'self' as const])
-      if (held instanceof Error) reasons.push(held.message)
-      else if (!held) reasons.push('The lease of this server is not held by its life: peers take it for dead.')
-      if (answerer === 'self') this.#reached = true
-      else (this.#reached ? reasons : warnings).push(`Its own address, ${address}, does not lead to this server.`)
-    }
-    return { ok: reasons.length === 0, state: shards.state, reasons, warnings }
   }
 }

@@ -1,22 +1,19 @@
 import { crash } from '../callback'
-import { now, within } from '../deadline'
+import { absent, type Courier, type Delivered } from '../courier'
+import { now } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file, type Message } from '../message'
-import { absent, type Courier, type Delivered } from '../courier'
+import { follows, type Errand, type Lane, type Stop } from './lane'
 import type { Local } from './local'
+import { Seeker, type Sought } from './seeker'
 import { REGISTRY, type Sum } from './sum'
 
 /** What lanes ask of the cluster. */
-export interface Places {
+export interface Places extends Sought {
   /** Our own address; `''` while we have none. */
   readonly self: string
   /** Where a spark was a moment ago; `undefined` where that would have to be asked. */
   recent(id: string): string | undefined
-  /**
-   * Where sparks are, in their order; only on servers that live. Where the registry cannot be asked: where they were last known to be, or
-   * `undefined`; with `fresh`, the registry alone is asked. Rejects when nothing is known of any of them.
-   */
-  places(ids: readonly string[], fresh: boolean): Promise<(string | null | undefined)[]>
 }
 
 /** How much may wait in all lanes. */
@@ -25,53 +22,8 @@ export interface Room {
   readonly bytes: number
 }
 
-/** One message, on its way to sparks that are not here. */
-interface Errand {
-  /** Which came first. */
-  readonly order: number
-  readonly message: Message
-  readonly sum: Sum
-  /** How many of its sparks are still open. */
-  open: number
-  /** For how many the registry could not be asked the first time, and why. */
-  unknown: number
-  failure: Error | undefined
-  done: () => void
-}
-
-/** One message for one spark. */
-interface Stop {
-  readonly errand: Errand
-  readonly id: string
-  /** Whether it has been looked up once more. */
-  again: boolean
-}
-
-/** All that is under way to one spark. */
-interface Lane {
-  readonly id: string
-  /** Where it is; `undefined` while that is being looked up. */
-  place: string | undefined
-  /** Since when that is known, by `performance.now()`. */
-  since: number
-  /** How many of its messages are on their way there. */
-  flying: number
-  /** Something on the way has failed: nothing follows until all of it has come back. */
-  stopped: boolean
-  /** What waits for the place, or for what is on its way. */
-  waiting: Stop[]
-  /** What has come back because the spark was not there. */
-  missed: Stop[]
-  /** The last one that was handed to the spark. */
-  delivered: number
-}
-
 /** The most ids that travel with one copy of a message. */
 export const IDS_PER_REQUEST = 10_000
-/** How long a spark that messages go to without a pause is believed to stay where it is, in ms. */
-const YOUNG = 500
-/** Questions whose deadlines are no further apart are asked as one, with the earlier deadline; in ms. */
-const ALIKE = 10
 
 /**
  * Brings messages to sparks of other servers, to each spark in the order of the calls.
@@ -82,8 +34,7 @@ const ALIKE = 10
  */
 export class Lanes {
   readonly #lanes = new Map<string, Lane>()
-  /** Lanes whose sparks are to be looked up, together. */
-  #seeking: Lane[] = []
+  readonly #seeker: Seeker
   #orders = 0
   #waiting = 0
   #bytes = 0
@@ -93,7 +44,12 @@ export class Lanes {
     private readonly courier: Courier,
     private readonly where: Places,
     private readonly room: Room
-  ) {}
+  ) {
+    this.#seeker = new Seeker(where, {
+      found: (lanes, places) => { this.#found(lanes, places) },
+      lost: (lanes, error, late) => { this.#lost(lanes, error, late) }
+    })
+  }
 
   /** Nothing is under way to anybody. */
   get idle(): boolean {
@@ -132,7 +88,7 @@ export class Lanes {
       }
     }
     for (const [place, stops] of follow) this.#fly(place, errand, stops)
-    this.#seek(unknown)
+    this.#seeker.seek(unknown)
     await done
     this.#bytes -= message.size
     if (errand.failure !== undefined && errand.unknown === ids.length && sum.send === 0) throw errand.failure
@@ -150,16 +106,7 @@ export class Lanes {
     this.#waiting++
   }
 
-  /** Find out where sparks are, and send what waits for them. */
-  #look(lanes: readonly Lane[], fresh: boolean, deadline: number): void {
-    let late: MetroplexError | undefined
-    const lateness = (): Error => late = new MetroplexError('EREGISTRY', 'The registry did not say within the deadline where the sparks are.')
-    within(this.where.places(lanes.map(({ id }) => id), fresh), Math.max(0, deadline - now()), lateness).then(
-      places => { this.#found(lanes, places) },
-      (error: unknown) => { this.#lost(lanes, asError(error), error === late) }
-    ).catch(crash)
-  }
-
+  /** Send what waits for its place to be known. */
   #found(lanes: readonly Lane[], places: readonly (string | null | undefined)[]): void {
     const time = now()
     const unknown: Stop[] = []
@@ -207,7 +154,7 @@ export class Lanes {
       else this.#lanes.delete(lane.id)
     }
     this.#unknown(over, error)
-    this.#seek(again)
+    this.#seeker.seek(again)
   }
 
   /** Where these are could not be told. */
@@ -290,7 +237,7 @@ export class Lanes {
       }
       if (lane.flying === 0) this.#turn(lane, again)
     }
-    this.#seek(again)
+    this.#seeker.seek(again)
   }
 
   /** Nothing is on its way to a spark any more. */
@@ -314,47 +261,9 @@ export class Lanes {
     else this.#lanes.delete(lane.id)
   }
 
-  /** Look up where sparks are; together with whatever else has to be looked up before the event loop goes on. */
-  #seek(lanes: readonly Lane[]): void {
-    if (lanes.length === 0) return
-    if (this.#seeking.length === 0) {
-      queueMicrotask(() => {
-        const seeking = this.#seeking
-        this.#seeking = []
-        // What was not where it should be has no use for what is remembered; what only waited for its turn has.
-        for (const fresh of [false, true]) this.#ask(seeking.filter(lane => fresh === (lane.waiting[0]?.again === true)), fresh)
-      })
-    }
-    for (const lane of lanes) this.#seeking.push(lane)
-  }
-
-  /** Nobody's time is cut short by another's, by more than a moment. */
-  #ask(lanes: readonly Lane[], fresh: boolean): void {
-    const questions = new Map<number, { deadline: number, lanes: Lane[] }>()
-    for (const lane of lanes) {
-      const deadline = lane.waiting[0]?.errand.sum.deadline ?? 0
-      const at = Math.floor(deadline / ALIKE)
-      const question = questions.get(at)
-      if (question === undefined) questions.set(at, { deadline, lanes: [lane] })
-      else {
-        question.deadline = Math.min(question.deadline, deadline)
-        question.lanes.push(lane)
-      }
-    }
-    for (const { deadline, lanes } of questions.values()) this.#look(lanes, fresh, deadline)
-  }
-
   #settle({ errand }: Stop): void {
     if (--errand.open === 0) errand.done()
   }
-}
-
-/** Whether what comes now may follow what is on its way. */
-function follows(lane: Lane): lane is Lane & { place: string } {
-  if (lane.place === undefined || lane.stopped) return false
-  // While messages never cease nobody would notice that it has moved and left something behind that still takes them.
-  if (now() - lane.since > YOUNG) lane.stopped = true
-  return !lane.stopped
 }
 
 function unknowable(): MetroplexError {

@@ -1,19 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import { pause } from '../deadline'
-import { asError, MetroplexError } from '../errors'
+import { MetroplexError } from '../errors'
 import { Registry } from '../registry/registry'
 import { namespaces, shardOf } from '../registry/sharding'
 import type { Stats } from '../stats'
-import type { Description } from '../registry/records'
 import type { RedisClient, Spark, State } from '../types'
 import { Agreement } from './agreement'
-import { bounded, Finder } from './finder'
+import { Finder } from './finder'
 import type { Life } from './life'
+import { Peers } from './peers'
 import { Roll, type RollEvents } from './roll'
 import { period, Shard, type Part } from './shard'
-
-/** The part of the deadline after which a registry that has not answered is not waited for alone. */
-const HEDGE = 20
 
 /** What the registries of a cluster need to know. */
 export interface ShardsSettings extends Omit<Part, 'agreement' | 'word'> {
@@ -43,15 +39,14 @@ export class Shards {
   readonly #agreement: Agreement
   readonly #roll: Roll
   readonly #finder: Finder
+  readonly #peers: Peers
   /** What has been told as failed since all was right. */
   readonly #told = new Set<string>()
   #state: State = 'connecting'
   #words: string[] = []
-  readonly #timeout: number
 
   constructor(settings: ShardsSettings, private readonly stats: Stats, private readonly events: ShardsEvents) {
     const { redis, namespace, shards, timeout, lease, interval } = settings
-    this.#timeout = timeout
     const roll = this.#roll = new Roll(shards, {
       ...events,
       joined: (address, life) => {
@@ -112,6 +107,7 @@ export class Shards {
         events.reap(address, sparks)
       }
     }))
+    this.#peers = new Peers(this.#shards, timeout)
     this.#finder = new Finder(this.#shards, () => this.address, { timeout, young: interval }, stats)
   }
 
@@ -207,6 +203,11 @@ export class Shards {
     writer.disconnect(id)
   }
 
+  /** The other servers. */
+  get peers(): Peers {
+    return this.#peers
+  }
+
   /** Where sparks are. */
   get finder(): Pick<Finder, 'place' | 'places' | 'last' | 'recent' | 'remembered'> {
     return this.#finder
@@ -215,54 +216,6 @@ export class Shards {
   /** Whether an id is connected here, and ours to answer for. */
   owns(id: string): boolean {
     return this.#of(id).table.owns(id)
-  }
-
-  /** The addresses of the peers that live, as the first registry that answers has them. */
-  current(): Promise<string[]> {
-    return bounded(this.#current(), this.#timeout)
-  }
-
-  async #current(): Promise<string[]> {
-    // Who is well first, and the next one when that takes its time: one whose master is away must not hold up the answer.
-    const order = [...this.#shards].sort((a, b) => Number(b.life.state === 'ready') - Number(a.life.state === 'ready'))
-    const asked: Promise<string[]>[] = []
-    const failed = (): undefined => undefined
-    for (const { members } of order) {
-      const answered = new AbortController()
-      asked.push(members.current())
-      const first = Promise.any(asked).catch(failed).finally(() => { answered.abort() })
-      const answer = await Promise.race([first, pause(this.#timeout / HEDGE, answered.signal)])
-      if (answer !== undefined) return answer
-    }
-    return Promise.any(asked).catch((error: unknown) => { throw asError(error instanceof AggregateError ? error.errors[0] : error) })
-  }
-
-  /** Whether the peers have ever been known. */
-  get known(): boolean {
-    return this.#shards.some(({ members }) => members.known)
-  }
-
-  /** The addresses of the peers that live, as known last. */
-  get peers(): string[] {
-    return [...new Set(this.#shards.flatMap(({ members }) => members.addresses))]
-  }
-
-  /** The life of a peer; `''` for one of 1.x, `undefined` for one that does not live. */
-  lifeOf(address: string): string | undefined {
-    for (const { members } of this.#shards) {
-      const life = members.life(address)
-      if (life !== undefined) return life
-    }
-    return undefined
-  }
-
-  /** What a peer says of itself; `undefined` for one of 1.x, and for one that does not live. */
-  describe(address: string): Description | undefined {
-    for (const { members } of this.#shards) {
-      const description = members.description(address)
-      if (description !== undefined) return description
-    }
-    return undefined
   }
 
   /** Look again which secret the servers have agreed upon. */
@@ -280,33 +233,9 @@ export class Shards {
     return (await this.#first.registry.resident(address)).lease !== ''
   }
 
-  /** How many sparks the cluster has. */
-  async count(): Promise<number> {
-    return await bounded(this.#count(), this.#timeout) + this.size
-  }
-
-  async #count(): Promise<number> {
-    const addresses = await this.#current()
-    const counts = await this.#all(({ registry }) => registry.count(addresses))
-    return counts.reduce((sum, count) => sum + count, 0)
-  }
-
   /** Our own ids, as far as we answer for them. */
   *ids(): Generator<string, void, undefined> {
     for (const { table } of this.#shards) for (const id of table.ids()) if (table.owns(id)) yield id
-  }
-
-  /** Pages of the ids registered under another address; none when nobody lives there. */
-  async *pages(address: string): AsyncGenerator<string[], void, undefined> {
-    for (const { registry, members } of this.#shards) {
-      if (!members.has(address) && !(await members.current()).includes(address)) continue
-      let cursor = '0'
-      do {
-        const page = await registry.page(address, cursor)
-        yield page.ids
-        cursor = page.cursor
-      } while (cursor !== '0')
-    }
   }
 
   /** Whether our lease is held by this life in every registry, as Redis says now. */

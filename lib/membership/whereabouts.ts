@@ -55,15 +55,15 @@ export class Whereabouts {
 
   /** The addresses of the peers that live; the last known ones when Redis cannot be asked. Rejects when none were ever known. */
   async peers(): Promise<string[]> {
-    const { shards } = this
-    if (!shards.reachable && shards.known) return shards.peers
+    const { reachable, peers } = this.shards
+    if (!reachable && peers.known) return peers.addresses
     // Half of the time is left for the message itself.
     const patience = this.terms.timeout / 2
     const late = (): Error => new MetroplexError('EREGISTRY', 'Redis cannot be asked who else there is, and we have not known it yet.')
     try {
-      return await within(shards.current(), patience, late)
+      return await within(peers.current(), patience, late)
     } catch (error) {
-      if (shards.known) return shards.peers
+      if (peers.known) return peers.addresses
       throw error
     }
   }

@@ -4,13 +4,13 @@ import type { Farewell, RedisClient } from '../types'
 import { asText, byOwner, Texts, words } from './answers'
 import { Connection, type ConnectionEvents } from './connection'
 import { Keys } from './keys'
+import { Pace } from './pace'
 import type {
   Agreed, Beat, Census, Description, Identity, Joined, LifeRecord, Slice, Sweeper, Terms, Vital, Written
 } from './records'
 import * as deadScripts from './scripts/dead'
 import * as lifeScripts from './scripts/life'
 import * as sparkScripts from './scripts/sparks'
-import { Pace } from './pace'
 
 /** The most ids in one write of our own sparks, so that no script keeps Redis from others. */
 export const SLICE = 500

@@ -1,6 +1,6 @@
-import { asError } from '../errors'
 import { ignore } from '../callback'
 import { now } from '../deadline'
+import { asError } from '../errors'
 import type { Beat, Identity, Written } from './records'
 import { SLICE, type Registry } from './registry'
 import type { Table } from './table'

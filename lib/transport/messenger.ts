@@ -1,6 +1,6 @@
+import type { Peer, Transport } from '../contract'
 import { now } from '../deadline'
 import { MetroplexError } from '../errors'
-import type { Peer, Transport } from '../contract'
 import type { Outgoing } from './envelope'
 import type { Keyring } from './keyring'
 import { Queue, type Budget } from './queue'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import type { Answer, Receiver, Request } from '../contract'
 import { now } from '../deadline'
 import { asError } from '../errors'
-import type { Answer, Receiver, Request } from '../contract'
 import { HELLO, JSON_TYPE, Malformed, unpack, type Incoming } from './envelope'
 import type { Keyring } from './keyring'
 import { digest, genuine, read, signed, VERSION, type SignedHead } from './signature'

@@ -1,6 +1,6 @@
+import type { Answer, Peer, Request, Transport } from '../contract'
 import { now, pause } from '../deadline'
 import { asError, MetroplexError, type ErrorCode } from '../errors'
-import type { Answer, Peer, Request, Transport } from '../contract'
 import { BATCH, HELLO } from './envelope'
 import type { Keyring } from './keyring'
 import { wordOf } from './reception'

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import { ignore } from '../../callback'
+import type { Answer, Request } from '../../contract'
 import { now } from '../../deadline'
 import { asError, MetroplexError } from '../../errors'
-import type { Answer, Request } from '../../contract'
 import { frame, FrameReader } from './frames'
 import { readAnswer, requestLine } from './wire'
 

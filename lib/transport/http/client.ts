@@ -1,6 +1,6 @@
+import type { Answer, Peer, Request } from '../../contract'
 import { now } from '../../deadline'
 import { asError, MetroplexError } from '../../errors'
-import type { Answer, Peer, Request } from '../../contract'
 import type { AskingStream } from './asking'
 import { Single } from './single'
 import { Upgrade, type UpgradeTerms } from './upgrade'

@@ -1,5 +1,5 @@
-import type { Middleware } from '../../types'
 import type { Answer, Limits, Peer, Receiver, Request, Transport } from '../../contract'
+import type { Middleware } from '../../types'
 import { HttpClient, type ClientTerms } from './client'
 import { HttpServer } from './server'
 import { endpoint } from './wire'

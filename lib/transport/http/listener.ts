@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createSecureServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { ignore } from '../../callback'
 import { parse, reachable } from '../../address'
+import { ignore } from '../../callback'
 import { asError, MetroplexError } from '../../errors'
 import type { Listen, TlsOptions } from '../../types'
 

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 import { buildConnector, Client } from 'undici'
+import type { Answer, Peer, Request } from '../../contract'
 import { now } from '../../deadline'
 import { MetroplexError, type ErrorCode } from '../../errors'
 import type { TlsOptions } from '../../types'
-import type { Answer, Peer, Request } from '../../contract'
 import { Gathered } from './gathered'
 import { endpoint, headerOf, headOf, isOurs, METROPLEX, textOf } from './wire'
 

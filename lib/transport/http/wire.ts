@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../../errors'
 import type { Answer, Peer } from '../../contract'
+import type { ErrorCode } from '../../errors'
 
 /** The header that carries a head, and the protocol that is asked for in an upgrade. */
 export const METROPLEX = 'metroplex'
