@@ -1,4 +1,4 @@
-import { broadcast } from './broadcast'
+import { broadcast, sockjs } from './broadcast'
 import { forward } from './forward'
 import type { Work } from './harness/work'
 import { lookup } from './lookup'
@@ -6,4 +6,4 @@ import { register } from './register'
 import { sparks } from './sparks'
 
 /** All there is to measure, in the order in which it is. */
-export const works: readonly Work[] = [register, lookup, forward, sparks, broadcast]
+export const works: readonly Work[] = [register, lookup, forward, sparks, broadcast, sockjs]

@@ -2,15 +2,20 @@ import type { Redis } from 'ioredis'
 import { startRedis, type RedisProcess } from '../../test/support/redis'
 import { eventually } from '../../test/support/wait'
 import type { Subject } from '../subjects'
+import { meet, openActor } from './actor'
 import { Child } from './child'
 import { cpu } from './clock'
 import { awaitMessages, openClients } from './crowd'
-import { awaitPeers, openServer } from './server'
+import type { Transformer } from './dialects'
+import { listenForReceipts, tellReceipts } from './receipts'
 import type { Ran } from './window'
 
+const ACTOR = require.resolve('./actor')
 const CLOCK = require.resolve('./clock')
 const CROWD = require.resolve('./crowd')
-const SERVER = require.resolve('./server')
+const RECEIPTS = require.resolve('./receipts')
+/** What runs already needs that part of the time only until another row is warm. */
+const WARM = 1 / 4
 const namespace = 'bench'
 
 /** Who takes part in a work. */
@@ -18,6 +23,8 @@ export interface Cast {
   readonly servers: number
   /** Clients of each server; with 0 there is no process for them. @default 0 */
   readonly clients?: number
+  /** What lies below Primus. @default 'websockets' */
+  readonly transformer?: Transformer
 }
 
 /** Whose CPU is counted: the server that is told to do the work; the other ones together; all clients; Redis. */
@@ -49,6 +56,16 @@ export interface Measuring {
   readonly run: () => Promise<Ran>
 }
 
+/** A row that is warmed up and then measured, in the same way. */
+export interface Row extends Omit<Measuring, 'run'> {
+  /** Milliseconds that it is measured for. */
+  readonly ms: number
+  /** Milliseconds that it runs before when it is the first one on this stage; those after it take a quarter. */
+  readonly warm: number
+  /** Does it, for so many milliseconds. */
+  readonly run: (ms: number) => Promise<Ran>
+}
+
 /**
  * One subject at work: a Redis of its own, servers, and clients, each in a process of its own.
  *
@@ -63,18 +80,19 @@ export class Stage {
   readonly #servers: Child[] = []
   #crowd: Child | undefined
   #delivered = 0
+  #warm = false
   readonly #observer: Redis
 
-  private constructor(private readonly redis: RedisProcess) {
+  private constructor(readonly subject: Subject, private readonly redis: RedisProcess) {
     // ioredis waits that long for the end of a connection.
     this.#observer = redis.client({ disconnectTimeout: 1 })
   }
 
   /** Resolves when all servers know each other, and all clients are registered. */
   static async open(subject: Subject, cast: Cast): Promise<Stage> {
-    const stage = new Stage(await startRedis())
+    const stage = new Stage(subject, await startRedis())
     try {
-      await stage.#open(subject, cast)
+      await stage.#open(cast)
       return stage
     } catch (error) {
       await stage.close()
@@ -106,6 +124,13 @@ export class Stage {
     await eventually(registered, { what: `${count} sparks in the registry`, within: 20_000 })
   }
 
+  /** Warms a row up, and measures it. */
+  async row({ run, ms, warm, ...rest }: Row): Promise<Measured> {
+    await this.warm({ ...rest, run: () => run(this.#warm ? warm * WARM : warm) })
+    this.#warm = true
+    return this.measure({ ...rest, run: () => run(ms) })
+  }
+
   /** Does what a row measures, without measuring it. */
   async warm({ delivers = false, run }: Pick<Measuring, 'delivers' | 'run'>): Promise<void> {
     const ran = await run()
@@ -134,15 +159,17 @@ export class Stage {
     await this.redis.stop()
   }
 
-  async #open(subject: Subject, { servers, clients = 0 }: Cast): Promise<void> {
+  async #open({ servers, clients = 0, transformer = 'websockets' }: Cast): Promise<void> {
     for (let i = 0; i < servers; i++) this.#servers.push(new Child(i === 0 ? 'sender' : `receiver ${i}`))
-    const settings = { subject, redis: this.redis.target, namespace }
-    const ports = await Promise.all(this.#servers.map(child => child.run(SERVER, openServer, settings)))
-    await Promise.all(this.#servers.map(child => child.run(SERVER, awaitPeers, servers - 1)))
+    const settings = { subject: this.subject, redis: this.redis.target, namespace, transformer }
+    const ports = await Promise.all(this.#servers.map(child => child.run(ACTOR, openActor, settings)))
+    await Promise.all(this.#servers.map((child, i) => child.run(ACTOR, meet, ports.filter((_, other) => other !== i))))
     if (clients === 0) return
     this.#crowd = new Child('clients')
-    this.ids = await this.#crowd.run(CROWD, openClients, { ports, each: clients })
-    await this.registered(servers * clients)
+    const dialect = this.subject.kind === 'socket.io' ? 'socketio' : transformer
+    this.ids = await this.#crowd.run(CROWD, openClients, { ports, each: clients, dialect })
+    if (this.subject.kind === 'primus') await this.registered(servers * clients)
+    await this.#crowd.run(RECEIPTS, tellReceipts, await this.sender.run(RECEIPTS, listenForReceipts, undefined))
   }
 
   /** Resolves when the clients have got what they were sent, with the time of the last message. */
