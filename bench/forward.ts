@@ -10,7 +10,7 @@ import type { Work } from './harness/work'
 const CROWD = require.resolve('./harness/crowd')
 const CLIENTS = 100
 /** Times as long as other works warm up: with so few calls a second it takes seconds until all that runs is compiled, and a third less CPU is used. */
-const COLD = 3
+const COLD = 2
 
 /** What also tells when each message left. */
 interface Noted extends Ran {

@@ -12,7 +12,7 @@ import type { Scale, Work } from './harness/work'
 import { does, former, ours, subjects, type Plugin, type Subject } from './subjects'
 import { works } from './works'
 
-const FULL: Scale & { rounds: number } = { rounds: 3, ms: 1500, warm: 2000, clients: 1000, most: 1024 }
+const FULL: Scale & { rounds: number } = { rounds: 3, ms: 1300, warm: 2000, clients: 1000, most: 1024 }
 const QUICK: Scale & { rounds: number } = { rounds: 1, ms: 400, warm: 300, clients: 300, most: 1024 }
 
 const usage = `npm run bench -- [${works.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--subjects ${subjects.map(({ name }) => name).join(',')}] [--module path] [--beside path]

@@ -1,15 +1,20 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { median, quantile, shown, spread } from '../bench/harness/figures'
+import { broadcast, forwardToAll } from '../bench/broadcast'
+import { forward, forwardAndNote, forwardToOne } from '../bench/forward'
+import { noteReceipts, receiptsSince } from '../bench/harness/crowd'
 import { installed } from '../bench/harness/packages'
 import { Stage, type Measured } from '../bench/harness/stage'
 import { tablesOf, type Result } from '../bench/harness/table'
 import { keepInFlight, type Done } from '../bench/harness/window'
-import { does, subjects } from '../bench/subjects'
+import type { Work } from '../bench/harness/work'
+import { does, subjects, type Subject } from '../bench/subjects'
 import { works } from '../bench/works'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
 
+const [BROADCAST, CROWD, FORWARD] = ['broadcast', 'harness/crowd', 'forward'].map(file => require.resolve(`../bench/${file}`)) as [string, string, string]
 const tiny = { ms: 50, warm: 10, clients: 4, most: 128 }
 
 /** A result of which nothing but the rate matters. */
@@ -17,16 +22,28 @@ function result(subject: string, round: number, perSecond: number): Result {
   return { work: 'w', row: 'r', subject, round, operation: 'message', operations: 1, failed: 0, perSecond, cpu: {} }
 }
 
+function control(called: string): Subject {
+  const found = subjects.find(({ name }) => name === called)
+  if (found === undefined) throw new Error(`there is no control '${called}'`)
+  return found
+}
+
+/** A control at its work, until the test ends. */
+async function onStage(subject: Subject, work: Work, scale = tiny): Promise<Stage> {
+  const stage = await Stage.open(subject, work.cast(scale, subject))
+  using(() => stage.close())
+  return stage
+}
+
 describe('the bench', () => {
   for (const work of works) {
     // What is not installed is not measured: tests need nothing but what this project itself does.
     for (const subject of subjects.filter(subject => does(subject, work.name) && (subject.kind !== 'socket.io' || installed()))) {
       it(`measures ${work.name} of ${subject.name}, without a failure`, async () => {
-        const stage = await Stage.open(subject, work.cast(tiny, subject))
-        using(() => stage.close())
+        const stage = await onStage(subject, work)
         const rows: Measured[] = []
         for await (const row of work.measure(stage, tiny)) rows.push(row)
-        assume(rows.length).is.above(subject.kind === 'socket.io' ? 0 : 1)
+        assume(rows.length).is.above(0)
         for (const { failed, operations, perSecond, cpu, latency } of rows) {
           assume(failed).equals(0)
           assume(operations).is.above(0)
@@ -54,6 +71,34 @@ describe('the bench', () => {
     assume(ran.failed).is.above(0)
     assume(ran.operations % 2).equals(0)
     assume(ran.ended - ran.began).is.above(19)
+  })
+
+  it('makes the next call when a client has got what came of the one before, where it goes by receipts', async () => {
+    const { sender, crowd, ids: [, theirs = []] } = await onStage(control('http'), forward)
+    await crowd.run(CROWD, noteReceipts, undefined)
+    const { first, sent, operations } = await sender.run(FORWARD, forwardAndNote, { ids: theirs, ms: 50 })
+    const receipts = await crowd.run(CROWD, receiptsSince, undefined)
+    assume(operations).equals(sent.length)
+    assume(receipts).has.length(2 * operations)
+    for (let i = 1; i < operations; i++) {
+      assume(receipts[2 * i]).equals(first + i)
+      assume((sent[i] ?? NaN) - (receipts[2 * i - 1] ?? NaN)).is.above(0)
+    }
+  })
+
+  it('goes on without the receipts of calls that fail', async () => {
+    const { sender, ids: [, [his = ''] = []] } = await onStage(control('http'), forward)
+    const ran = await sender.run(FORWARD, forwardToOne, { ids: [his, 'nobody'], window: { inFlight: 8, ms: 50, by: 'receipt' } })
+    assume(ran.operations).is.above(1)
+    assume(ran.failed).is.above(1)
+    assume(ran.failure).equals('Error: it said 404')
+  })
+
+  it('takes the receipts of thousands that come at once for as many', async () => {
+    const { sender } = await onStage(control('ws frame'), broadcast, { ...tiny, clients: 300 })
+    const ran = await sender.run(BROADCAST, forwardToAll, { inFlight: 2, ms: 50, by: 'receipt', each: 900 })
+    assume(ran.operations).is.above(900)
+    assume(ran.operations % 900).equals(0)
   })
 
   it('tells the middle, the rare, and the range', () => {

@@ -30,10 +30,19 @@ export interface Window {
   each?: number
 }
 
-/** The windows of these sizes in which a subject can be measured. Those that all have come first, so that all are as warm. */
+const bys: Readonly<Record<Subject['kind'], readonly By[]>> = {
+  // What is compared with socket.io comes first, so that both are as warm.
+  primus: ['receipt', 'callback'],
+  // It calls nobody back.
+  'socket.io': ['receipt'],
+  http: ['receipt', 'callback'],
+  ws: ['callback'],
+  ioredis: ['callback']
+}
+
+/** The windows of these sizes in which a subject is measured. */
 export function windows({ kind }: Subject, sizes: readonly number[]): { inFlight: number, by: By }[] {
-  const bys: readonly By[] = kind === 'socket.io' ? ['receipt'] : ['receipt', 'callback']
-  return bys.flatMap(by => sizes.map(inFlight => ({ inFlight, by })))
+  return bys[kind].flatMap(by => sizes.map(inFlight => ({ inFlight, by })))
 }
 
 /** What is in flight, as it is called in results: `'4 calls in flight, by receipt'`. */
