@@ -26,7 +26,7 @@ function idOf(answer: string): string {
   return id
 }
 
-const [BRACE, A, FOUR, TWO] = Buffer.from('{a42')
+const [A, FOUR, TWO] = Buffer.from('a42')
 
 /** Primus over ws, and the controls. */
 const websockets: Dialect = {
@@ -36,7 +36,8 @@ const websockets: Dialect = {
     say(ask)
     return undefined
   },
-  isMessage: data => data[0] === BRACE,
+  // Pings are off: there is nothing else.
+  isMessage: () => true,
   read: text => JSON.parse(text) as Message
 }
 
