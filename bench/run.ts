@@ -11,8 +11,8 @@ import type { Scale, Work } from './harness/work'
 import { former, ours, type Subject } from './subjects'
 import { works } from './works'
 
-const FULL: Scale & { rounds: number } = { rounds: 3, ms: 2000, warm: 2000, clients: 1000 }
-const QUICK: Scale & { rounds: number } = { rounds: 2, ms: 400, warm: 300, clients: 300 }
+const FULL: Scale & { rounds: number } = { rounds: 3, ms: 2000, warm: 2000, clients: 1000, size: 1 }
+const QUICK: Scale & { rounds: number } = { rounds: 2, ms: 400, warm: 300, clients: 300, size: 0.1 }
 
 const usage = `npm run bench -- [${works.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--module path] [--beside path]
 `

@@ -20,8 +20,9 @@ export function shown(value: number): string {
   return decimals > 0 ? digits : digits.replace(/\B(?=(\d{3})+$)/g, ' ')
 }
 
-/** The median of several rounds with their range: `2.31 (2.20 to 2.50)`. */
+/** The median of several rounds with their range: `2.31 (2.20 to 2.50)`; a dash for none. */
 export function spread(values: readonly number[]): string {
+  if (values.length === 0) return '–'
   if (values.length < 2) return shown(values[0] ?? NaN)
   return `${shown(median(values))} (${shown(Math.min(...values))} to ${shown(Math.max(...values))})`
 }

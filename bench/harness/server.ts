@@ -37,6 +37,8 @@ export interface ServerSettings {
   subject: Subject
   redis: RedisTarget
   namespace: string
+  /** Of Primus, beside those that every server has. */
+  options: object
 }
 
 let primus: PrimusOnStage | undefined
@@ -56,7 +58,7 @@ export function server(): PrimusOnStage {
 }
 
 /** Makes this process a server. Resolves with the port when it has registered. */
-export async function openServer({ subject, redis, namespace }: ServerSettings): Promise<number> {
+export async function openServer({ subject, redis, namespace, options }: ServerSettings): Promise<number> {
   const http = createServer()
   const one = new (loadPrimus())(http, {
     transformer: 'websockets',
@@ -64,7 +66,8 @@ export async function openServer({ subject, redis, namespace }: ServerSettings):
     namespace,
     password: 'bench',
     // A ping to everybody in the midst of a row would be counted as its work.
-    pingInterval: false
+    pingInterval: false,
+    ...options
   })
   if (subject.omega) one.plugin('omega-supreme', loadPlugin('omega-supreme'))
   one.plugin('metroplex', loadPlugin(subject.module))
@@ -74,6 +77,11 @@ export async function openServer({ subject, redis, namespace }: ServerSettings):
   await registered
   primus = one as PrimusOnStage
   return (http.address() as AddressInfo).port
+}
+
+/** The address of the server of this process. */
+export function address(): string {
+  return server().metroplex.address
 }
 
 /** Resolves when the server of this process knows so many peers. */

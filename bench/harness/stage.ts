@@ -5,19 +5,23 @@ import type { Subject } from '../subjects'
 import { Child } from './child'
 import { cpu } from './clock'
 import { awaitMessages, openClients } from './crowd'
+import { numberIn } from './observer'
 import { awaitPeers, openServer } from './server'
 import type { Ran } from './window'
 
 const CLOCK = require.resolve('./clock')
 const CROWD = require.resolve('./crowd')
 const SERVER = require.resolve('./server')
-const namespace = 'bench'
+/** Of all servers on a stage. */
+export const namespace = 'bench'
 
 /** Who takes part in a work. */
 export interface Cast {
   readonly servers: number
   /** Clients of each server; with 0 there is no process for them. @default 0 */
   readonly clients?: number
+  /** Options of Primus, beside those that every server has. They survive structured cloning. @default none */
+  readonly options?: object
 }
 
 /** Whose CPU is counted: the server that is told to do the work; the other ones together; all clients; Redis. */
@@ -32,11 +36,14 @@ export interface Measured {
   readonly operations: number
   /** Calls that failed. */
   readonly failed: number
-  readonly perSecond: number
+  /** None where it says nothing. */
+  readonly perSecond?: number
   /** Microseconds per operation. */
   readonly cpu: Readonly<Partial<Record<Role, number>>>
   /** Milliseconds. */
   readonly latency?: { readonly p50: number, readonly p99: number }
+  /** What is to be said of this row alone, by what it is called, with its unit. */
+  readonly figures?: Readonly<Record<string, number>>
 }
 
 /** How a row is measured. */
@@ -65,16 +72,16 @@ export class Stage {
   #delivered = 0
   readonly #observer: Redis
 
-  private constructor(private readonly redis: RedisProcess) {
+  private constructor(readonly redis: RedisProcess, readonly subject: Subject) {
     // ioredis waits that long for the end of a connection.
     this.#observer = redis.client({ disconnectTimeout: 1 })
   }
 
   /** Resolves when all servers know each other, and all clients are registered. */
   static async open(subject: Subject, cast: Cast): Promise<Stage> {
-    const stage = new Stage(await startRedis())
+    const stage = new Stage(await startRedis(), subject)
     try {
-      await stage.#open(subject, cast)
+      await stage.#open(cast)
       return stage
     } catch (error) {
       await stage.close()
@@ -106,6 +113,12 @@ export class Stage {
     await eventually(registered, { what: `${count} sparks in the registry`, within: 20_000 })
   }
 
+  /** Kills one of the servers: from now on it takes no part. */
+  async lose(server: Child): Promise<void> {
+    this.#servers.splice(this.#servers.indexOf(server), 1)
+    await server.kill()
+  }
+
   /** Does what a row measures, without measuring it. */
   async warm({ delivers = false, run }: Pick<Measuring, 'delivers' | 'run'>): Promise<void> {
     const ran = await run()
@@ -113,7 +126,7 @@ export class Stage {
   }
 
   /** Measures a row: its operations, and what everybody's CPU has done for them. */
-  async measure({ row, operation, delivers = false, run }: Measuring): Promise<Measured> {
+  async measure({ row, operation, delivers = false, run }: Measuring): Promise<Measured & { readonly perSecond: number }> {
     const before = await this.#cpu()
     const ran = await run()
     const ended = delivers ? Math.max(ran.ended, await this.#settle(ran)) : ran.ended
@@ -134,9 +147,9 @@ export class Stage {
     await this.redis.stop()
   }
 
-  async #open(subject: Subject, { servers, clients = 0 }: Cast): Promise<void> {
+  async #open({ servers, clients = 0, options = {} }: Cast): Promise<void> {
     for (let i = 0; i < servers; i++) this.#servers.push(new Child(i === 0 ? 'sender' : `receiver ${i}`))
-    const settings = { subject, redis: this.redis.target, namespace }
+    const settings = { subject: this.subject, redis: this.redis.target, namespace, options }
     const ports = await Promise.all(this.#servers.map(child => child.run(SERVER, openServer, settings)))
     await Promise.all(this.#servers.map(child => child.run(SERVER, awaitPeers, servers - 1)))
     if (clients === 0) return
@@ -169,6 +182,5 @@ export class Stage {
 
 /** Microseconds, of what Redis tells of itself. */
 function redisCpu(info: string): number {
-  const seconds = (name: string): number => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(info)?.[1])
-  return (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6
+  return (numberIn(info, 'used_cpu_user') + numberIn(info, 'used_cpu_sys')) * 1e6
 }

@@ -36,6 +36,12 @@ const figures: readonly Figure[] = [
   cpuOf(['redis'], 'Redis')
 ]
 
+/** What is said of this row alone. */
+function figuresOf(ofRow: readonly Result[]): Figure[] {
+  const names = new Set(ofRow.flatMap(({ figures = {} }) => Object.keys(figures)))
+  return [...names].map(name => ({ of: ({ figures }) => figures?.[name], called: () => name }))
+}
+
 /**
  * A table of all results, in Markdown: medians of the rounds, with their range.
  *
@@ -50,7 +56,7 @@ export function tableOf(results: readonly Result[], subjects: readonly string[])
   ]
   for (const [work, ofWork] of grouped(results, ({ work }) => work)) {
     for (const [row, ofRow] of grouped(ofWork, ({ row }) => row)) {
-      for (const figure of figures) {
+      for (const figure of [...figures, ...figuresOf(ofRow)]) {
         if (figure.matters !== undefined && !ofRow.some(figure.matters)) continue
         const valuesOf = (subject: string): number[] => ofRow
           .filter(result => result.subject === subject)

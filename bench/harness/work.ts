@@ -8,6 +8,8 @@ export interface Scale {
   readonly warm: number
   /** Clients of each of three servers, for a broadcast. */
   readonly clients: number
+  /** Share of its full size that what is very large is measured with. */
+  readonly size: number
 }
 
 /** Something to measure, in a file of its own. */
@@ -16,6 +18,6 @@ export interface Work {
   readonly name: string
   /** Who takes part. */
   cast(scale: Scale): Cast
-  /** Measures the subject on stage once, row by row. */
+  /** Measures the subject on stage once, row by row; no rows when it cannot do the work. */
   measure(stage: Stage, scale: Scale): AsyncIterable<Measured>
 }
