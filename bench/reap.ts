@@ -1,4 +1,5 @@
 /** A server dies with very many sparks: how long it takes until nothing is left of them, and for how long others have to wait meanwhile. */
+import { beating } from './harness/cluster'
 import { Observer, type Standing } from './harness/observer'
 import { fill, makeUp } from './harness/pretend'
 import { address } from './harness/server'
@@ -8,14 +9,12 @@ import type { Work } from './harness/work'
 const PRETEND = require.resolve('./harness/pretend')
 const SERVER = require.resolve('./harness/server')
 const SPARKS = 1_000_000
-/** Milliseconds: for how long a server is believed in, and, as both subjects have it then, three times as long as from beat to beat. */
-export const LEASE = 3000
-/** Servers that beat every third of the lease, of either subject. */
-export const beatingQuickly = { interval: LEASE, latency: 2 * LEASE / 3, metroplex: { lease: LEASE } }
+/** Milliseconds. */
+const LEASE = 3000
 
 export const reap: Work = {
   name: 'reap',
-  cast: () => ({ servers: 2, options: beatingQuickly }),
+  cast: () => ({ servers: 2, options: beating(LEASE) }),
 
   async *measure(stage, { size }) {
     const { receivers: [victim] } = stage

@@ -1,6 +1,9 @@
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type { RedisProcess } from '../../test/support/redis'
-import { eventually } from '../../test/support/wait'
+import { deadline, eventually } from '../../test/support/wait'
 import { now } from './clock'
 
 /** How something stands that happens by itself. */
@@ -11,6 +14,8 @@ const SLOW = 10
 /** So many are noted. */
 const NOTED = 100_000
 const patience = 90_000
+/** A command as MONITOR tells it, if no script called it. */
+const BY_CLIENT = /^\+[\d.]+ \[\d+ (?!lua\])/
 /** Milliseconds between two glances. */
 const GLANCES = 2
 
@@ -18,18 +23,19 @@ const GLANCES = 2
 export class Observer {
   readonly redis: Redis
 
-  constructor(redis: RedisProcess) {
+  constructor(private readonly process: RedisProcess) {
     // ioredis waits that long for the end of a connection.
-    this.redis = redis.client({ disconnectTimeout: 1 })
+    this.redis = process.client({ disconnectTimeout: 1 })
   }
 
   /**
    * Looks every two milliseconds, until something is over.
    *
    * Resolves with the moment at which it was seen for the last time before it began, and that at which it was first seen over, by `now()`.
+   *
+   * @param began When it is known not to have begun.
    */
-  async watch(what: string, look: (redis: Redis) => Promise<Standing>): Promise<{ began: number, ended: number }> {
-    let began: number | undefined
+  async watch(what: string, look: (redis: Redis) => Promise<Standing>, began?: number): Promise<{ began: number, ended: number }> {
     let ended = 0
     const over = async (): Promise<boolean> => {
       const standing = await look(this.redis)
@@ -52,6 +58,30 @@ export class Observer {
   async longestScript(): Promise<number> {
     const noted = await this.redis.slowlog('GET', NOTED) as [id: number, at: number, us: number, command: string[]][]
     return noted.reduce((most, [, , us, [name = '']]) => /^eval/i.test(name) ? Math.max(most, us / 1000) : most, 0)
+  }
+
+  /** How many commands clients send in so many milliseconds. What scripts call is not counted; nor are we. */
+  async commandsWithin(ms: number): Promise<number> {
+    // Not by ioredis: what is told while it is still being let in confuses it.
+    const monitor = connect(this.process.port, '127.0.0.1').setEncoding('utf8')
+    let count = 0
+    let ready: () => void
+    const accepted = new Promise<void>(resolve => { ready = resolve })
+    createInterface({ input: monitor }).on('line', line => {
+      if (line === '+OK') ready()
+      else if (BY_CLIENT.test(line)) count++
+    })
+    monitor.write('MONITOR\r\n')
+    await deadline(accepted, patience, 'the list of all commands')
+    await sleep(ms)
+    monitor.destroy()
+    return count
+  }
+
+  /** The bytes that Redis has received and sent until now, except for this very answer; and how many that has. */
+  async traffic(): Promise<{ bytes: number, own: number }> {
+    const info = await this.redis.info('stats')
+    return { bytes: numberIn(info, 'total_net_input_bytes') + numberIn(info, 'total_net_output_bytes'), own: Buffer.byteLength(info) }
   }
 
   /** A number that Redis tells of itself, of one section of `INFO`. */

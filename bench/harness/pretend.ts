@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module'
 import type { Redis } from 'ioredis'
 import type { SparkUnderTest } from '../../test/support/primus-types'
-import { server } from './server'
+import { isSuccessor, server } from './server'
 
 /** What makes the ids of Primus itself. */
 const { nanoid } = createRequire(require.resolve('primus'))('nanoid') as { nanoid: () => string }
@@ -81,7 +81,7 @@ export async function comeAll(): Promise<void> {
  */
 export async function fill(): Promise<void> {
   const { metroplex } = server()
-  if (metroplex.stats !== undefined) return comeAll()
+  if (isSuccessor()) return comeAll()
   const { redis, namespace, address } = metroplex as unknown as { redis: Redis, namespace: string, address: string }
   for (; connected < sparks.length; connected += TOGETHER) {
     const ids = sparks.slice(connected, connected + TOGETHER).map(({ id }) => id)

@@ -79,6 +79,11 @@ export async function openServer({ subject, redis, namespace, options }: ServerS
   return (http.address() as AddressInfo).port
 }
 
+/** Whether it is one of those that came after 1.x: they say what they do, sweep and heal. */
+export function isSuccessor(): boolean {
+  return server().metroplex.stats !== undefined
+}
+
 /** The address of the server of this process. */
 export function address(): string {
   return server().metroplex.address

@@ -37,7 +37,7 @@ export interface Measured {
   /** Calls that failed. */
   readonly failed: number
   /** None where it says nothing. */
-  readonly perSecond?: number
+  readonly perSecond?: number | undefined
   /** Microseconds per operation. */
   readonly cpu: Readonly<Partial<Record<Role, number>>>
   /** Milliseconds. */
