@@ -11,6 +11,8 @@ import type { Work } from './harness/work'
 const PRETEND = require.resolve('./harness/pretend')
 const SERVER = require.resolve('./harness/server')
 const SIZES = [100_000, 1_000_000]
+/** The smallest share of these that is measured: of less, nothing can be said. */
+const LEAST = 0.1
 /** As long as that of a server in a network of its own: it stands beside each spark. */
 const ADDRESS = 'http://192.168.100.100:8080'
 /** So many connect within one turn of the event loop. */
@@ -35,7 +37,7 @@ export const memory: Work = {
     const weighed = await sender.run(SERVER, isSuccessor, undefined)
     const before = await observer.told('memory', 'used_memory')
     let bytes = 0
-    for (const count of SIZES.map(count => Math.ceil(count * size))) {
+    for (const count of SIZES.map(count => count * Math.max(size, LEAST))) {
       await sender.run(PRETEND, makeUp, count - await sender.run(PRETEND, present, undefined))
       const grown = await (weighed ? sender.run(__filename, grow, undefined) : sender.run(PRETEND, fill, undefined))
       await stage.registered(count)

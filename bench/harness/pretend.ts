@@ -83,11 +83,12 @@ export async function fill(): Promise<void> {
   const { metroplex } = server()
   if (isSuccessor()) return comeAll()
   const { redis, namespace, address } = metroplex as unknown as { redis: Redis, namespace: string, address: string }
-  for (; connected < sparks.length; connected += TOGETHER) {
+  while (connected < sparks.length) {
     const ids = sparks.slice(connected, connected + TOGETHER).map(({ id }) => id)
     await Promise.all([
       redis.hset(`${namespace}sparks`, ...ids.flatMap(id => [id, address])),
       redis.sadd(`${namespace}${address}:sparks`, ...ids)
     ])
+    connected += ids.length
   }
 }
