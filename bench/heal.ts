@@ -31,7 +31,7 @@ export const heal: Work = {
       row: `of ${count} sparks`, operation: 'spark',
       run: async () => {
         await observer.redis.flushall()
-        return { operations: count, failed: 0, ...await observer.watch('the end of a heal', redis => standing(redis, own, count), now()) }
+        return { operations: count, failed: 0, ...await observer.watch('the end of a heal', redis => foundAgain(redis, own, count), now()) }
       }
     })
     yield {
@@ -41,8 +41,8 @@ export const heal: Work = {
   }
 }
 
-/** How much of what Redis has forgotten is there again. */
-async function standing(redis: Observer['redis'], address: string, count: number): Promise<Standing> {
+/** How much of what Redis has forgotten is there again, of a server that holds all sparks. */
+export async function foundAgain(redis: Observer['redis'], address: string, count: number): Promise<Standing> {
   const [keys, entries, own] = await Promise.all([redis.dbsize(), redis.hlen(`${namespace}:sparks`), redis.scard(`${namespace}:${address}:sparks`)])
   return keys === 0 ? 'before' : entries === count && own === count ? 'over' : 'under way'
 }

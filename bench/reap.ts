@@ -30,7 +30,7 @@ export const reap: Work = {
 
     const measured = await stage.measure({
       row: `of ${count} sparks`, operation: 'spark',
-      run: async () => ({ operations: count, failed: 0, ...await observer.watch('the end of a dead server', redis => standing(redis, gone)) })
+      run: async () => ({ operations: count, failed: 0, ...await observer.watch('the end of a dead server', redis => cleanedUp(redis, gone)) })
     })
     yield {
       ...measured,
@@ -40,7 +40,7 @@ export const reap: Work = {
 }
 
 /** How far a dead server has been cleaned up after. */
-async function standing(redis: Observer['redis'], address: string): Promise<Standing> {
+export async function cleanedUp(redis: Observer['redis'], address: string): Promise<Standing> {
   const [listed, lives, entries, set] = await Promise.all([
     redis.sismember(`${namespace}:servers`, address), redis.sismember(`${namespace}:lives`, address),
     redis.hlen(`${namespace}:sparks`), redis.exists(`${namespace}:${address}:sparks`)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { execFileSync } from 'node:child_process'
 import { findRedis } from '../test/support/redis-binary'
+import { draw, exponentsOf, measureGrowth } from './growth'
 import { Stage } from './harness/stage'
 import { tableOf, type Result } from './harness/table'
 import type { Scale, Work } from './harness/work'
@@ -14,7 +15,11 @@ import { works } from './works'
 const FULL: Scale & { rounds: number } = { rounds: 3, ms: 2000, warm: 2000, clients: 1000, size: 1 }
 const QUICK: Scale & { rounds: number } = { rounds: 2, ms: 400, warm: 300, clients: 300, size: 0.1 }
 
-const usage = `npm run bench -- [${works.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--module path] [--beside path]
+/** Beside the works, and not one of them: it has casts of its own, and no rounds. */
+const GROWTH = 'growth'
+const names = [...works.map(({ name }) => name), GROWTH]
+
+const usage = `npm run bench -- [${names.join('] [')}] [--quick] [--rounds 3] [--module path] [--beside path]
 `
 
 process.once('SIGTERM', () => process.exit(143))
@@ -23,6 +28,8 @@ process.once('SIGINT', () => process.exit(130))
 /** What the command line asks for. */
 interface Wish {
   works: readonly Work[]
+  /** Whether to measure how costs grow. */
+  growth: boolean
   scale: Scale
   rounds: number
   subjects: readonly Subject[]
@@ -42,13 +49,14 @@ function wishOf(args: readonly string[]): Wish | null {
     }
   })
   if (values.help) return null
-  const unknown = positionals.find(name => works.every(work => work.name !== name))
-  if (unknown !== undefined) throw new Error(`There is no work '${unknown}'; there are: ${works.map(({ name }) => name).join(', ')}.`)
+  const unknown = positionals.find(name => !names.includes(name))
+  if (unknown !== undefined) throw new Error(`There is no work '${unknown}'; there are: ${names.join(', ')}.`)
   const { rounds: standard, ...scale } = values.quick ? QUICK : FULL
   const rounds = Number(values.rounds ?? standard)
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds must be a whole number above 0; given: ${values.rounds}`)
   return {
     works: positionals.length === 0 ? works : works.filter(({ name }) => positionals.includes(name)),
+    growth: positionals.includes(GROWTH),
     scale, rounds,
     subjects: [chosen(ours, values.module), chosen(former, values.beside)]
   }
@@ -67,7 +75,11 @@ const json = (value: object): string => JSON.stringify(value, (_key, one: unknow
   typeof one === 'number' && !Number.isInteger(one) ? Number(one.toPrecision(5)) : one
 ))
 
-async function bench({ works, scale, rounds, subjects }: Wish): Promise<void> {
+const show = (lines: readonly string[]): void => {
+  for (const line of ['', ...lines]) print(line)
+}
+
+async function bench({ works, growth, scale, rounds, subjects }: Wish): Promise<void> {
   const redis = execFileSync(await findRedis(), ['--version'], { encoding: 'utf8' }).trim()
   print(json({
     node: process.version, redis, cores: availableParallelism(), cpu: cpus()[0]?.model, load: loadavg()[0],
@@ -90,8 +102,11 @@ async function bench({ works, scale, rounds, subjects }: Wish): Promise<void> {
       }
     }
   }
-  print('')
-  for (const line of tableOf(results, subjects.map(({ name }) => name))) print(line)
+  if (results.length > 0) show(tableOf(results, subjects.map(({ name }) => name)))
+  if (!growth) return
+  const lines = await measureGrowth(subjects, scale, line => { print(json(line)) })
+  show(exponentsOf(lines))
+  show(draw(lines))
 }
 
 async function main(): Promise<number> {

@@ -81,6 +81,6 @@ describe('the bench', () => {
       })
     })
     assume(answer.code).equals(2)
-    assume(answer.said).includes(`There is no work 'nothing'; there are: ${works.map(({ name }) => name).join(', ')}.`)
+    assume(answer.said).includes(`There is no work 'nothing'; there are: ${works.map(({ name }) => name).join(', ')}, growth.`)
   })
 })

@@ -15,6 +15,9 @@ const SERVER = require.resolve('./server')
 /** Of all servers on a stage. */
 export const namespace = 'bench'
 
+/** So many servers start at the same time. */
+const TOGETHER = 8
+
 /** Who takes part in a work. */
 export interface Cast {
   readonly servers: number
@@ -148,9 +151,15 @@ export class Stage {
   }
 
   async #open({ servers, clients = 0, options = {} }: Cast): Promise<void> {
-    for (let i = 0; i < servers; i++) this.#servers.push(new Child(i === 0 ? 'sender' : `receiver ${i}`))
     const settings = { subject: this.subject, redis: this.redis.target, namespace, options }
-    const ports = await Promise.all(this.#servers.map(child => child.run(SERVER, openServer, settings)))
+    const ports: number[] = []
+    while (ports.length < servers) {
+      const some = Array.from({ length: Math.min(TOGETHER, servers - ports.length) }, (_, i) => (
+        new Child(ports.length + i === 0 ? 'sender' : `receiver ${ports.length + i}`)
+      ))
+      this.#servers.push(...some)
+      ports.push(...await Promise.all(some.map(child => child.run(SERVER, openServer, settings))))
+    }
     await Promise.all(this.#servers.map(child => child.run(SERVER, awaitPeers, servers - 1)))
     if (clients === 0) return
     this.#crowd = new Child('clients')
