@@ -48,7 +48,7 @@ export function exponentsOf(lines: readonly Line[]): string[] {
   const rows = seriesOf(lines).map(({ growing, title, unit, name, points }) => {
     const [[first, least] = [NaN, NaN]] = points
     const [last, most] = points.at(-1) ?? [NaN, NaN]
-    return [growing.label, title, name, `${shown(first)} to ${shown(last)}`, `${shown(least)} to ${shown(most)} ${unit}`, exponent(points).toFixed(2)]
+    return [growing.label, title, name, `${first} to ${last}`, `${shown(least)} to ${shown(most)} ${unit}`, exponent(points).toFixed(2)]
   })
   return [['grows', 'cost', 'subject', 'from, to', 'costs', 'exponent'], ['---', '---', '---', '---', '---', '---'], ...rows].map(cells => `| ${cells.join(' | ')} |`)
 }

@@ -1,6 +1,10 @@
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-import { median, quantile, shown, spread } from '../bench/harness/figures'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { all, draw, exponentsOf, type Line } from '../bench/growth'
+import type { Point } from '../bench/growth/growing'
+import { exponent, median, quantile, shown, spread } from '../bench/harness/figures'
 import { Stage, type Measured } from '../bench/harness/stage'
 import { tableOf, type Result } from '../bench/harness/table'
 import { keepInFlight, type Done } from '../bench/harness/window'
@@ -17,6 +21,11 @@ const impossible: Readonly<Record<string, readonly Subject[]>> = { heal: [former
 /** A result of which nothing but the rate matters. */
 function result(subject: string, round: number, perSecond: number): Result {
   return { work: 'w', row: 'r', subject, round, operation: 'message', operations: 1, failed: 0, perSecond, cpu: {} }
+}
+
+/** A cost of servers as they grow with some power. */
+function line(subject: string, size: number, power: number): Line {
+  return { work: 'growth', with: 'servers', cost: 'bytes', subject, size, value: 5 * size ** power }
 }
 
 describe('the bench', () => {
@@ -38,6 +47,18 @@ describe('the bench', () => {
         }
       })
     }
+  }
+
+  for (const growing of all) {
+    it(`measures how costs grow with ${growing.label}`, async () => {
+      const points: Point[] = []
+      for await (const point of growing.measure(ours, tiny)) points.push(point)
+      assume(points.length).is.above(0)
+      for (const { costs } of points) {
+        assume(Object.keys(costs)).deep.equals(Object.keys(growing.costs))
+        for (const cost of Object.values(costs)) assume(cost).is.above(0)
+      }
+    })
   }
 
   it('keeps as many calls in flight as it is told, and counts those that fail', async () => {
@@ -72,6 +93,31 @@ describe('the bench', () => {
     const lines = tableOf([result('a', 1, 10), result('b', 1, 5), result('a', 2, 30), result('b', 2, 10)], ['a', 'b'])
     assume(lines).has.length(3)
     assume(lines[2]).equals('| w | r | messages a second | 20.0 (10.0 to 30.0) | 7.50 (5.00 to 10.0) | 2.50 (2.00 to 3.00) |')
+  })
+
+  it('tells figures that are those of one row, and a dash where a subject has none', () => {
+    const lines = tableOf([{ ...result('a', 1, 10), perSecond: undefined, figures: { 'bytes a spark': 7 } }], ['a', 'b'])
+    assume(lines.slice(2)).deep.equals(['| w | r | bytes a spark | 7.00 | – | – |'])
+  })
+
+  it('tells by which power a cost grows', () => {
+    const power = (of: number): number => exponent([2, 10, 1000].map(size => [size, 5 * size ** of]))
+    for (const expected of [0, 0.5, 1, 2]) assume(power(expected)).is.near(expected, 1e-9)
+    assume(exponent([[0, 1], [1, 1], [10, 100], [100, 0]])).is.near(2, 1e-9)
+    const rows = exponentsOf([10, 1000].flatMap(size => [line('a', size, 1), line('b', size, 2)])).slice(2)
+    assume(rows).deep.equals([
+      '| servers | Bytes to and from Redis while each server beats once | a | 10 to 1000 | 50.0 to 5 000 bytes | 1.00 |',
+      '| servers | Bytes to and from Redis while each server beats once | b | 10 to 1000 | 500 to 5 000 000 bytes | 2.00 |'
+    ])
+  })
+
+  it('draws a picture of each cost, with all subjects in it', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'metroplex-plots-'))
+    using(() => { rmSync(directory, { recursive: true }) })
+    const drawn = draw([10, 1000].flatMap(size => [line('a', size, 1), line('b', size, 2), { ...line('a', size, 1), cost: 'commands' }]), directory)
+    assume(drawn.map(path => basename(path))).deep.equals(['servers-bytes.svg', 'servers-commands.svg'])
+    const text = readFileSync(drawn[0] ?? '', 'utf8')
+    for (const name of ['a: grows with the power 1.00', 'b: grows with the power 2.00']) assume(text).includes(name)
   })
 
   it('says which works there are when one is not', async () => {

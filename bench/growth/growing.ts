@@ -26,7 +26,7 @@ export interface Growing {
   measure(subject: Subject, scale: Scale): AsyncIterable<Point>
 }
 
-/** Sizes as far as there is time for them; two at least, since one does not grow. */
+/** Sizes as far as there is time for them; one at least. */
 export function within(sizes: readonly number[], most: number): number[] {
-  return sizes.filter((size, i) => i < 2 || size <= most)
+  return sizes.filter((size, i) => i === 0 || size <= most)
 }
