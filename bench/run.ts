@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { execFileSync } from 'node:child_process'
 import { findRedis } from '../test/support/redis-binary'
+import { draw, exponentsOf, measureGrowth } from './growth'
 import { install } from './harness/packages'
 import { Stage } from './harness/stage'
 import { tablesOf, type Result } from './harness/table'
@@ -12,10 +13,14 @@ import type { Scale, Work } from './harness/work'
 import { does, former, ours, subjects, type Plugin, type Subject } from './subjects'
 import { works } from './works'
 
-const FULL: Scale & { rounds: number } = { rounds: 3, ms: 1300, warm: 2000, clients: 1000, most: 1024 }
-const QUICK: Scale & { rounds: number } = { rounds: 1, ms: 400, warm: 300, clients: 300, most: 1024 }
+const FULL: Scale & { rounds: number } = { rounds: 3, ms: 1300, warm: 2000, clients: 1000, most: 1024, size: 1 }
+const QUICK: Scale & { rounds: number } = { rounds: 1, ms: 400, warm: 300, clients: 300, most: 1024, size: 0.1 }
 
-const usage = `npm run bench -- [${works.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--subjects ${subjects.map(({ name }) => name).join(',')}] [--module path] [--beside path]
+/** Beside the works, and not one of them: it has casts of its own, and no rounds. */
+const GROWTH = 'growth'
+const names = [...works, { name: GROWTH }]
+
+const usage = `npm run bench -- [${names.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--subjects ${subjects.map(({ name }) => name).join(',')}] [--module path] [--beside path]
 `
 
 process.once('SIGTERM', () => process.exit(143))
@@ -24,6 +29,8 @@ process.once('SIGINT', () => process.exit(130))
 /** What the command line asks for. */
 interface Wish {
   works: readonly Work[]
+  /** Whether to measure how costs grow. */
+  growth: boolean
   scale: Scale
   rounds: number
   subjects: readonly Subject[]
@@ -44,16 +51,17 @@ function wishOf(args: readonly string[]): Wish | null {
     }
   })
   if (values.help) return null
-  refuseUnknown('work', positionals, works)
-  const names = values.subjects?.split(',') ?? subjects.map(({ name }) => name)
-  refuseUnknown('subject', names, subjects)
+  refuseUnknown('work', positionals, names)
+  const wanted = values.subjects?.split(',') ?? subjects.map(({ name }) => name)
+  refuseUnknown('subject', wanted, subjects)
   const { rounds: standard, ...scale } = values.quick ? QUICK : FULL
   const rounds = Number(values.rounds ?? standard)
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds must be a whole number above 0; given: ${values.rounds}`)
   return {
     works: positionals.length === 0 ? works : works.filter(({ name }) => positionals.includes(name)),
+    growth: positionals.includes(GROWTH),
     scale, rounds,
-    subjects: subjects.filter(({ name }) => names.includes(name)).map(subject => {
+    subjects: subjects.filter(({ name }) => wanted.includes(name)).map(subject => {
       if (subject === ours) return built(ours, values.module)
       return subject === former ? built(former, values.beside) : subject
     })
@@ -78,7 +86,11 @@ const json = (value: object): string => JSON.stringify(value, (_key, one: unknow
   typeof one === 'number' && !Number.isInteger(one) ? Number(one.toPrecision(5)) : one
 ))
 
-async function bench({ works, scale, rounds, subjects }: Wish): Promise<void> {
+const show = (lines: readonly string[]): void => {
+  for (const line of ['', ...lines]) print(line)
+}
+
+async function bench({ works, growth, scale, rounds, subjects }: Wish): Promise<void> {
   if (works.some(({ name }) => subjects.some(subject => subject.kind === 'socket.io' && does(subject, name)))) {
     install(line => process.stderr.write(`${line}\n`))
   }
@@ -105,8 +117,11 @@ async function bench({ works, scale, rounds, subjects }: Wish): Promise<void> {
       }
     }
   }
-  print('')
   for (const line of tablesOf(results, subjects.map(({ name }) => name))) print(line)
+  if (!growth) return
+  const lines = await measureGrowth(subjects.filter(({ kind }) => kind === 'primus'), scale, line => { print(json(line)) })
+  show(exponentsOf(lines))
+  show(draw(lines))
 }
 
 async function main(): Promise<number> {

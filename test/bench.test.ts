@@ -1,6 +1,10 @@
 import { execFile } from 'node:child_process'
-import { join } from 'node:path'
-import { median, quantile, shown, spread } from '../bench/harness/figures'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { all, draw, exponentsOf, type Line } from '../bench/growth'
+import type { Point } from '../bench/growth/growing'
+import { exponent, median, quantile, shown, spread } from '../bench/harness/figures'
 import { broadcast, forwardToAll } from '../bench/broadcast'
 import { forward, forwardAndNote, forwardToOne } from '../bench/forward'
 import { noteReceipts, receiptsSince } from '../bench/harness/crowd'
@@ -9,17 +13,25 @@ import { Stage, type Measured } from '../bench/harness/stage'
 import { tablesOf, type Result } from '../bench/harness/table'
 import { keepInFlight, type Done } from '../bench/harness/window'
 import type { Work } from '../bench/harness/work'
-import { does, subjects, type Subject } from '../bench/subjects'
+import { does, former, ours, subjects, type Subject } from '../bench/subjects'
 import { works } from '../bench/works'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
 
 const [BROADCAST, CROWD, FORWARD] = ['broadcast', 'harness/crowd', 'forward'].map(file => require.resolve(`../bench/${file}`)) as [string, string, string]
-const tiny = { ms: 50, warm: 10, clients: 4, most: 128 }
+const tiny = { ms: 50, warm: 10, clients: 4, most: 128, size: 0.002 }
+
+/** Works that a subject cannot do. */
+const impossible: Readonly<Record<string, readonly Subject[]>> = { heal: [former] }
 
 /** A result of which nothing but the rate matters. */
 function result(subject: string, round: number, perSecond: number): Result {
   return { work: 'w', row: 'r', subject, round, operation: 'message', operations: 1, failed: 0, perSecond, cpu: {} }
+}
+
+/** A cost of servers as they grow with some power. */
+function line(subject: string, size: number, power: number): Line {
+  return { work: 'growth', with: 'servers', cost: 'bytes', subject, size, value: 5 * size ** power }
 }
 
 function control(called: string): Subject {
@@ -43,15 +55,29 @@ describe('the bench', () => {
         const stage = await onStage(subject, work)
         const rows: Measured[] = []
         for await (const row of work.measure(stage, tiny)) rows.push(row)
-        assume(rows.length).is.above(0)
-        for (const { failed, operations, perSecond, cpu, latency } of rows) {
+        assume(rows.length > 0).equals(!(impossible[work.name] ?? []).includes(subject))
+        for (const { failed, operations, perSecond = 1, cpu, latency, figures = {} } of rows) {
           assume(failed).equals(0)
           assume(operations).is.above(0)
-          for (const figure of [perSecond, cpu.sender, cpu.redis]) assume(figure).is.above(0)
+          const used = Object.keys(cpu).length > 0 ? [cpu.sender, cpu.redis] : []
+          for (const figure of [perSecond, ...used, ...Object.values(figures)]) assume(figure).is.above(0)
+          assume([...used, ...Object.values(figures)].length).is.above(0)
           if (latency) assume(latency.p99 >= latency.p50 && latency.p50 > 0).is.true()
         }
       })
     }
+  }
+
+  for (const growing of all) {
+    it(`measures how costs grow with ${growing.label}`, async () => {
+      const points: Point[] = []
+      for await (const point of growing.measure(ours, tiny)) points.push(point)
+      assume(points.length).is.above(0)
+      for (const { costs } of points) {
+        assume(Object.keys(costs)).deep.equals(Object.keys(growing.costs))
+        for (const cost of Object.values(costs)) assume(cost).is.above(0)
+      }
+    })
   }
 
   it('keeps as many calls in flight as it is told, and counts those that fail', async () => {
@@ -131,8 +157,33 @@ describe('the bench', () => {
     ])
   })
 
+  it('tells figures that are those of one row, and a dash where a subject has none', () => {
+    const lines = tablesOf([{ ...result('a', 1, 10), perSecond: undefined, figures: { 'bytes a spark': 7 } }, result('b', 1, 5)], ['a', 'b'])
+    assume(lines.slice(3)).deep.equals(['| r | messages a second | – | 5.00 |', '| r | bytes a spark | 7.00 | – |'])
+  })
+
+  it('tells by which power a cost grows', () => {
+    const power = (of: number): number => exponent([2, 10, 1000].map(size => [size, 5 * size ** of]))
+    for (const expected of [0, 0.5, 1, 2]) assume(power(expected)).is.near(expected, 1e-9)
+    assume(exponent([[0, 1], [1, 1], [10, 100], [100, 0]])).is.near(2, 1e-9)
+    const rows = exponentsOf([10, 1000].flatMap(size => [line('a', size, 1), line('b', size, 2)])).slice(2)
+    assume(rows).deep.equals([
+      '| servers | Bytes to and from Redis while each server beats once | a | 10 to 1000 | 50.0 to 5 000 bytes | 1.00 |',
+      '| servers | Bytes to and from Redis while each server beats once | b | 10 to 1000 | 500 to 5 000 000 bytes | 2.00 |'
+    ])
+  })
+
+  it('draws a picture of each cost, with all subjects in it', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'metroplex-plots-'))
+    using(() => { rmSync(directory, { recursive: true }) })
+    const drawn = draw([10, 1000].flatMap(size => [line('a', size, 1), line('b', size, 2), { ...line('a', size, 1), cost: 'commands' }]), directory)
+    assume(drawn.map(path => basename(path))).deep.equals(['servers-bytes.svg', 'servers-commands.svg'])
+    const text = readFileSync(drawn[0] ?? '', 'utf8')
+    for (const name of ['a: grows with the power 1.00', 'b: grows with the power 2.00']) assume(text).includes(name)
+  })
+
   for (const { what, args, sentence } of [
-    { what: 'works', args: ['nothing'], sentence: `There is no work 'nothing'; there are: ${works.map(({ name }) => name).join('; ')}.` },
+    { what: 'works', args: ['nothing'], sentence: `There is no work 'nothing'; there are: ${works.map(({ name }) => name).join('; ')}; growth.` },
     { what: 'subjects', args: ['--subjects', 'this,nobody'], sentence: `There is no subject 'nobody'; there are: ${subjects.map(({ name }) => name).join('; ')}.` }
   ]) {
     it(`says which ${what} there are when one is not`, async () => {

@@ -39,6 +39,8 @@ export interface ActorSettings<S extends Subject = Subject> {
   namespace: string
   /** For what Primus has several of. */
   transformer: Transformer
+  /** Of Primus, beside those that every server has. */
+  options: object
 }
 
 let one: Actor | undefined

@@ -51,7 +51,7 @@ export function server(): PrimusOnStage {
 }
 
 /** Makes this process a server. Resolves when it has registered. */
-export async function openServer({ subject, redis, namespace, transformer }: ActorSettings<Plugin>): Promise<Actor> {
+export async function openServer({ subject, redis, namespace, transformer, options }: ActorSettings<Plugin>): Promise<Actor> {
   const http = createServer()
   const one = new (loadPrimus())(http, {
     transformer,
@@ -59,7 +59,8 @@ export async function openServer({ subject, redis, namespace, transformer }: Act
     namespace,
     password: 'bench',
     // A ping to everybody in the midst of a row would be counted as its work.
-    pingInterval: false
+    pingInterval: false,
+    ...options
   })
   if (subject.omega) one.plugin('omega-supreme', loadPlugin('omega-supreme'))
   one.plugin('metroplex', loadPlugin(subject.module))
@@ -94,6 +95,16 @@ function actorOf({ metroplex, forward }: PrimusOnStage, port: number): Actor {
     forwardMany: (ids, message, done) => { forward.sparks(ids, message, handed(ids.length, done)) },
     broadcast: (all, message, done) => { forward.broadcast(message, handed(all, done)) }
   }
+}
+
+/** Whether it is one of those that came after 1.x: they say what they do, sweep and heal. */
+export function isSuccessor(): boolean {
+  return server().metroplex.stats !== undefined
+}
+
+/** The address of the server of this process. */
+export function address(): string {
+  return server().metroplex.address
 }
 
 /** Resolves when the server of this process knows so many peers. */

@@ -8,6 +8,7 @@ import { cpu } from './clock'
 import { awaitMessages, openClients } from './crowd'
 import type { Transformer } from './dialects'
 import { listenForReceipts, tellReceipts } from './receipts'
+import { numberIn } from './observer'
 import type { Ran } from './window'
 
 const ACTOR = require.resolve('./actor')
@@ -16,7 +17,11 @@ const CROWD = require.resolve('./crowd')
 const RECEIPTS = require.resolve('./receipts')
 /** What runs already needs that part of the time only until another row is warm. */
 const WARM = 1 / 4
-const namespace = 'bench'
+/** Of all servers on a stage. */
+export const namespace = 'bench'
+
+/** So many servers start at the same time. */
+const TOGETHER = 8
 
 /** Who takes part in a work. */
 export interface Cast {
@@ -25,6 +30,8 @@ export interface Cast {
   readonly clients?: number
   /** What lies below Primus. @default 'websockets' */
   readonly transformer?: Transformer
+  /** Options of Primus, beside those that every server has. They survive structured cloning. @default none */
+  readonly options?: object
 }
 
 /** Whose CPU is counted: the server that is told to do the work; the other ones together; all clients; Redis. */
@@ -39,11 +46,14 @@ export interface Measured {
   readonly operations: number
   /** Calls that failed. */
   readonly failed: number
-  readonly perSecond: number
+  /** None where it says nothing. */
+  readonly perSecond?: number | undefined
   /** Microseconds per operation. */
   readonly cpu: Readonly<Partial<Record<Role, number>>>
   /** Milliseconds. */
   readonly latency?: { readonly p50: number, readonly p99: number }
+  /** What is to be said of this row alone, by what it is called, with its unit. */
+  readonly figures?: Readonly<Record<string, number>>
 }
 
 /** How a row is measured. */
@@ -83,7 +93,7 @@ export class Stage {
   #warm = false
   readonly #observer: Redis
 
-  private constructor(readonly subject: Subject, private readonly redis: RedisProcess) {
+  private constructor(readonly subject: Subject, readonly redis: RedisProcess) {
     // ioredis waits that long for the end of a connection.
     this.#observer = redis.client({ disconnectTimeout: 1 })
   }
@@ -131,6 +141,12 @@ export class Stage {
     return this.measure({ ...rest, run: () => run(ms) })
   }
 
+  /** Kills one of the servers: from now on it takes no part. */
+  async lose(server: Child): Promise<void> {
+    this.#servers.splice(this.#servers.indexOf(server), 1)
+    await server.kill()
+  }
+
   /** Does what a row measures, without measuring it. */
   async warm({ delivers = false, run }: Pick<Measuring, 'delivers' | 'run'>): Promise<void> {
     const ran = await run()
@@ -138,7 +154,7 @@ export class Stage {
   }
 
   /** Measures a row: its operations, and what everybody's CPU has done for them. */
-  async measure({ row, operation, delivers = false, run }: Measuring): Promise<Measured> {
+  async measure({ row, operation, delivers = false, run }: Measuring): Promise<Measured & { readonly perSecond: number }> {
     const before = await this.#cpu()
     const ran = await run()
     const ended = delivers ? Math.max(ran.ended, await this.#settle(ran)) : ran.ended
@@ -159,10 +175,16 @@ export class Stage {
     await this.redis.stop()
   }
 
-  async #open({ servers, clients = 0, transformer = 'websockets' }: Cast): Promise<void> {
-    for (let i = 0; i < servers; i++) this.#servers.push(new Child(i === 0 ? 'sender' : `receiver ${i}`))
-    const settings = { subject: this.subject, redis: this.redis.target, namespace, transformer }
-    const ports = await Promise.all(this.#servers.map(child => child.run(ACTOR, openActor, settings)))
+  async #open({ servers, clients = 0, transformer = 'websockets', options = {} }: Cast): Promise<void> {
+    const settings = { subject: this.subject, redis: this.redis.target, namespace, transformer, options }
+    const ports: number[] = []
+    while (ports.length < servers) {
+      const some = Array.from({ length: Math.min(TOGETHER, servers - ports.length) }, (_, i) => (
+        new Child(ports.length + i === 0 ? 'sender' : `receiver ${ports.length + i}`)
+      ))
+      this.#servers.push(...some)
+      ports.push(...await Promise.all(some.map(child => child.run(ACTOR, openActor, settings))))
+    }
     await Promise.all(this.#servers.map((child, i) => child.run(ACTOR, meet, ports.filter((_, other) => other !== i))))
     if (clients === 0) return
     this.#crowd = new Child('clients')
@@ -196,6 +218,5 @@ export class Stage {
 
 /** Microseconds, of what Redis tells of itself. */
 function redisCpu(info: string): number {
-  const seconds = (name: string): number => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(info)?.[1])
-  return (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6
+  return (numberIn(info, 'used_cpu_user') + numberIn(info, 'used_cpu_sys')) * 1e6
 }

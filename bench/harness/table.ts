@@ -35,6 +35,12 @@ const figures: readonly Figure[] = [
   cpuOf(['redis'], 'Redis')
 ]
 
+/** What is said of this row alone. */
+function figuresOf(ofRow: readonly Result[]): Figure[] {
+  const names = new Set(ofRow.flatMap(({ figures = {} }) => Object.keys(figures)))
+  return [...names].map(name => ({ of: ({ figures }) => figures?.[name], called: () => name }))
+}
+
 /**
  * The results in Markdown, a table for each work: medians of the rounds.
  *
@@ -47,7 +53,7 @@ export function tablesOf(results: readonly Result[], subjects: readonly string[]
     const others = subjects.slice(1).filter(other => ofWork.some(({ subject }) => subject === other))
     const lines = [[work, 'figure', first, ...others.map(other => `${other}; ${first} ÷ it`)], ['---', '---', '---', ...others.map(() => '---')]]
     for (const [row, ofRow] of grouped(ofWork, ({ row }) => row)) {
-      for (const figure of figures) {
+      for (const figure of [...figures, ...figuresOf(ofRow)]) {
         if (figure.matters !== undefined && !ofRow.some(figure.matters)) continue
         const valuesOf = (one: string): number[] => ofRow.filter(({ subject }) => subject === one).map(figure.of).filter(value => value !== undefined)
         const mine = valuesOf(first)

@@ -11,6 +11,8 @@ export interface Scale {
   readonly clients: number
   /** The most calls in flight that there are. */
   readonly most: number
+  /** Share of its full size that what is very large is measured with. */
+  readonly size: number
 }
 
 /** Something to measure, in a file of its own. */
@@ -19,6 +21,6 @@ export interface Work {
   readonly name: string
   /** Who takes part. */
   cast(scale: Scale, subject: Subject): Cast
-  /** Measures the subject on stage once, row by row. */
+  /** Measures the subject on stage once, row by row; no rows when it cannot do the work. */
   measure(stage: Stage, scale: Scale): AsyncIterable<Measured>
 }
