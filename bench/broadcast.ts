@@ -1,8 +1,9 @@
 /** A message to everybody on three servers. */
+import { ableTo } from './harness/actor'
 import { nextMessage } from './harness/message'
-import { handed, server } from './harness/server'
-import { keepInFlight, type Ran } from './harness/window'
-import type { Work } from './harness/work'
+import type { Measured, Stage } from './harness/stage'
+import { keep, named, windows, type By, type Ran, type Window } from './harness/window'
+import type { Scale, Work } from './harness/work'
 
 const SERVERS = 3
 
@@ -10,20 +11,30 @@ export const broadcast: Work = {
   name: 'broadcast',
   cast: ({ clients }) => ({ servers: SERVERS, clients }),
 
-  async *measure(stage, { ms, warm, clients }) {
-    const { sender } = stage
-    for (const { calls, inFlight } of [{ calls: '1 call', inFlight: 1 }, { calls: '4 calls', inFlight: 4 }]) {
-      const run = (ms: number): Promise<Ran> => sender.run(__filename, forwardToAll, { all: SERVERS * clients, inFlight, ms })
-      await stage.warm({ delivers: true, run: () => run(warm) })
-      yield await stage.measure({ row: `${SERVERS} × ${clients} clients, ${calls} in flight`, operation: 'delivery', delivers: true, run: () => run(ms) })
-    }
+  async *measure(stage, scale) {
+    for (const window of windows(stage.subject, [1, 4])) yield await measured(stage, scale, window)
   }
 }
 
-/** In the server. */
-export function forwardToAll({ all, inFlight, ms }: { all: number, inFlight: number, ms: number }): Promise<Ran> {
-  const { forward } = server()
-  return keepInFlight(inFlight, ms, done => {
-    forward.broadcast(nextMessage(), handed(all, done))
+/** The same for clients that come over SockJS. */
+export const sockjs: Work = {
+  name: 'sockjs',
+  cast: ({ clients }) => ({ servers: SERVERS, clients, transformer: 'sockjs' }),
+
+  async *measure(stage, scale) {
+    yield await measured(stage, scale, { inFlight: 1, by: 'callback' })
+  }
+}
+
+function measured(stage: Stage, { ms, warm, clients }: Scale, window: { inFlight: number, by: By }): Promise<Measured> {
+  return stage.row({
+    row: `${SERVERS} × ${clients} clients, ${named(window)}`, operation: 'delivery', delivers: true, ms, warm,
+    run: ms => stage.sender.run(__filename, forwardToAll, { ...window, ms, each: SERVERS * clients })
   })
+}
+
+/** In the server: to all, who are so many as messages come of a call. */
+export function forwardToAll(window: Window & { each: number }): Promise<Ran> {
+  const toAll = ableTo('broadcast')
+  return keep(window, done => toAll(window.each, nextMessage(), done))
 }

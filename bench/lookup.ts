@@ -1,35 +1,37 @@
 /** How quickly it is found out where sparks are, and what that costs. */
-import { comeAll, madeUp, makeUp } from './harness/pretend'
-import { server } from './harness/server'
+import { ableTo, pretend } from './harness/actor'
 import { keepInFlight, type Ran } from './harness/window'
 import type { Work } from './harness/work'
 
-const PRETEND = require.resolve('./harness/pretend')
+const ACTOR = require.resolve('./harness/actor')
 /** Registered at another server: one's own need no question. */
 const SPARKS = 10_000
+/** Of socket.io, which knows none without clients. */
+const CLIENTS = 100
 
 export const lookup: Work = {
   name: 'lookup',
-  cast: () => ({ servers: 2 }),
+  cast: (_scale, { kind }) => ({ servers: 2, clients: kind === 'socket.io' ? CLIENTS : 0 }),
 
-  async *measure(stage, { ms, warm }) {
-    const { sender, receivers: [receiver] } = stage
+  async *measure(stage, { ms, warm, most }) {
+    const { sender, receivers: [receiver], subject: { kind } } = stage
     if (receiver === undefined) return
-    await receiver.run(PRETEND, makeUp, SPARKS)
-    await receiver.run(PRETEND, comeAll, undefined)
-    await stage.registered(SPARKS)
-    await sender.run(__filename, learn, await receiver.run(PRETEND, madeUp, undefined))
+    await sender.run(__filename, learn, stage.ids[1] ?? await receiver.run(ACTOR, pretend, SPARKS))
+    if (kind === 'primus') await stage.registered(SPARKS)
 
-    for (const { row, many, inFlight } of [
+    const rows = [
       { row: 'one spark, 64 in flight', many: 1, inFlight: 64 },
-      { row: 'one spark, 1024 in flight', many: 1, inFlight: 1024 },
-      { row: '100 sparks, 64 in flight', many: 100, inFlight: 64 }
-    ]) {
-      const run = (ms: number): Promise<Ran> => many === 1
-        ? sender.run(__filename, lookUpOne, { inFlight, ms })
-        : sender.run(__filename, lookUpMany, { inFlight, ms, many })
-      await stage.warm({ run: () => run(warm) })
-      yield await stage.measure({ row, operation: 'lookup', run: () => run(ms) })
+      // socket.io asks all servers about each one, and has no question about several.
+      ...kind === 'socket.io' ? [] : [
+        { row: `one spark, ${most} in flight`, many: 1, inFlight: most },
+        { row: '100 sparks, 64 in flight', many: 100, inFlight: 64 }
+      ]
+    ]
+    for (const { row, many, inFlight } of rows) {
+      yield await stage.row({
+        row, operation: 'lookup', ms, warm,
+        run: ms => many === 1 ? sender.run(__filename, lookUpOne, { inFlight, ms }) : sender.run(__filename, lookUpMany, { inFlight, ms, many })
+      })
     }
   }
 }
@@ -44,21 +46,15 @@ export function learn(ids: readonly string[]): void {
 
 /** In the server. */
 export function lookUpOne({ inFlight, ms }: { inFlight: number, ms: number }): Promise<Ran> {
-  const { metroplex } = server()
-  return keepInFlight(inFlight, ms, done => {
-    metroplex.spark(known[turn++ % known.length] ?? '', (error, address) => {
-      done(error ?? (address !== null ? null : new Error('nobody has the spark')), 1)
-    })
-  })
+  const lookUp = ableTo('lookUpOne')
+  return keepInFlight(inFlight, ms, done => lookUp(known[turn++ % known.length] ?? '', done))
 }
 
 /** In the server. */
 export function lookUpMany({ inFlight, ms, many }: { inFlight: number, ms: number, many: number }): Promise<Ran> {
-  const { metroplex } = server()
+  const lookUp = ableTo('lookUpMany')
   return keepInFlight(inFlight, ms, done => {
     const first = turn++ * many % (known.length - many)
-    metroplex.sparks(known.slice(first, first + many), (error, addresses) => {
-      done(error ?? (addresses.every(Boolean) ? null : new Error('nobody has one of the sparks')), 1)
-    })
+    lookUp(known.slice(first, first + many), done)
   })
 }

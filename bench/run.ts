@@ -6,21 +6,29 @@ import { parseArgs } from 'node:util'
 import { execFileSync } from 'node:child_process'
 import { command } from '../test/support/command'
 import { findRedis } from '../test/support/redis-binary'
+import { draw, exponentsOf, measureGrowth } from './growth'
+import { install } from './harness/packages'
 import { Stage } from './harness/stage'
-import { tableOf, type Result } from './harness/table'
+import { tablesOf, type Result } from './harness/table'
 import type { Scale, Work } from './harness/work'
-import { former, ours, type Subject } from './subjects'
+import { does, former, ours, subjects, type Plugin, type Subject } from './subjects'
 import { works } from './works'
 
-const FULL: Scale & { rounds: number } = { rounds: 3, ms: 2000, warm: 2000, clients: 1000 }
-const QUICK: Scale & { rounds: number } = { rounds: 2, ms: 400, warm: 300, clients: 300 }
+const FULL: Scale & { rounds: number } = { rounds: 3, ms: 1300, warm: 2000, clients: 1000, most: 1024, size: 1 }
+const QUICK: Scale & { rounds: number } = { rounds: 1, ms: 400, warm: 300, clients: 300, most: 1024, size: 0.1 }
 
-const usage = `npm run bench -- [${works.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--module path] [--beside path]
+/** Beside the works, and not one of them: it has casts of its own, and no rounds. */
+const GROWTH = 'growth'
+const names = [...works, { name: GROWTH }]
+
+const usage = `npm run bench -- [${names.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--subjects ${subjects.map(({ name }) => name).join(',')}] [--module path] [--beside path]
 `
 
 /** What the command line asks for. */
 interface Wish {
   works: readonly Work[]
+  /** Whether to measure how costs grow. */
+  growth: boolean
   scale: Scale
   rounds: number
   subjects: readonly Subject[]
@@ -36,24 +44,35 @@ function wishOf(args: readonly string[]): Wish | null {
       rounds: { type: 'string' },
       module: { type: 'string' },
       beside: { type: 'string' },
+      subjects: { type: 'string' },
       help: { type: 'boolean', default: false }
     }
   })
   if (values.help) return null
-  const unknown = positionals.find(name => works.every(work => work.name !== name))
-  if (unknown !== undefined) throw new Error(`There is no work '${unknown}'; there are: ${works.map(({ name }) => name).join(', ')}.`)
+  refuseUnknown('work', positionals, names)
+  const wanted = values.subjects?.split(',') ?? subjects.map(({ name }) => name)
+  refuseUnknown('subject', wanted, subjects)
   const { rounds: standard, ...scale } = values.quick ? QUICK : FULL
   const rounds = Number(values.rounds ?? standard)
   if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds must be a whole number above 0; given: ${values.rounds}`)
   return {
     works: positionals.length === 0 ? works : works.filter(({ name }) => positionals.includes(name)),
+    growth: positionals.includes(GROWTH),
     scale, rounds,
-    subjects: [chosen(ours, values.module), chosen(former, values.beside)]
+    subjects: subjects.filter(({ name }) => wanted.includes(name)).map(subject => {
+      if (subject === ours) return built(ours, values.module)
+      return subject === former ? built(former, values.beside) : subject
+    })
   }
 }
 
+function refuseUnknown(what: string, names: readonly string[], known: readonly { name: string }[]): void {
+  const unknown = names.find(name => known.every(one => one.name !== name))
+  if (unknown !== undefined) throw new Error(`There is no ${what} '${unknown}'; there are: ${known.map(({ name }) => name).join('; ')}.`)
+}
+
 /** Another build in the place of a subject: by its path, or any name that `require` would find from here. */
-function chosen(subject: Subject, path: string | undefined): Subject {
+function built(subject: Plugin, path: string | undefined): Plugin {
   if (path === undefined) return subject
   return { ...subject, name: path, module: createRequire(join(process.cwd(), 'bench')).resolve(path) }
 }
@@ -65,7 +84,14 @@ const json = (value: object): string => JSON.stringify(value, (_key, one: unknow
   typeof one === 'number' && !Number.isInteger(one) ? Number(one.toPrecision(5)) : one
 ))
 
-async function bench({ works, scale, rounds, subjects }: Wish): Promise<void> {
+const show = (lines: readonly string[]): void => {
+  for (const line of ['', ...lines]) print(line)
+}
+
+async function bench({ works, growth, scale, rounds, subjects }: Wish): Promise<void> {
+  if (works.some(({ name }) => subjects.some(subject => subject.kind === 'socket.io' && does(subject, name)))) {
+    install(line => process.stderr.write(`${line}\n`))
+  }
   const redis = execFileSync(await findRedis(), ['--version'], { encoding: 'utf8' }).trim()
   print(json({
     node: process.version, redis, cores: availableParallelism(), cpu: cpus()[0]?.model, load: loadavg()[0],
@@ -73,9 +99,10 @@ async function bench({ works, scale, rounds, subjects }: Wish): Promise<void> {
   }))
   const results: Result[] = []
   for (const work of works) {
+    const able = subjects.filter(subject => does(subject, work.name))
     for (let round = 1; round <= rounds; round++) {
-      for (const subject of subjects) {
-        const stage = await Stage.open(subject, work.cast(scale))
+      for (const subject of able) {
+        const stage = await Stage.open(subject, work.cast(scale, subject))
         try {
           for await (const measured of work.measure(stage, scale)) {
             const result = { work: work.name, subject: subject.name, round, ...measured }
@@ -88,8 +115,11 @@ async function bench({ works, scale, rounds, subjects }: Wish): Promise<void> {
       }
     }
   }
-  print('')
-  for (const line of tableOf(results, subjects.map(({ name }) => name))) print(line)
+  for (const line of tablesOf(results, subjects.map(({ name }) => name))) print(line)
+  if (!growth) return
+  const lines = await measureGrowth(subjects.filter(({ kind }) => kind === 'primus'), scale, line => { print(json(line)) })
+  show(exponentsOf(lines))
+  show(draw(lines))
 }
 
 async function main(): Promise<number> {

@@ -1,7 +1,7 @@
 /** A message to a thousand sparks, spread evenly over three servers. */
+import { ableTo } from './harness/actor'
 import { nextMessage } from './harness/message'
-import { handed, server } from './harness/server'
-import { keepInFlight, type Ran } from './harness/window'
+import { keep, named, windows, type Ran, type Window } from './harness/window'
 import type { Work } from './harness/work'
 
 const SERVERS = 3
@@ -12,20 +12,18 @@ export const sparks: Work = {
   cast: () => ({ servers: SERVERS, clients: Math.ceil(SPARKS / SERVERS) }),
 
   async *measure(stage, { ms, warm }) {
-    const { sender } = stage
     const ids = stage.ids.flat().slice(0, SPARKS)
-    for (const { row, inFlight } of [{ row: '1 call in flight', inFlight: 1 }, { row: '4 calls in flight', inFlight: 4 }]) {
-      const run = (ms: number): Promise<Ran> => sender.run(__filename, forwardToMany, { ids, inFlight, ms })
-      await stage.warm({ delivers: true, run: () => run(warm) })
-      yield await stage.measure({ row, operation: 'delivery', delivers: true, run: () => run(ms) })
+    for (const window of windows(stage.subject, [1, 4])) {
+      yield await stage.row({
+        row: named(window), operation: 'delivery', delivers: true, ms, warm,
+        run: ms => stage.sender.run(__filename, forwardToMany, { ids, window: { ...window, ms, each: ids.length } })
+      })
     }
   }
 }
 
 /** In the server. */
-export function forwardToMany({ ids, inFlight, ms }: { ids: readonly string[], inFlight: number, ms: number }): Promise<Ran> {
-  const { forward } = server()
-  return keepInFlight(inFlight, ms, done => {
-    forward.sparks(ids, nextMessage(), handed(ids.length, done))
-  })
+export function forwardToMany({ ids, window }: { ids: readonly string[], window: Window }): Promise<Ran> {
+  const forwardMany = ableTo('forwardMany')
+  return keep(window, done => forwardMany(ids, nextMessage(), done))
 }

@@ -1,9 +1,13 @@
-import { broadcast } from './broadcast'
+import { beats } from './beats'
+import { broadcast, sockjs } from './broadcast'
 import { forward } from './forward'
 import type { Work } from './harness/work'
+import { heal } from './heal'
 import { lookup } from './lookup'
+import { memory } from './memory'
+import { reap } from './reap'
 import { register } from './register'
 import { sparks } from './sparks'
 
 /** All there is to measure, in the order in which it is. */
-export const works: readonly Work[] = [register, lookup, forward, sparks, broadcast]
+export const works: readonly Work[] = [register, lookup, forward, sparks, broadcast, sockjs, reap, heal, beats, memory]

@@ -82,9 +82,16 @@ export class Child {
     try {
       await deadline(exit, farewell, `the end of the ${this.name}`)
     } catch {
-      this.#process.kill('SIGKILL')
-      await exit
+      await this.kill()
     }
+  }
+
+  /** Kills it (SIGKILL), and waits until it has gone. Harmless when called twice. */
+  async kill(): Promise<void> {
+    if (!this.#running) return
+    const exit = once(this.#process, 'exit')
+    this.#process.kill('SIGKILL')
+    await exit
   }
 
   #hear(reply: Reply): void {

@@ -1,13 +1,13 @@
-/** The clients on stage: what runs in their process. They speak Primus's protocol over `ws`, as thin as can be. */
+/** The clients on stage: what runs in their process. They speak with servers over `ws`, as thin as can be. */
 import { WebSocket } from 'ws'
 import { deadline } from '../../test/support/wait'
 import { now } from './clock'
-import type { Message } from './message'
+import { dialects, type Dialect } from './dialects'
+import { receipt } from './receipts'
 
 /** So many connect at the same time. */
 const together = 50
 const patience = 60_000
-const prefix = 'primus::id::'
 
 const clients: WebSocket[] = []
 let heard = 0
@@ -15,11 +15,22 @@ let last = 0
 /** How many are waited for, and by whom. */
 let goal = Infinity
 let reached: () => void = () => undefined
-/** Numbers of messages and when they came, in turns; `undefined` while nobody wants to know. */
-let receipts: number[] | undefined
+/** What came and when, in turns; `undefined` while nobody wants to know. */
+let noted: { at: number, data: Buffer }[] | undefined
+let dialect: Dialect = dialects.websockets
 
-/** Connects so many clients to each of these ports of this machine. Resolves with the ids of their sparks, in the order of the ports. */
-export async function openClients({ ports, each }: { ports: readonly number[], each: number }): Promise<string[][]> {
+/** Who connects. */
+export interface Arrival {
+  /** Of servers on this machine. */
+  ports: readonly number[]
+  /** So many to each. */
+  each: number
+  dialect: keyof typeof dialects
+}
+
+/** Connects clients. Resolves with the ids of their sparks, in the order of the ports. */
+export async function openClients({ ports, each, dialect: spoken }: Arrival): Promise<string[][]> {
+  dialect = dialects[spoken]
   const ids: string[][] = []
   for (const port of ports) {
     const those: string[] = []
@@ -46,36 +57,41 @@ export async function awaitMessages(count: number): Promise<number> {
 
 /** From now on it is noted when which message comes, until `receiptsSince`. */
 export function noteReceipts(): void {
-  receipts = []
+  noted = []
 }
 
 /** The numbers of the messages that came since `noteReceipts`, each followed by the time when it came. */
 export function receiptsSince(): Float64Array {
-  const noted = Float64Array.from(receipts ?? [])
-  receipts = undefined
-  return noted
+  const since = (noted ?? []).flatMap(({ at, data }) => [dialect.read(data.toString()).n, at])
+  noted = undefined
+  return Float64Array.from(since)
 }
 
 function openClient(port: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const client = new WebSocket(`ws://127.0.0.1:${port}/primus`, { perMessageDeflate: false, skipUTF8Validation: true })
+    const client = new WebSocket(`ws://127.0.0.1:${port}${dialect.path()}`, { perMessageDeflate: false, skipUTF8Validation: true })
     clients.push(client)
-    client.once('error', reject)
-    client.once('open', () => client.send(JSON.stringify(prefix)))
-    client.once('message', (data: Buffer) => {
-      const id = JSON.parse(data.toString()) as string
-      if (!id.startsWith(prefix)) {
-        reject(new Error(`a server said '${id}' instead of the id of a spark`))
-        return
+    const introduce = (data: Buffer | null): void => {
+      try {
+        const id = dialect.introduce(data?.toString() ?? null, text => client.send(text))
+        if (id === undefined) return
+        client.off('message', introduce)
+        client.on('message', hear)
+        resolve(id)
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)))
       }
-      client.on('message', hear)
-      resolve(id.slice(prefix.length))
-    })
+    }
+    client.once('error', reject)
+    client.once('open', () => introduce(null))
+    client.on('message', introduce)
   })
 }
 
 function hear(data: Buffer): void {
+  if (!dialect.isMessage(data)) return
   last = now()
-  receipts?.push((JSON.parse(data.toString()) as Message).n, last)
+  noted?.push({ at: last, data })
+  receipt()
   if (++heard === goal) reached()
 }

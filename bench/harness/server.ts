@@ -1,11 +1,13 @@
-/** A server on stage: what runs in the process of one. */
+/** A Primus server on stage: what runs in the process of one. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { load, loadPlugin, loadPrimus, type MetroplexUnderTest, type PrimusUnderTest } from '../../test/support/primus-types'
-import { connectTo, type Ioredis, type RedisTarget } from '../../test/support/redis-target'
+import { connectTo, type Ioredis } from '../../test/support/redis-target'
 import { eventually, once as emitted } from '../../test/support/wait'
-import type { Subject } from '../subjects'
+import type { Plugin } from '../subjects'
+import type { Actor, ActorSettings } from './actor'
+import { comeAll, madeUp, makeUp } from './pretend'
 import type { Done } from './window'
 
 /** A callback as every subject takes it. */
@@ -32,13 +34,6 @@ export interface PrimusOnStage extends PrimusUnderTest {
   }
 }
 
-/** What a server is made of. */
-export interface ServerSettings {
-  subject: Subject
-  redis: RedisTarget
-  namespace: string
-}
-
 let primus: PrimusOnStage | undefined
 
 /** A callback for a forward that has to reach so many sparks, each of which is an operation. */
@@ -55,16 +50,17 @@ export function server(): PrimusOnStage {
   return primus
 }
 
-/** Makes this process a server. Resolves with the port when it has registered. */
-export async function openServer({ subject, redis, namespace }: ServerSettings): Promise<number> {
+/** Makes this process a server. Resolves when it has registered. */
+export async function openServer({ subject, redis, namespace, transformer, options }: ActorSettings<Plugin>): Promise<Actor> {
   const http = createServer()
   const one = new (loadPrimus())(http, {
-    transformer: 'websockets',
+    transformer,
     redis: connectTo(redis, load('ioredis') as Ioredis),
     namespace,
     password: 'bench',
     // A ping to everybody in the midst of a row would be counted as its work.
-    pingInterval: false
+    pingInterval: false,
+    ...options
   })
   if (subject.omega) one.plugin('omega-supreme', loadPlugin('omega-supreme'))
   one.plugin('metroplex', loadPlugin(subject.module))
@@ -73,7 +69,42 @@ export async function openServer({ subject, redis, namespace }: ServerSettings):
   await once(http, 'listening')
   await registered
   primus = one as PrimusOnStage
-  return (http.address() as AddressInfo).port
+  return actorOf(primus, (http.address() as AddressInfo).port)
+}
+
+function actorOf({ metroplex, forward }: PrimusOnStage, port: number): Actor {
+  return {
+    port,
+    meet: others => awaitPeers(others.length),
+    async pretend(count) {
+      makeUp(count)
+      await comeAll()
+      return madeUp()
+    },
+    lookUpOne: (id, done) => {
+      metroplex.spark(id, (error, address) => {
+        done(error ?? (address !== null ? null : new Error('nobody has the spark')), 1)
+      })
+    },
+    lookUpMany: (ids, done) => {
+      metroplex.sparks(ids, (error, addresses) => {
+        done(error ?? (addresses.every(Boolean) ? null : new Error('nobody has one of the sparks')), 1)
+      })
+    },
+    forwardOne: (id, message, done) => { forward.spark(id, message, handed(1, done)) },
+    forwardMany: (ids, message, done) => { forward.sparks(ids, message, handed(ids.length, done)) },
+    broadcast: (all, message, done) => { forward.broadcast(message, handed(all, done)) }
+  }
+}
+
+/** Whether it is one of those that came after 1.x: they say what they do, sweep and heal. */
+export function isSuccessor(): boolean {
+  return server().metroplex.stats !== undefined
+}
+
+/** The address of the server of this process. */
+export function address(): string {
+  return server().metroplex.address
 }
 
 /** Resolves when the server of this process knows so many peers. */

@@ -2,22 +2,36 @@ import type { Redis } from 'ioredis'
 import { startRedis, type RedisProcess } from '../../test/support/redis'
 import { eventually } from '../../test/support/wait'
 import type { Subject } from '../subjects'
+import { meet, openActor } from './actor'
 import { Child } from './child'
 import { cpu } from './clock'
 import { awaitMessages, openClients } from './crowd'
-import { awaitPeers, openServer } from './server'
+import type { Transformer } from './dialects'
+import { listenForReceipts, tellReceipts } from './receipts'
+import { numberIn } from './observer'
 import type { Ran } from './window'
 
+const ACTOR = require.resolve('./actor')
 const CLOCK = require.resolve('./clock')
 const CROWD = require.resolve('./crowd')
-const SERVER = require.resolve('./server')
-const namespace = 'bench'
+const RECEIPTS = require.resolve('./receipts')
+/** What runs already needs that part of the time only until another row is warm. */
+const WARM = 1 / 4
+/** Of all servers on a stage. */
+export const namespace = 'bench'
+
+/** So many servers start at the same time. */
+const TOGETHER = 8
 
 /** Who takes part in a work. */
 export interface Cast {
   readonly servers: number
   /** Clients of each server; with 0 there is no process for them. @default 0 */
   readonly clients?: number
+  /** What lies below Primus. @default 'websockets' */
+  readonly transformer?: Transformer
+  /** Options of Primus, beside those that every server has. They survive structured cloning. @default none */
+  readonly options?: object
 }
 
 /** Whose CPU is counted: the server that is told to do the work; the other ones together; all clients; Redis. */
@@ -32,11 +46,14 @@ export interface Measured {
   readonly operations: number
   /** Calls that failed. */
   readonly failed: number
-  readonly perSecond: number
+  /** None where it says nothing. */
+  readonly perSecond?: number | undefined
   /** Microseconds per operation. */
   readonly cpu: Readonly<Partial<Record<Role, number>>>
   /** Milliseconds. */
   readonly latency?: { readonly p50: number, readonly p99: number }
+  /** What is to be said of this row alone, by what it is called, with its unit. */
+  readonly figures?: Readonly<Record<string, number>>
 }
 
 /** How a row is measured. */
@@ -47,6 +64,16 @@ export interface Measuring {
   readonly delivers?: boolean
   /** Does it, for a while. */
   readonly run: () => Promise<Ran>
+}
+
+/** A row that is warmed up and then measured, in the same way. */
+export interface Row extends Omit<Measuring, 'run'> {
+  /** Milliseconds that it is measured for. */
+  readonly ms: number
+  /** Milliseconds that it runs before when it is the first one on this stage; those after it take a quarter. */
+  readonly warm: number
+  /** Does it, for so many milliseconds. */
+  readonly run: (ms: number) => Promise<Ran>
 }
 
 /**
@@ -63,18 +90,19 @@ export class Stage {
   readonly #servers: Child[] = []
   #crowd: Child | undefined
   #delivered = 0
+  #warm = false
   readonly #observer: Redis
 
-  private constructor(private readonly redis: RedisProcess) {
+  private constructor(readonly subject: Subject, readonly redis: RedisProcess) {
     // ioredis waits that long for the end of a connection.
     this.#observer = redis.client({ disconnectTimeout: 1 })
   }
 
   /** Resolves when all servers know each other, and all clients are registered. */
   static async open(subject: Subject, cast: Cast): Promise<Stage> {
-    const stage = new Stage(await startRedis())
+    const stage = new Stage(subject, await startRedis())
     try {
-      await stage.#open(subject, cast)
+      await stage.#open(cast)
       return stage
     } catch (error) {
       await stage.close()
@@ -106,6 +134,19 @@ export class Stage {
     await eventually(registered, { what: `${count} sparks in the registry`, within: 20_000 })
   }
 
+  /** Warms a row up, and measures it. */
+  async row({ run, ms, warm, ...rest }: Row): Promise<Measured> {
+    await this.warm({ ...rest, run: () => run(this.#warm ? warm * WARM : warm) })
+    this.#warm = true
+    return this.measure({ ...rest, run: () => run(ms) })
+  }
+
+  /** Kills one of the servers: from now on it takes no part. */
+  async lose(server: Child): Promise<void> {
+    this.#servers.splice(this.#servers.indexOf(server), 1)
+    await server.kill()
+  }
+
   /** Does what a row measures, without measuring it. */
   async warm({ delivers = false, run }: Pick<Measuring, 'delivers' | 'run'>): Promise<void> {
     const ran = await run()
@@ -113,7 +154,7 @@ export class Stage {
   }
 
   /** Measures a row: its operations, and what everybody's CPU has done for them. */
-  async measure({ row, operation, delivers = false, run }: Measuring): Promise<Measured> {
+  async measure({ row, operation, delivers = false, run }: Measuring): Promise<Measured & { readonly perSecond: number }> {
     const before = await this.#cpu()
     const ran = await run()
     const ended = delivers ? Math.max(ran.ended, await this.#settle(ran)) : ran.ended
@@ -134,15 +175,23 @@ export class Stage {
     await this.redis.stop()
   }
 
-  async #open(subject: Subject, { servers, clients = 0 }: Cast): Promise<void> {
-    for (let i = 0; i < servers; i++) this.#servers.push(new Child(i === 0 ? 'sender' : `receiver ${i}`))
-    const settings = { subject, redis: this.redis.target, namespace }
-    const ports = await Promise.all(this.#servers.map(child => child.run(SERVER, openServer, settings)))
-    await Promise.all(this.#servers.map(child => child.run(SERVER, awaitPeers, servers - 1)))
+  async #open({ servers, clients = 0, transformer = 'websockets', options = {} }: Cast): Promise<void> {
+    const settings = { subject: this.subject, redis: this.redis.target, namespace, transformer, options }
+    const ports: number[] = []
+    while (ports.length < servers) {
+      const some = Array.from({ length: Math.min(TOGETHER, servers - ports.length) }, (_, i) => (
+        new Child(ports.length + i === 0 ? 'sender' : `receiver ${ports.length + i}`)
+      ))
+      this.#servers.push(...some)
+      ports.push(...await Promise.all(some.map(child => child.run(ACTOR, openActor, settings))))
+    }
+    await Promise.all(this.#servers.map((child, i) => child.run(ACTOR, meet, ports.filter((_, other) => other !== i))))
     if (clients === 0) return
     this.#crowd = new Child('clients')
-    this.ids = await this.#crowd.run(CROWD, openClients, { ports, each: clients })
-    await this.registered(servers * clients)
+    const dialect = this.subject.kind === 'socket.io' ? 'socketio' : transformer
+    this.ids = await this.#crowd.run(CROWD, openClients, { ports, each: clients, dialect })
+    if (this.subject.kind === 'primus') await this.registered(servers * clients)
+    await this.#crowd.run(RECEIPTS, tellReceipts, await this.sender.run(RECEIPTS, listenForReceipts, undefined))
   }
 
   /** Resolves when the clients have got what they were sent, with the time of the last message. */
@@ -169,6 +218,5 @@ export class Stage {
 
 /** Microseconds, of what Redis tells of itself. */
 function redisCpu(info: string): number {
-  const seconds = (name: string): number => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(info)?.[1])
-  return (seconds('used_cpu_user') + seconds('used_cpu_sys')) * 1e6
+  return (numberIn(info, 'used_cpu_user') + numberIn(info, 'used_cpu_sys')) * 1e6
 }

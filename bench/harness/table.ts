@@ -1,4 +1,4 @@
-import { spread } from './figures'
+import { median, shown, spread } from './figures'
 import type { Measured, Role } from './stage'
 
 /** One line of the output: a row of a work, measured once for one subject. */
@@ -32,41 +32,51 @@ const figures: readonly Figure[] = [
   cpuOf(['sender'], 'sender'),
   cpuOf(['receivers'], 'receivers'),
   cpuOf(['sender', 'receivers'], 'all servers'),
-  cpuOf(['clients'], 'clients'),
   cpuOf(['redis'], 'Redis')
 ]
 
+/** What is said of this row alone. */
+function figuresOf(ofRow: readonly Result[]): Figure[] {
+  const names = new Set(ofRow.flatMap(({ figures = {} }) => Object.keys(figures)))
+  return [...names].map(name => ({ of: ({ figures }) => figures?.[name], called: () => name }))
+}
+
 /**
- * A table of all results, in Markdown: medians of the rounds, with their range.
+ * The results in Markdown, a table for each work: medians of the rounds.
  *
- * The last columns are ratios of the first subject to each other one, taken round by round, because two that ran one after
- * the other had the same machine.
+ * Of the first subject there is the range; of each other one, behind its median, the ratio of the first one to it, with its range. Ratios are taken round
+ * by round, because two that ran one after the other had the same machine.
  */
-export function tableOf(results: readonly Result[], subjects: readonly string[]): string[] {
-  const [first = '', ...others] = subjects
-  const lines = [
-    ['work', 'row', 'figure', ...subjects, ...others.map(other => `${first} ÷ ${other}`)],
-    ['---', '---', '---', ...subjects.map(() => '---'), ...others.map(() => '---')]
-  ]
-  for (const [work, ofWork] of grouped(results, ({ work }) => work)) {
+export function tablesOf(results: readonly Result[], subjects: readonly string[]): string[] {
+  const [first = ''] = subjects
+  return [...grouped(results, ({ work }) => work)].flatMap(([work, ofWork]) => {
+    const others = subjects.slice(1).filter(other => ofWork.some(({ subject }) => subject === other))
+    const lines = [[work, 'figure', first, ...others.map(other => `${other}; ${first} ÷ it`)], ['---', '---', '---', ...others.map(() => '---')]]
     for (const [row, ofRow] of grouped(ofWork, ({ row }) => row)) {
-      for (const figure of figures) {
+      for (const figure of [...figures, ...figuresOf(ofRow)]) {
         if (figure.matters !== undefined && !ofRow.some(figure.matters)) continue
-        const valuesOf = (subject: string): number[] => ofRow
-          .filter(result => result.subject === subject)
-          .map(result => figure.of(result))
-          .filter(value => value !== undefined)
+        const valuesOf = (one: string): number[] => ofRow.filter(({ subject }) => subject === one).map(figure.of).filter(value => value !== undefined)
         const mine = valuesOf(first)
-        if (mine.length === 0) continue
-        lines.push([
-          work, row, figure.called(ofRow[0]?.operation ?? ''),
-          ...subjects.map(subject => spread(valuesOf(subject))),
-          ...others.map(other => spread(valuesOf(other).map((value, i) => (mine[i] ?? NaN) / value)))
-        ])
+        const besides = others.map(valuesOf)
+        if (![mine, ...besides].some(values => values.length > 0)) continue
+        lines.push([row, figure.called(ofRow[0]?.operation ?? ''), spreadOrNone(mine), ...besides.map(values => compared(mine, values))])
       }
     }
-  }
-  return lines.map(cells => `| ${cells.join(' | ')} |`)
+    return ['', ...lines.map(cells => `| ${cells.join(' | ')} |`)]
+  })
+}
+
+/** Whoever has no such row. */
+const NONE = '–'
+
+function spreadOrNone(values: readonly number[]): string {
+  return values.length === 0 ? NONE : spread(values)
+}
+
+function compared(mine: readonly number[], values: readonly number[]): string {
+  if (values.length === 0) return NONE
+  const ratios = values.slice(0, mine.length).map((value, i) => (mine[i] ?? NaN) / value)
+  return ratios.length === 0 ? shown(median(values)) : `${shown(median(values))}; ${spread(ratios)}`
 }
 
 function grouped(results: readonly Result[], by: (result: Result) => string): Map<string, Result[]> {

@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually } from '../../test/support/wait'
+import { now } from './clock'
+import { awaitAcquaintance, openMembers } from './members'
+import { Observer } from './observer'
+import { isSuccessor } from './server'
+import { namespace, type Measured, type Stage } from './stage'
+import type { Ran } from './window'
+
+const MEMBERS = require.resolve('./members')
+const SERVER = require.resolve('./server')
+const patience = 60_000
+
+/** Options with which servers of either subject beat three times a lease. */
+export function beating(lease: number): object {
+  return { interval: lease, latency: 2 * lease / 3, metroplex: { lease } }
+}
+
+/**
+ * Servers that do nothing but be there: the sender of a stage, and beside it, in its process, as many others as one likes.
+ *
+ * @example
+ * const cluster = new Cluster(stage, 1500)
+ * await cluster.grow(100)
+ * const measured = await cluster.measure(5)
+ */
+export class Cluster {
+  #servers = 1
+  readonly #observer: Observer
+
+  /** @param lease That of `beating`, with which the stage was opened, in ms. */
+  constructor(private readonly stage: Stage, private readonly lease: number) {
+    this.#observer = new Observer(stage.redis)
+  }
+
+  /** Resolves when there are so many, who know each other, and one of whom looks after the dead. */
+  async grow(servers: number): Promise<void> {
+    const { sender, subject, redis: { target: redis } } = this.stage
+    if (subject.kind !== 'primus') throw new Error(`Only a plugin can be a server without clients; '${subject.name}' is none.`)
+    const more = { subject, redis, namespace, options: beating(this.lease), count: servers - this.#servers }
+    await sender.run(MEMBERS, openMembers, more)
+    this.#servers = servers
+    await sender.run(MEMBERS, awaitAcquaintance, servers - 1)
+    const { redis: client } = this.#observer
+    const watched = async (): Promise<boolean> => await client.scard(`${namespace}:servers`) === servers && await client.exists(`${namespace}:sweep`) === 1
+    if (await sender.run(SERVER, isSuccessor, undefined)) await eventually(watched, { what: 'a sweep', within: patience })
+  }
+
+  /** What it costs that they are there, for so many beats of each. First bytes and CPU, then commands: to see those costs bytes. */
+  async measure(periods: number): Promise<Measured> {
+    const observer = this.#observer
+    const [period, servers] = [this.lease / 3, this.#servers]
+    const beatsIn = (ms: number): number => servers * ms / period
+    let bytes = 0
+    const run = async (): Promise<Ran> => {
+      const [began, before] = [now(), await observer.traffic()]
+      await sleep(periods * period)
+      const [after, ended] = [await observer.traffic(), now()]
+      bytes = after.bytes - before.bytes - before.own
+      return { operations: Math.round(beatsIn(ended - began)), failed: 0, began, ended }
+    }
+    const measured = await this.stage.measure({ row: `${servers} servers`, operation: 'beat', run })
+    const commands = await observer.commandsWithin(periods * period)
+    return {
+      ...measured,
+      perSecond: undefined,
+      figures: { 'commands a beat': commands / beatsIn(periods * period), 'bytes a beat': bytes / measured.operations }
+    }
+  }
+}
