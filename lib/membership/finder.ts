@@ -1,8 +1,9 @@
+import { ignore } from '../callback'
 import { now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file } from '../message'
 import { Lookup, type Found } from '../registry/lookup'
-import { Places } from '../registry/places'
+import { Places, type Place } from '../registry/places'
 import { shardOf } from '../registry/sharding'
 import type { Stats } from '../stats'
 import type { Shard } from './shard'
@@ -56,9 +57,17 @@ export class Finder {
     return this.#grouped(ids, ({ lookup }, group) => lookup.places(group))
   }
 
-  /** Where an id was a moment ago; `undefined` where that would have to be asked. */
+  /** Where an id was a moment ago; `undefined` where that would have to be asked. Of who is messaged without a pause it is asked in time. */
   recent(id: string): string | undefined {
-    return this.#remembered(this.#of(id).shard, id, RECENT)
+    const { shard, lookup } = this.#of(id)
+    const place = this.#remembered(shard, id, RECENT)
+    if (place === undefined) return undefined
+    if (!place.asked && now() - place.at > RECENT / 2) {
+      place.asked = true
+      // Whether it succeeds, whoever needs it then will see.
+      lookup.place(id, ignore)
+    }
+    return place.address
   }
 
   /**
@@ -69,7 +78,7 @@ export class Finder {
    */
   async last(ids: readonly string[]): Promise<(string | null | undefined)[]> {
     const { timeout, young } = this.terms
-    const last = ({ shard }: Source, group: readonly string[]): (string | undefined)[] => group.map(id => this.#remembered(shard, id, young))
+    const last = ({ shard }: Source, group: readonly string[]): (string | undefined)[] => group.map(id => this.#remembered(shard, id, young)?.address)
     let failure: Error | undefined
     const known = ids.some(id => this.#places.last(id, young) !== undefined)
     const found = await this.#grouped<string | null | undefined>(ids, async (source, group) => {
@@ -134,9 +143,9 @@ export class Finder {
     return places
   }
 
-  #remembered({ members }: Shard, id: string, young: number): string | undefined {
+  #remembered({ members }: Shard, id: string, young: number): Place | undefined {
     const place = this.#places.last(id, young)
-    return place !== undefined && members.has(place) ? place : undefined
+    return place !== undefined && members.has(place.address) ? place : undefined
   }
 }
 

@@ -3,10 +3,13 @@ import { now } from '../deadline'
 /** How many places each half takes: as many are remembered at least, and twice as many at the most. */
 const HALF = 50_000
 
-interface Place {
+/** Where a spark is. */
+export interface Place {
   address: string
-  /** Since when that is known, by `performance.now()`. */
+  /** When that was heard, by `performance.now()`. */
   at: number
+  /** It is being asked again. */
+  asked: boolean
 }
 
 /**
@@ -31,19 +34,20 @@ export class Places {
     } else if (place !== undefined) {
       place.address = address
       place.at = time
+      place.asked = false
     } else {
       this.#older.delete(id)
-      this.#younger.set(id, { address, at: time })
+      this.#younger.set(id, { address, at: time, asked: false })
       if (this.#younger.size < HALF) return
       this.#older = this.#younger
       this.#younger = new Map()
     }
   }
 
-  /** Where an id was when we heard of it last, unless that is longer ago, in ms. */
-  last(id: string, young: number): string | undefined {
+  /** Where an id was when we heard of it last, if that is no longer ago than this, in ms. */
+  last(id: string, young: number): Place | undefined {
     const place = this.#younger.get(id) ?? this.#older.get(id)
-    return place !== undefined && now() - place.at <= young ? place.address : undefined
+    return place !== undefined && now() - place.at <= young ? place : undefined
   }
 
   /** A server has gone. */
