@@ -1,14 +1,14 @@
 import { beating, Cluster } from '../harness/cluster'
 import { Stage } from '../harness/stage'
 import { ours } from '../subjects'
-import { within, type Growing } from './growing'
+import type { Growing } from './growing'
 
-const SIZES = [3, 10, 30, 100, 300, 1000]
+/** Few with quick beats, to save time; many with the lease that is the default: all of them in one process have no time for more. In ms. */
+const FLEETS = [{ sizes: [3, 10, 30, 100], lease: 3000, beats: 2 }, { sizes: [300, 1000], lease: 15_000, beats: 1 }]
+/** So many are measured at any rate. */
+const LEAST = 3
 /** More than these 1.x does not manage in time: each asks Redis for each. */
 const MOST_OF_1X = 100
-/** Milliseconds. */
-const LEASE = 4500
-const BEATS = 2
 
 /** Servers that do nothing but be there: what a beat of all of them costs. */
 export const servers: Growing = {
@@ -17,20 +17,27 @@ export const servers: Growing = {
   costs: {
     commands: { title: 'Commands to Redis while each server beats once', unit: 'commands' },
     bytes: { title: 'Bytes to and from Redis while each server beats once', unit: 'bytes' },
-    redis: { title: 'CPU of Redis while each server beats once', unit: 'µs of CPU' }
+    redis: { title: 'CPU of Redis while each server beats once', unit: 'µs of CPU' },
+    join: { title: 'Bytes to and from Redis until all know one server more, beats among them', unit: 'bytes' }
   },
 
   async *measure(subject, { size }) {
-    const stage = await Stage.open(subject, { servers: 1, options: beating(LEASE) })
-    try {
-      const cluster = new Cluster(stage, LEASE)
-      for (const servers of within(SIZES, subject === ours ? 1000 * size : Math.min(MOST_OF_1X, 1000 * size))) {
-        await cluster.grow(servers)
-        const { cpu: { redis = 0 }, figures: { 'commands a beat': commands = 0, 'bytes a beat': bytes = 0 } = {} } = await cluster.measure(BEATS)
-        yield { size: servers, costs: { commands: commands * servers, bytes: bytes * servers, redis: redis * servers } }
+    const most = Math.min(1000 * size, subject === ours ? Infinity : MOST_OF_1X)
+    for (const { sizes, lease, beats } of FLEETS) {
+      const chosen = sizes.filter(servers => servers <= Math.max(most, LEAST))
+      if (chosen.length === 0) continue
+      const stage = await Stage.open(subject, { servers: 1, options: beating(lease) })
+      try {
+        const cluster = new Cluster(stage, lease)
+        for (const servers of chosen) {
+          await cluster.grow(servers - 1)
+          const join = await cluster.bytesOfJoining()
+          const { cpu: { redis = 0 }, figures: { 'commands a beat': commands = 0, 'bytes a beat': bytes = 0 } = {} } = await cluster.measure(beats)
+          yield { size: servers, costs: { commands: commands * servers, bytes: bytes * servers, redis: redis * servers, join } }
+        }
+      } finally {
+        await stage.close()
       }
-    } finally {
-      await stage.close()
     }
   }
 }

@@ -10,6 +10,8 @@ import type { Ran } from './window'
 const MEMBERS = require.resolve('./members')
 const SERVER = require.resolve('./server')
 const patience = 60_000
+/** So many register at the same time: each that joins is looked at by all others. */
+const TOGETHER = 50
 
 /** Options with which servers of either subject beat three times a lease. */
 export function beating(lease: number): object {
@@ -37,13 +39,22 @@ export class Cluster {
   async grow(servers: number): Promise<void> {
     const { sender, subject, redis: { target: redis } } = this.stage
     if (subject.kind !== 'primus') throw new Error(`Only a plugin can be a server without clients; '${subject.name}' is none.`)
-    const more = { subject, redis, namespace, options: beating(this.lease), count: servers - this.#servers }
-    await sender.run(MEMBERS, openMembers, more)
-    this.#servers = servers
+    for (; this.#servers < servers; this.#servers = Math.min(servers, this.#servers + TOGETHER)) {
+      const count = Math.min(TOGETHER, servers - this.#servers)
+      await sender.run(MEMBERS, openMembers, { subject, redis, namespace, options: beating(this.lease), count })
+    }
     await sender.run(MEMBERS, awaitAcquaintance, servers - 1)
     const { redis: client } = this.#observer
     const watched = async (): Promise<boolean> => await client.scard(`${namespace}:servers`) === servers && await client.exists(`${namespace}:sweep`) === 1
     if (await sender.run(SERVER, isSuccessor, undefined)) await eventually(watched, { what: 'a sweep', within: patience })
+  }
+
+  /** The bytes that go to and from Redis until all know one more. Their beats meanwhile are among them. */
+  async bytesOfJoining(): Promise<number> {
+    const before = await this.#observer.traffic()
+    await this.grow(this.#servers + 1)
+    const after = await this.#observer.traffic()
+    return after.bytes - before.bytes - before.own
   }
 
   /** What it costs that they are there, for so many beats of each. First bytes and CPU, then commands: to see those costs bytes. */

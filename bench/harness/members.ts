@@ -19,24 +19,20 @@ type MemberConstructor = new (primus: object, options: object) => Member
 
 const members: Member[] = []
 
-/** As many at a time register: each that joins is looked at by all others. */
-const TOGETHER = 50
 const patience = 60_000
 
 /** Opens some in this process. Resolves when they have registered. */
 export async function openMembers({ subject, redis, namespace, options, count }: MemberSettings): Promise<void> {
   const ioredis = load('ioredis') as Ioredis
   const Metroplex = load(subject.module) as MemberConstructor
-  for (let opened = 0; opened < count; opened += TOGETHER) {
-    await Promise.all(Array.from({ length: Math.min(TOGETHER, count - opened) }, () => {
-      const number = members.length
-      const address = `http://10.${number >> 16}.${number >> 8 & 255}.${number & 255}:8080`
-      // This project's talk through a duplicate, those of 1.x through the very client.
-      const member = new Metroplex({}, { redis: connectTo({ ...redis, lazyConnect: true }, ioredis), namespace, address, ...options })
-      members.push(member)
-      return once(member, 'register', { within: patience })
-    }))
-  }
+  await Promise.all(Array.from({ length: count }, () => {
+    const number = members.length
+    const address = `http://10.${number >> 16}.${number >> 8 & 255}.${number & 255}:8080`
+    // This project's talk through a duplicate, those of 1.x through the very client.
+    const member = new Metroplex({}, { redis: connectTo({ ...redis, lazyConnect: true }, ioredis), namespace, address, ...options })
+    members.push(member)
+    return once(member, 'register', { within: patience })
+  }))
 }
 
 /** Resolves when each in this process knows so many others, and nothing is left for it to put right. 1.x knows nobody: it asks. */

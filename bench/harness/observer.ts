@@ -41,10 +41,10 @@ export class Observer {
       const standing = await look(this.redis)
       ended = now()
       if (standing === 'before') began = ended
-      return standing === 'over'
+      return standing === 'over' || began === undefined
     }
     await eventually(over, { what, within: patience, every: GLANCES })
-    if (began === undefined) throw new Error(`${what} had begun before anybody looked`)
+    if (began === undefined) throw new Error(`nobody has seen what was before ${what}`)
     return { began, ended }
   }
 
