@@ -107,7 +107,7 @@ export function* simulate({ fleet, seconds, happens, returning = Infinity }: Sce
     if (die > 0) {
       const entries = leaveBehind(sparks, die / servers)
       servers -= die
-      dead.push({ servers: die, entries, noticed: second + fleet.lease + dice.roll() * 2 * period })
+      dead.push(...buriedBy(die, entries, second + fleet.lease, period, dice))
     }
     if (restart > 0) {
       const entries = leaveBehind(sparks, restart / servers)
@@ -195,6 +195,18 @@ function write(
   // Each server has a commit under way beside all else: however much that is, they get their share.
   const share = Math.min(1, Math.max(cores / asked(batch), 1 / (2 - cores + asked(batch))))
   return { batch, written: due * share, cost: commit(batch) }
+}
+
+/**
+ * When servers that die at once are found: each has beaten at another moment of the last period, and so their leases end within one. A sweep, which
+ * comes once a period, finds those that have ended by then, and the next one the rest.
+ */
+function buriedBy(servers: number, entries: number, lease: number, period: number, dice: Dice): Dead[] {
+  const sweep = dice.roll()
+  const first = servers === 1 ? Number(dice.roll() < sweep) : Math.round(servers * sweep)
+  return [[first, sweep - 1] as const, [servers - first, sweep] as const]
+    .filter(([count]) => count > 0)
+    .map(([count, periods]) => ({ servers: count, entries: entries * count / servers, noticed: lease + periods * period }))
 }
 
 /** A share of the servers has gone, with their sparks: entries stay behind. Returns how many. */
