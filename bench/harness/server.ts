@@ -77,7 +77,7 @@ function actorOf({ metroplex, forward }: PrimusOnStage, port: number): Actor {
     port,
     meet: others => awaitPeers(others.length),
     async pretend(count) {
-      makeUp(count)
+      await makeUp(count)
       await comeAll()
       return madeUp()
     },
