@@ -31,6 +31,8 @@ const RECENT = 500
 export class Finder {
   readonly #sources: readonly Source[]
   readonly #places = new Places()
+  /** Ids that are messaged without a pause, and whose places must be asked for again. */
+  #aging: string[] = []
 
   constructor(
     shards: readonly Shard[],
@@ -59,13 +61,11 @@ export class Finder {
 
   /** Where an id was a moment ago; `undefined` where that would have to be asked. Of who is messaged without a pause it is asked in time. */
   recent(id: string): string | undefined {
-    const { shard, lookup } = this.#of(id)
-    const place = this.#remembered(shard, id, RECENT)
+    const place = this.#remembered(this.#of(id).shard, id, RECENT)
     if (place === undefined) return undefined
     if (!place.asked && now() - place.at > RECENT / 2) {
       place.asked = true
-      // Whether it succeeds, whoever needs it then will see.
-      lookup.place(id, ignore)
+      this.#renew(id)
     }
     return place.address
   }
@@ -102,6 +102,17 @@ export class Finder {
   /** A server has gone. */
   left(address: string): void {
     this.#places.forget(address)
+  }
+
+  /** Ask for it soon, together with others. */
+  #renew(id: string): void {
+    if (this.#aging.push(id) > 1) return
+    setTimeout(() => {
+      const ids = this.#aging
+      this.#aging = []
+      // Whether it succeeds, whoever needs it then will see.
+      this.places(ids).catch(ignore)
+    }, RECENT / 10).unref()
   }
 
   #of(id: string): Source {
