@@ -1,7 +1,8 @@
-import { settle } from '../lib/callback'
-import { pause, within } from '../lib/deadline'
+import { callAll, settle } from '../lib/callback'
+import { pause, shared, within } from '../lib/deadline'
 import { asError, shown } from '../lib/errors'
 import { assume } from './support/assume'
+import { using } from './support/dispose'
 import { rejection } from './support/rejection'
 
 describe('both calling styles', () => {
@@ -44,6 +45,59 @@ describe('both calling styles', () => {
       done()
     })
     settle(Promise.resolve(), () => { throw new Error('thrown by the user') }, null)
+  })
+})
+
+describe('what is called for many', () => {
+  it('goes on with the others when one throws, which is thrown as an uncaught exception', async () => {
+    const listeners = process.listeners('uncaughtException')
+    process.removeAllListeners('uncaughtException')
+    using(() => {
+      process.removeAllListeners('uncaughtException')
+      for (const listener of listeners) process.on('uncaughtException', listener)
+    })
+    const [called, thrown]: [number[], string[]] = [[], []]
+    process.on('uncaughtException', error => { thrown.push(error.message) })
+    await new Promise<void>(resolve => {
+      process.nextTick(callAll, [1, 2, 3, 4], (item: number) => {
+        called.push(item)
+        if (item < 3) throw new Error(`thrown by ${item}`)
+        if (item === 4) resolve()
+      })
+    })
+    assume(called).eql([1, 2, 3, 4])
+    assume(thrown).eql(['thrown by 1', 'thrown by 2'])
+  })
+})
+
+describe('a task that is shared', () => {
+  it('runs once for all who ask in one turn, and once more for those who ask while it runs', async () => {
+    let runs = 0
+    const ends: (() => void)[] = []
+    const ask = shared(() => {
+      runs++
+      return new Promise(resolve => { ends.push(resolve) })
+    })
+    const first = [ask(), ask()]
+    await pause(1)
+    const second = [ask(), ask(), ask()]
+    assume(runs).equals(1)
+    ends.shift()?.()
+    await Promise.all(first)
+    await pause(1)
+    assume(runs).equals(2)
+    ends.shift()?.()
+    await Promise.all(second)
+    assume(runs).equals(2)
+  })
+
+  it('fails for those who share a run, and runs again for the next', async () => {
+    let runs = 0
+    const ask = shared(() => ++runs === 1 ? Promise.reject(new Error('no')) : Promise.resolve())
+    const both = [ask(), ask()]
+    for (const one of both) assume((await rejection(one)).message).equals('no')
+    await ask()
+    assume(runs).equals(2)
   })
 })
 

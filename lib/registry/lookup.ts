@@ -20,7 +20,7 @@ export class Lookup<T> {
   #told: Found<T>[] = []
   #flying = 0
 
-  constructor(private readonly ask: (ids: readonly string[]) => Promise<readonly (T | null)[]>) {}
+  constructor(private readonly ask: (ids: readonly string[]) => Promise<(T | null)[]>) {}
 
   /** Ask for one. */
   place(id: string, found: Found<T>): void {
@@ -30,7 +30,7 @@ export class Lookup<T> {
 
   /** Ask for many, in their order. */
   async places(ids: readonly string[]): Promise<(T | null)[]> {
-    if (ids.length <= MOST) return [...await this.ask(ids)]
+    if (ids.length <= MOST) return this.ask(ids)
     const parts = Array.from({ length: Math.ceil(ids.length / MOST) }, (_, i) => ids.slice(i * MOST, (i + 1) * MOST))
     return (await Promise.all(parts.map(part => this.ask(part)))).flat()
   }

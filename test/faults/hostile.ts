@@ -9,7 +9,7 @@ import type { Row } from './row'
 
 /** Ids that would mean something else if they were not taken as they are. */
 const ODD_IDS = [
-  ':', 'a:b', '{', '}', '{tag}', '%s', '%', '*', '?', '[a]', ' ', '\n', 'a\r\nb', '\0', '"', '\'', '\\', ']]', '--', '0', '-1', '1e3',
+  ':', 'a:b', '{', '}', '{tag}', '%s', '%', '*', '?', '[a]', ' ', '\n', 'a\r\nb', '\0', '"', '\'', '\\', '\\ud800', ']]', '--', '0', '-1', '1e3',
   '__proto__', 'constructor', 'toString', 'servers', 'ünïcödé', '日本語', '👩‍👩‍👧', 'x'.repeat(10_240)
 ]
 
