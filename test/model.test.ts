@@ -101,6 +101,8 @@ describe('the registry, whatever happens', () => {
       await members.refresh()
       const life = members.life(address) ?? ''
       const reading = members.refresh()
+      // It begins when whoever asked has ended.
+      await new Promise(resolve => process.nextTick(resolve))
       members.buried(address, life)
       await reading
       assume(told).eql([[address, life], [address, 'expired', life]])
