@@ -464,7 +464,8 @@ describe('the registry', () => {
       // Two rounds: what one lets go of in the first, the other has in the second.
       for (let round = 0; round < 2; round++) {
         for (const one of sides) {
-          await new Promise(resolve => setImmediate(resolve))
+          await eventually(() => one.writer.waiting === 0 || one.writer.inDoubt, { every: 1 })
+          await one.writer.exclusive(() => Promise.resolve())
           await one.healer.heal(one.me)
         }
       }

@@ -11,6 +11,9 @@ type Pending = 'new' | 'gone' | 'back'
 /** By how many entries the registry's number is short of ours for it. */
 const SHORT: Readonly<Record<Pending, number>> = { new: 1, gone: -1, back: 0 }
 
+/** How long after a commit the next one waits when there is little to write, in ms: what comes one by one would cost as many commits. */
+const GATHER = 4
+
 /** What a writer reports. */
 export interface WriterEvents {
   /** A commit failed or was refused: it is unknown what the registry has seen. Only a heal can tell. */
@@ -22,7 +25,7 @@ export interface WriterEvents {
 /**
  * Writes our sparks into the registry, many in one go.
  *
- * What gathers while a commit is in flight goes into the next one. A connect that is followed by its
+ * What gathers while a commit is in flight, and for some milliseconds after it left, goes into the next one. A connect that is followed by its
  * disconnect before either was written is not written at all; a disconnect followed by a connect is a connect.
  * After a failure nothing more is written until a heal has found out what the registry says:
  * the table of what is connected is the truth, so that what waits meanwhile is never more than that.
@@ -39,7 +42,10 @@ export class Writer {
   /** Ids that we may have taken from servers which do not know it: the answer that names them was lost. */
   readonly #untold = new Set<string>()
   #doubt = false
-  #scheduled = false
+  #scheduled: 'not' | 'soon' | 'at once' = 'not'
+  #timer: NodeJS.Timeout | undefined
+  /** When the last commit left, by `performance.now()`. */
+  #left = -Infinity
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(
@@ -66,7 +72,7 @@ export class Writer {
   /** An id is here. */
   connect(id: string): void {
     const before = this.#pending.get(id)
-    this.#note(id, before === undefined || before === 'new' ? 'new' : 'back')
+    if (before !== 'new') this.#note(id, before === undefined ? 'new' : 'back')
   }
 
   /** An id has gone. */
@@ -162,7 +168,7 @@ export class Writer {
     if (before !== undefined) this.#forget(id)
     this.#pending.set(id, pending)
     this.#short += SHORT[pending]
-    if (!this.#scheduled) this.#schedule()
+    if (this.#scheduled === 'not' || this.#pending.size === SLICE) this.#schedule()
   }
 
   #forget(id: string): void {
@@ -173,13 +179,21 @@ export class Writer {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#doubt || this.#me === undefined) return
-    if (this.#pending.size === 0 && this.#backlog === undefined) return
-    this.#scheduled = true
-    // One turn of the event loop gathers what its sockets bring.
-    setImmediate(() => {
+    if (this.#doubt || this.#me === undefined) return
+    const { size } = this.#pending
+    if (size === 0 && this.#backlog === undefined) return
+    // What is full leaves at once; what trickles waits until a little has gathered.
+    const pause = size >= SLICE || this.#backlog !== undefined ? 0 : this.#left + GATHER - now()
+    if (this.#scheduled === 'at once' || (this.#scheduled === 'soon' && pause > 0)) return
+    clearTimeout(this.#timer)
+    this.#scheduled = pause > 0 ? 'soon' : 'at once'
+    const leave = (): void => {
+      this.#left = now()
       this.exclusive(() => this.#commit()).catch((error: unknown) => { this.#hesitate(error) })
-    })
+    }
+    // One turn of the event loop gathers what its sockets bring.
+    if (pause > 0) this.#timer = setTimeout(leave, pause).unref()
+    else setImmediate(leave)
   }
 
   #hesitate(error: unknown): void {
@@ -189,7 +203,7 @@ export class Writer {
   }
 
   async #commit(): Promise<void> {
-    this.#scheduled = false
+    this.#scheduled = 'not'
     if (this.#me === undefined || this.#doubt) return
     const connects: string[] = []
     const disconnects: string[] = []
