@@ -171,9 +171,9 @@ export class Registry {
 
   // Cleaning up
 
-  /** Go on holding the sweep for `ms`; `false` when another server has it. */
-  async hold(life: string, ms: number): Promise<boolean> {
-    return await this.#connection.run('hold', [this.#keys.sweep, life, ms]) === 1
+  /** Go on holding what one server at a time does for all, for `ms`; `false` when another server has it. */
+  async hold(what: 'sweep' | 'audit', life: string, ms: number): Promise<boolean> {
+    return await this.#connection.run('hold', [this.#keys[what], life, ms]) === 1
   }
 
   /** Declare a life dead, if it is; `late` when we have not beaten lately, or were paused since the sweep became our turn. */
@@ -237,6 +237,15 @@ export class Registry {
   async entries(cursor: string): Promise<{ cursor: string; owners: Map<string, string[]> }> {
     const [next, pairs] = await this.#run('HSCAN', [this.#keys.sparks, cursor, 'COUNT', SLICE])
     return { cursor: String(next), owners: byOwner(pairs as string[]) }
+  }
+
+  /** Of entries, ids by their owners, those that their owner does not have among its own; who has all of them is left out. */
+  async lacking(owners: ReadonlyMap<string, readonly string[]>): Promise<Map<string, string[]>> {
+    if (owners.size === 0) return new Map()
+    const answers = await this.#run('lacking', [
+      owners.size, ...[...owners.keys()].map(owner => this.#keys.sparksOf(owner)), ...[...owners.values()].map(list)
+    ]) as string[][]
+    return new Map([...owners.keys()].map((owner, i): [string, string[]] => [owner, answers[i] ?? []]).filter(([, ids]) => ids.length > 0))
   }
 
   /** See to entries that their owner does not have among its own: handed to an owner that lives, removed where nobody is. */

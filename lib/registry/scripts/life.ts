@@ -132,9 +132,9 @@ export const changes: Script = {
 }
 
 /**
- * Go on holding the sweep.
+ * Go on holding what one server at a time does for all.
  *
- * KEYS     1 sweep
+ * KEYS     1 key
  * ARGV     1 our life · 2 ms
  * Returns  1, or 0 when it is another's
  */

@@ -7,9 +7,9 @@
  * word on them, which expires: `left` or `reaped`.
  */
 
-/** A script, and how many of its arguments are keys. */
+/** A script, and how many of its arguments are keys. One that takes any number of keys is told with each call, by its first argument. */
 export interface Script {
-  readonly numberOfKeys: number
+  readonly numberOfKeys?: number
   readonly lua: string
 }
 
