@@ -1,7 +1,5 @@
 import { Redis } from 'ioredis'
 import type { Metroplex, MetroplexOptions } from '../index'
-import { Members } from '../lib/membership/members'
-import { Registry } from '../lib/registry/registry'
 import { steps } from './model/commands'
 import { perform, series } from './model/series'
 import { openStage, type Stage } from './model/stage'
@@ -37,8 +35,12 @@ describe('the registry, whatever happens', () => {
     const joining = (port: number, space: string, address: string, options: MetroplexOptions = {}): Metroplex =>
       member(new Redis(port, { lazyConnect: true }), space, address, options)
 
+    /** What is read of who is there: first those who have changed, and all where that is no longer known. */
+    const readings = [{ of: 'the log', verb: 'lrange', key: 'changes' }, { of: 'the list', verb: 'smembers', key: 'lives' }] as const
+    type Reading = typeof readings[number]
+
     /** What a server tells of those who left, and of 1.x, when this happens between its two questions who is there. */
-    const toldWhile = async (happens: (space: string) => Promise<unknown>): Promise<unknown[]> => {
+    const toldWhile = async (reading: Reading, happens: (space: string) => Promise<unknown>): Promise<unknown[]> => {
       const { redis } = stage
       const space = namespace()
       const proxy = await startProxy({ port: redis.port })
@@ -48,13 +50,14 @@ describe('the registry, whatever happens', () => {
       const told: unknown[][] = []
       for (const event of ['join', 'leave'] as const) one.on(event, (...args: unknown[]) => told.push([event, ...args]))
       await joining(redis.port, space, 'http://three:1').ready()
+      if (reading.key === 'lives') await stage.client.del(`${space}:changes`)
       // Each question takes long enough to come between.
       proxy.delay(100)
       const monitor = await redis.client().monitor()
       using(() => monitor.disconnect())
       let happened: Promise<unknown> | undefined
       monitor.on('monitor', (_time: string, [name, key]: string[]) => {
-        if (name?.toLowerCase() === 'smembers' && key === `${space}:lives`) happened ??= happens(space)
+        if (name?.toLowerCase() === reading.verb && key === `${space}:${reading.key}`) happened ??= happens(space)
       })
       await one.servers()
       assume(happened).exists()
@@ -82,31 +85,16 @@ describe('the registry, whatever happens', () => {
       assume(told).eql([])
     })
 
-    it('nobody leaves, and nobody is taken for a server of 1.x, when Redis is flushed while the list is read', async () => {
-      assume(await toldWhile(() => stage.client.flushall())).eql([])
-    })
+    for (const reading of readings) {
+      it(`nobody leaves, and nobody is taken for a server of 1.x, when Redis is flushed while ${reading.of} is read`, async () => {
+        assume(await toldWhile(reading, () => stage.client.flushall())).eql([])
+      })
 
-    it('nobody is taken for a server of 1.x who is found dead while the list is read', async () => {
-      assume(await toldWhile(space => stage.client.multi().srem(`${space}:servers`, 'http://three:1')
-        .hset(`${space}:http://three:1:life`, 'state', 'dead').incr(`${space}:members`).exec())).eql([])
-    })
-
-    it('who was found dead while the list was read does not join again', async () => {
-      const [space, address] = [namespace(), 'http://two:1']
-      await joining(stage.redis.port, space, address).ready()
-      const registry = Registry.open(stage.client, space, { timeout: 5000 }, { ready: () => undefined, lost: () => undefined })
-      using(() => registry.close())
-      const told: unknown[] = []
-      const members = new Members(registry, LEASE, { join: (...args) => told.push(args), leave: (...args) => told.push(args) })
-      await members.refresh()
-      const life = members.life(address) ?? ''
-      const reading = members.refresh()
-      // It begins when whoever asked has ended.
-      await new Promise(resolve => process.nextTick(resolve))
-      members.buried(address, life)
-      await reading
-      assume(told).eql([[address, life], [address, 'expired', life]])
-    })
+      it(`nobody is taken for a server of 1.x who is found dead while ${reading.of} is read`, async () => {
+        assume(await toldWhile(reading, space => stage.client.multi().srem(`${space}:servers`, 'http://three:1')
+          .hset(`${space}:http://three:1:life`, 'state', 'dead').incr(`${space}:members`).exec())).eql([])
+      })
+    }
 
     it('what a former life left behind is cleaned up, though the connection broke meanwhile', async () => {
       const { redis, client } = stage

@@ -1,4 +1,6 @@
 import fc from 'fast-check'
+import { ignore } from '../lib/callback'
+import { Auditor } from '../lib/membership/auditor'
 import type { Spark } from '../lib/types'
 import { Healer } from '../lib/registry/healer'
 import { Keys } from '../lib/registry/keys'
@@ -7,10 +9,12 @@ import { Registry } from '../lib/registry/registry'
 import { Table } from '../lib/registry/table'
 import { Writer } from '../lib/registry/writer'
 import { assume } from './support/assume'
+import { calls } from './support/calls'
 import { using } from './support/dispose'
 import { namespace } from './support/namespace'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
+import { eventually } from './support/wait'
 
 const terms = { lease: 60_000, interval: 60_000 }
 const description = { name: 'test', version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: 'a-word-of-ours' }
@@ -367,6 +371,62 @@ describe('the registry', () => {
         assume(await a.registry.astray(owner, [`of ${owner}`])).eql({ handed: 0, removed: [] })
       }
       assume(await client.hlen(keys.sparks)).equals(3)
+    })
+
+    /** Has an auditor that is due within `every` look once at all entries; what it reaps. `goOn`: whether it may, before it begins and after each page. */
+    const auditAll = async (a: Side, every: number, goOn = () => true): Promise<unknown[]> => {
+      const reaped: unknown[] = []
+      let turns = 0
+      const { registry } = a
+      const watched: ConstructorParameters<typeof Auditor>[1] = {
+        turn: (...args) => { turns++; return registry.turn(...args) },
+        hold: (...args) => registry.hold(...args),
+        entries: cursor => registry.entries(cursor),
+        lacking: owners => registry.lacking(owners),
+        astray: (...args) => registry.astray(...args)
+      }
+      const auditor = new Auditor({ audit: () => Promise.resolve(0) }, watched, every, { healed: () => undefined, reap: (...args) => reaped.push(args) })
+      await eventually(async () => { await auditor.look(a.me, goOn); return turns > 0 })
+      return reaped
+    }
+
+    it('asks one script for each page of all entries, however many servers they name', async () => {
+      const client = redis.client()
+      const sides = await Promise.all(Array.from({ length: 40 }, (_, i) => joined(`${i}`)))
+      for (const one of sides) for (let i = 0; i < 50; i++) one.connect(spark(`${one.me.address} ${i}`))
+      for (const one of sides) await one.settled()
+      const [a, b] = sides as [Side, Side]
+      await client.hset(keys.sparks, 'orphan', 'http://nobody', 'ghost', b.me.address)
+      const scripts = (): Promise<number> => calls(redis, 'eval', 'evalsha')
+      const [pages, before] = [await calls(redis, 'hscan'), await scripts()]
+      assume(await auditAll(a, 100)).eql([['http://nobody', ['orphan']]])
+      const read = await calls(redis, 'hscan') - pages
+      assume(read).is.above(3)
+      // Besides one each: for its turn, and for either entry that is wrong; and whatever is sent a second time because Redis does not know it yet.
+      assume(await scripts() - before - read).is.below(8)
+      assume((await b.beat()).right).false()
+      assume(await client.hlen(keys.sparks)).equals(40 * 50 + 1)
+    })
+
+    it('holds its turn for as long as it takes, and gives up when another server has it', async () => {
+      const a = await joined('a')
+      for (let i = 0; i < 6000; i++) a.connect(spark(`s${i}`))
+      await a.settled()
+      const client = redis.client()
+      const pages = await calls(redis, 'hscan')
+      // A turn of 400 ms, which its rests outlast.
+      await auditAll(a, 800)
+      assume(await client.get(keys.audit)).equals(a.me.life)
+      const all = await calls(redis, 'hscan') - pages
+      assume(all).is.above(9)
+      await client.del(keys.audit)
+      let rests = 0
+      await auditAll(a, 800, () => {
+        if (++rests === 3) client.set(keys.audit, 'another').catch(ignore)
+        return true
+      })
+      assume(await calls(redis, 'hscan') - pages - all).within(2, all - 1)
+      assume(await client.get(keys.audit)).equals('another')
     })
 
     it('is one server\'s turn at a time', async () => {

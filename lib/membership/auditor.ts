@@ -23,11 +23,12 @@ const REST = 50
 export class Auditor {
   #own: number
   #all: number
+  #renewed = 0
   #running: Promise<void> | undefined
 
   constructor(
     private readonly healer: Pick<Healer, 'audit'>,
-    private readonly registry: Pick<Registry, 'turn' | 'entries' | 'astray'>,
+    private readonly registry: Pick<Registry, 'turn' | 'hold' | 'entries' | 'lacking' | 'astray'>,
     /** From one audit to the next, in ms. */
     private readonly every: number,
     private readonly events: AuditorEvents
@@ -54,21 +55,31 @@ export class Auditor {
     }
     if (now() >= this.#all && goOn()) {
       this.#all = this.#soon()
-      // Whoever comes first does it for all.
-      if (await this.registry.turn(me.life, Math.floor(this.every / 2))) await this.#stray(rest)
+      // Whoever comes first does it for all, and for as long as it does, nobody else.
+      const hold = Math.floor(this.every / 2)
+      if (await this.registry.turn(me.life, hold)) await this.#stray(() => this.#goOn(me, hold, rest))
     }
   }
 
-  async #stray(rest: () => Promise<boolean>): Promise<void> {
+  /** Rest, and see whether it is still our turn; renewed now and then. */
+  async #goOn({ life }: Identity, hold: number, rest: () => Promise<boolean>): Promise<boolean> {
+    if (!await rest()) return false
+    if (now() - this.#renewed < hold / 3) return true
+    this.#renewed = now()
+    return this.registry.hold('audit', life, hold)
+  }
+
+  async #stray(goOn: () => Promise<boolean>): Promise<void> {
+    this.#renewed = now()
     let cursor = '0'
     do {
       const page = await this.registry.entries(cursor)
-      for (const [owner, ids] of page.owners) {
+      for (const [owner, ids] of await this.registry.lacking(page.owners)) {
         const { removed } = await this.registry.astray(owner, ids)
         if (removed.length > 0) this.events.reap(owner, removed)
       }
       cursor = page.cursor
-    } while (cursor !== '0' && await rest())
+    } while (cursor !== '0' && await goOn())
   }
 
   /** A moment about one period from now: a fleet that started at once must not audit at once. */

@@ -21,20 +21,23 @@ interface Member {
 /**
  * The live set: the servers we believe alive right now, without ourselves.
  *
- * The registry counts joins and leaves, so that the list is fetched only when it moved. A server that left or was
- * declared dead is told by the last word on its life. One that is merely absent, as after a flush of Redis, stays for
- * as long as its lease would have lasted, because its next beat brings it back.
+ * The registry counts joins and leaves, so that it is asked only when the list moved, and remembers the last of them, so that
+ * only those are looked at. Everybody is, where that does not explain the number of servers: those of 1.x come and go without
+ * counting. A server that left or was declared dead is told by the last word on its life. One that is merely absent, as after a
+ * flush of Redis, stays for as long as its lease would have lasted, because its next beat brings it back.
  */
 export class Members {
   readonly #members = new Map<string, Member>()
   #counter: string | undefined
+  /** The list says something that cannot be told by who has changed. */
+  #doubted = false
   /** Whom we have found dead since the list was last asked for, by address: what is being read may be older. */
   readonly #buried = new Map<string, string>()
   #self = ''
   #ours = ''
 
   constructor(
-    private readonly registry: Pick<Registry, 'census' | 'listed' | 'bid'>,
+    private readonly registry: Pick<Registry, 'census' | 'changes' | 'listed' | 'bid'>,
     /** How long a server that is merely absent is believed in, in ms. */
     private readonly patience: number,
     private readonly events: MembersEvents
@@ -78,11 +81,9 @@ export class Members {
     return this.#members.get(address)?.description
   }
 
-  /** Fetch the list if a beat saw it move. */
+  /** Catch up if a beat saw the list move. */
   async beaten(counter: string, servers: number): Promise<void> {
-    const expected = this.#members.size + (this.#self === '' ? 0 : 1)
-    const absent = [...this.#members.values()].some(({ missing }) => missing !== undefined)
-    if (counter !== this.#counter || servers !== expected || absent) await this.refresh()
+    if (counter !== this.#counter || servers !== this.#expected || this.#unsettled) await this.refresh()
   }
 
   /** Ask for the list itself, which servers of 1.x change without counting; one round trip unless something moved. */
@@ -91,15 +92,18 @@ export class Members {
     return this.addresses
   }
 
-  /** Fetch all of the list. Calls that come meanwhile share one that starts after them. */
-  readonly refresh = shared(() => this.#fetch())
+  /** Catch up with the list. Calls that come meanwhile share one that starts after them. */
+  readonly refresh = shared(() => this.#catchUp())
 
-  /** Fetch the list if it moved, or says something else than we do. Calls that come meanwhile share one that starts after them. */
+  /** Catch up with the list if it moved, or says something else than we do. Calls that come meanwhile share one that starts after them. */
   readonly verify = shared(async () => {
     const { members, servers } = await this.registry.listed()
+    if (members !== this.#counter || this.#unsettled) await this.refresh()
     const unknown = [...servers].some(address => address !== this.#self && !this.#members.has(address))
-    const gone = [...this.#members.keys()].some(address => !servers.has(address))
-    if (members !== this.#counter || unknown || gone) await this.refresh()
+    const gone = [...this.#members].some(([address, { missing }]) => missing === undefined && !servers.has(address))
+    if (!unknown && !gone) return
+    this.#doubted = true
+    await this.refresh()
   })
 
   /** A peer has been found dead by ourselves. */
@@ -108,11 +112,41 @@ export class Members {
     if (this.#members.get(address)?.life === life) this.#lost(address, life, 'expired')
   }
 
-  async #fetch(): Promise<void> {
+  /** How many the list has, if it is as we believe. */
+  get #expected(): number {
+    return this.#members.size + (this.#self === '' ? 0 : 1)
+  }
+
+  /** Whether somebody is absent of whom nobody has said that it left. */
+  get #unsettled(): boolean {
+    return [...this.#members.values()].some(({ missing }) => missing !== undefined)
+  }
+
+  /** From which value of the counter on we know what has changed if we are told who; `''`: we have to look at everybody. */
+  get #since(): string {
+    const uncounted = [...this.#members.values()].some(({ life, missing }) => life === '' || missing !== undefined)
+    return uncounted || this.#doubted ? '' : this.#counter ?? ''
+  }
+
+  /** Look at who has changed; and at everybody, where that cannot be told, or does not explain what the list has. */
+  async #catchUp(): Promise<void> {
     this.#buried.clear()
-    const census = await this.registry.census(this.#members.keys())
+    const since = this.#since
+    this.#doubted = false
+    const changes = since === '' ? null : await this.registry.changes(since)
+    if (changes !== null) {
+      await this.#learn(changes)
+      if (changes.size === this.#expected) return
+    }
+    await this.#learn(await this.registry.census(this.#members.keys()))
+  }
+
+  async #learn(census: Census): Promise<void> {
     this.#counter = census.members
-    for (const [address, { life }] of [...this.#members]) await this.#look(address, life, census)
+    for (const address of census.addresses) {
+      const member = this.#members.get(address)
+      if (member !== undefined) await this.#look(address, member.life, census)
+    }
     for (const address of census.servers) {
       if (address === this.#self || this.#members.has(address)) continue
       const record = census.lives.get(address)

@@ -144,7 +144,7 @@ export class Reaper {
     if (this.#stopped) return false
     if (now() - this.#renewed < this.terms.hold / 3) return true
     this.#renewed = now()
-    return this.registry.hold(life, this.terms.hold)
+    return this.registry.hold('sweep', life, this.terms.hold)
   }
 }
 

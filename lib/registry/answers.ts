@@ -1,4 +1,6 @@
 import { file } from '../message'
+import type { Farewell } from '../types'
+import type { Description, LifeRecord } from './records'
 
 /** What Redis answers, as what it means. */
 
@@ -17,6 +19,25 @@ export function byOwner(pairs: readonly unknown[]): Map<string, string[]> {
   const owners = new Map<string, string[]>()
   for (let i = 0; i < pairs.length; i += 2) file(owners, String(pairs[i + 1]), String(pairs[i]))
   return owners
+}
+
+/** What a server says of itself, as fields of its life. */
+const DESCRIBED = ['name', 'version', 'protocol', 'pathname', 'transport', 'word'] as const satisfies readonly (keyof Description)[]
+
+/** The fields of a life that are read of it. */
+export const LIFE = ['id', 'state', 'aside', 'former', 'farewell', ...DESCRIBED] as const
+
+/** The values of those fields; `undefined` where there is no life. */
+export function asLife(values: readonly (string | null)[]): LifeRecord | undefined {
+  const [life, state, aside, former, farewell, ...described] = values
+  if (typeof life !== 'string') return undefined
+  return {
+    life,
+    state: state as LifeRecord['state'],
+    aside: words(aside),
+    description: Object.fromEntries(DESCRIBED.map((field, i) => [field, asText(described[i])])) as unknown as Description,
+    ...typeof former === 'string' && { former: { life: former, farewell: farewell as Farewell } }
+  }
 }
 
 /**

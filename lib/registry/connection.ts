@@ -66,12 +66,12 @@ export class Connection {
   }
 
   /**
-   * Run a command, or one of our scripts by its name. The first argument is a key.
+   * Run a command, or one of our scripts by its name. The first argument is a key, or the number of keys where a script takes any number.
    *
    * @throws MetroplexError `EREGISTRY`, with the client's error as `cause`; `ECLOSED` after `close`
    */
   async run(name: string, args: Arguments): Promise<unknown> {
-    return this.#ask(name, args[0], client => {
+    return this.#ask(name, typeof args[0] === 'number' ? args[1] : args[0], client => {
       if (!(name in this.scripts)) return client.call(name, ...args as string[])
       const script = (client as unknown as Record<string, (...args: Arguments) => Promise<unknown>>)[scriptName(name)]
       return script?.apply(client, [...args]) ?? Promise.reject(new Error(`There is no script ${name}.`))

@@ -10,6 +10,8 @@ export class Keys {
   readonly lives: string
   /** Counter that every join and leave moves. */
   readonly members: string
+  /** LIST, newest first: what moved the counter last, as `<counter> <address>`. */
+  readonly changes: string
   /** STRING, expiring: the life whose turn the sweep is. */
   readonly sweep: string
   /** STRING, expiring: the life that has last looked for entries that are nobody's. */
@@ -25,6 +27,7 @@ export class Keys {
     this.sparks = `${this.prefix}sparks`
     this.lives = `${this.prefix}lives`
     this.members = `${this.prefix}members`
+    this.changes = `${this.prefix}changes`
     this.sweep = `${this.prefix}sweep`
     this.audit = `${this.prefix}audit`
     this.secret = `${this.prefix}secret`

@@ -85,13 +85,18 @@ export interface LifeRecord {
   readonly description: Description
 }
 
-/** Everything the registry says about who is there. */
+/** What the registry says about who is there: of all, or of those who have joined or left lately. */
 export interface Census {
   readonly members: string
+  /** How many servers are on the list; of some, more than are told of here. */
+  readonly size: number
+  /** Whom it tells of. */
+  readonly addresses: readonly string[]
+  /** Those of them that are on the list. */
   readonly servers: ReadonlySet<string>
   /** By address; also the last words on lives of which nothing is left. */
   readonly lives: ReadonlyMap<string, LifeRecord>
-  /** Addresses of which something is left: those that live, and those still to be cleaned up. */
+  /** Those of which something is left: those that live, and those still to be cleaned up. */
   readonly kept: ReadonlySet<string>
 }
 

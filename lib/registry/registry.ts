@@ -1,7 +1,7 @@
 import { now } from '../deadline'
 import { MetroplexError } from '../errors'
-import type { Farewell, RedisClient } from '../types'
-import { asText, byOwner, Texts, words } from './answers'
+import type { RedisClient } from '../types'
+import { asLife, asText, byOwner, LIFE, Texts, words } from './answers'
 import { Connection, type ConnectionEvents } from './connection'
 import { Keys } from './keys'
 import { Pace } from './pace'
@@ -82,7 +82,7 @@ export class Registry {
     const aside = expected === '' ? life : expected
     const keys = this.#keys
     const answer = await this.#run('join', [
-      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.sparksOf(address), keys.aside(address, aside),
+      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.sparksOf(address), keys.aside(address, aside), keys.changes,
       address, life, expected, over ? '1' : '0', terms.lease, terms.interval, aside,
       'seq', seq, ...Object.entries(description).flatMap(([field, value]: [string, string]) => [field, value])
     ])
@@ -96,7 +96,7 @@ export class Registry {
   async beat(me: Identity, terms: Terms, sweep: number): Promise<Beat> {
     const keys = this.#keys
     const [as, seq, sparks, whole, members, servers, turn, prompt, breaks] = await this.#run('beat', [
-      ...this.#personal(me.address), keys.servers, keys.members, keys.sparksOf(me.address), keys.sweep, keys.lives,
+      ...this.#personal(me.address), keys.servers, keys.members, keys.sparksOf(me.address), keys.sweep, keys.lives, keys.changes,
       me.life, terms.lease, terms.interval, me.address, sweep, half(terms)
     ])
     if (as !== 'ok') return { as: as as 'gone' | 'other' | 'ended' }
@@ -110,7 +110,7 @@ export class Registry {
   async leave({ address, life }: Identity): Promise<boolean> {
     const keys = this.#keys
     return await this.#connection.run('leave', [
-      keys.servers, keys.members, ...this.#personal(address), keys.lives, address, life
+      keys.servers, keys.members, ...this.#personal(address), keys.lives, keys.changes, address, life
     ]) === 1
   }
 
@@ -126,23 +126,26 @@ export class Registry {
       ['GET', this.#keys.members], ['SMEMBERS', this.#keys.servers], ['SMEMBERS', this.#keys.lives]
     ])
     const listed = new Set(servers as string[])
-    const addresses = [...new Set([...listed, ...lives as string[], ...known])]
-    const records = await this.#connection.pipeline(addresses.map(address =>
-      ['HMGET', this.#keys.life(address), 'id', 'state', 'aside', 'former', 'farewell', ...DESCRIBED]
-    ))
-    const found = new Map<string, LifeRecord>()
-    records.forEach((record, i) => {
-      const [life, state, aside, former, farewell, ...described] = record as (string | null)[]
-      if (typeof life !== 'string') return
-      found.set(addresses[i] ?? '', {
-        life,
-        state: state as LifeRecord['state'],
-        aside: words(aside),
-        description: Object.fromEntries(DESCRIBED.map((field, i) => [field, asText(described[i])])) as unknown as Description,
-        ...typeof former === 'string' && { former: { life: former, farewell: farewell as Farewell } }
-      })
-    })
-    return { members: asText(members), servers: listed, lives: found, kept: new Set(lives as string[]) }
+    const kept = new Set(lives as string[])
+    const addresses = [...new Set([...listed, ...kept, ...known])]
+    return { members: asText(members), size: listed.size, addresses, servers: listed, kept, lives: await this.#lives(addresses) }
+  }
+
+  /** As a census, of those alone who have joined or left since the counter was at `since`; `null` when that cannot be told. Two round trips. */
+  async changes(since: string): Promise<Census | null> {
+    const keys = this.#keys
+    const [as, members, size, ...named] = await this.#run('changes', [keys.members, keys.changes, keys.servers, keys.lives, since])
+    if (as !== 'ok') return null
+    const addresses: string[] = []
+    const servers = new Set<string>()
+    const kept = new Set<string>()
+    for (let i = 0; i < named.length; i += 3) {
+      const address = String(named[i])
+      addresses.push(address)
+      if (named[i + 1] === 1) servers.add(address)
+      if (named[i + 2] === 1) kept.add(address)
+    }
+    return { members: asText(members), size: Number(size), addresses, servers, kept, lives: await this.#lives(addresses) }
   }
 
   /** Who of these holds a lease, and who has an alive key. */
@@ -168,16 +171,16 @@ export class Registry {
 
   // Cleaning up
 
-  /** Go on holding the sweep for `ms`; `false` when another server has it. */
-  async hold(life: string, ms: number): Promise<boolean> {
-    return await this.#connection.run('hold', [this.#keys.sweep, life, ms]) === 1
+  /** Go on holding what one server at a time does for all, for `ms`; `false` when another server has it. */
+  async hold(what: 'sweep' | 'audit', life: string, ms: number): Promise<boolean> {
+    return await this.#connection.run('hold', [this.#keys[what], life, ms]) === 1
   }
 
   /** Declare a life dead, if it is; `late` when we have not beaten lately, or were paused since the sweep became our turn. */
   async bury({ address, life }: Identity, { me, breaks }: Sweeper, terms: Pick<Terms, 'lease'>): Promise<'late' | 'changed' | 'alive' | 'replaced' | 'dead'> {
     const keys = this.#keys
     return await this.#connection.run('bury', [
-      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.life(me.address), keys.lease(me.address),
+      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.life(me.address), keys.lease(me.address), keys.changes,
       address, life, me.life, half(terms), breaks
     ]) as 'late' | 'changed' | 'alive' | 'replaced' | 'dead'
   }
@@ -234,6 +237,15 @@ export class Registry {
   async entries(cursor: string): Promise<{ cursor: string; owners: Map<string, string[]> }> {
     const [next, pairs] = await this.#run('HSCAN', [this.#keys.sparks, cursor, 'COUNT', SLICE])
     return { cursor: String(next), owners: byOwner(pairs as string[]) }
+  }
+
+  /** Of entries, ids by their owners, those that their owner does not have among its own; who has all of them is left out. */
+  async lacking(owners: ReadonlyMap<string, readonly string[]>): Promise<Map<string, string[]>> {
+    if (owners.size === 0) return new Map()
+    const answers = await this.#run('lacking', [
+      owners.size, ...[...owners.keys()].map(owner => this.#keys.sparksOf(owner)), ...[...owners.values()].map(list)
+    ]) as string[][]
+    return new Map([...owners.keys()].map((owner, i): [string, string[]] => [owner, answers[i] ?? []]).filter(([, ids]) => ids.length > 0))
   }
 
   /** See to entries that their owner does not have among its own: handed to an owner that lives, removed where nobody is. */
@@ -294,6 +306,17 @@ export class Registry {
     return counts.reduce<number>((sum, count) => sum + Number(count), 0)
   }
 
+  /** What is known of the lives at these addresses. */
+  async #lives(addresses: readonly string[]): Promise<Map<string, LifeRecord>> {
+    const answers = await this.#connection.pipeline(addresses.map(address => ['HMGET', this.#keys.life(address), ...LIFE]))
+    const lives = new Map<string, LifeRecord>()
+    answers.forEach((values, i) => {
+      const life = asLife(values as (string | null)[])
+      if (life !== undefined) lives.set(addresses[i] ?? '', life)
+    })
+    return lives
+  }
+
   /** The keys that say whether a server lives, in the order all scripts take them. */
   #personal(address: string): [life: string, lease: string, alive: string] {
     return [this.#keys.life(address), this.#keys.lease(address), this.#keys.alive(address)]
@@ -318,9 +341,6 @@ export class Registry {
     return answer as unknown[]
   }
 }
-
-/** What a server says of itself, as fields of its life. */
-const DESCRIBED = ['name', 'version', 'protocol', 'pathname', 'transport', 'word'] as const satisfies readonly (keyof Description)[]
 
 /** Ids as one argument, in JSON: many arguments cost us and Redis more than all the rest of a write. */
 function list(ids: readonly string[]): string {

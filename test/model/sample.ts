@@ -50,7 +50,7 @@ export async function sample(client: Redis, namespace: string, addresses: readon
 /** The keys that are there although nothing that lives needs them; the last word on a life that has ended expires by itself. */
 export async function surplus(client: Redis, namespace: string, living: readonly string[]): Promise<string[]> {
   const own = living.flatMap(address => ['', ':life', ':lease', ':sparks'].map(end => `${namespace}:${address}${end}`))
-  const known = new Set([...['servers', 'sparks', 'lives', 'members', 'sweep', 'audit', 'secret', 'layout'].map(name => `${namespace}:${name}`), ...own])
+  const known = new Set([...['servers', 'sparks', 'lives', 'members', 'changes', 'sweep', 'audit', 'secret', 'layout'].map(name => `${namespace}:${name}`), ...own])
   const others = (await client.keys(`${namespace}:*`)).filter(key => !known.has(key))
   const lasting = await Promise.all(others.map(async key => key.endsWith(':life') && await client.pttl(key) > 0 ? [] : [key]))
   return lasting.flat()

@@ -6,6 +6,7 @@ import type { Answer, Peer, Receiver, Request } from '../../lib/contract'
 import { PIECE } from '../../lib/transport/redis/pieces'
 import { RedisTransport, type RedisTerms } from '../../lib/transport/redis/redis'
 import { assume } from '../support/assume'
+import { calls } from '../support/calls'
 import { using } from '../support/dispose'
 import { leaksSince, snapshot } from '../support/leaks'
 import { namespace } from '../support/namespace'
@@ -144,9 +145,8 @@ describe('the transport over Redis', () => {
       const one = open(redis.client())
       const word = randomBytes(12).toString('base64url')
       const sent = one.transport.greet({ ...alone(), word }, request('hello'), soon())
-      const calls = async (): Promise<number> => Number(/cmdstat_publish:calls=(\d+)/.exec(await redis.ask(client => client.info('commandstats')))?.[1] ?? 0)
-      const begun = await calls()
-      await eventually(async () => await calls() >= begun + 3)
+      const begun = await calls(redis, 'publish')
+      await eventually(async () => await calls(redis, 'publish') >= begun + 3)
       const two = open(redis.client(), { word })
       assume((await sent).body.toString()).equals('hello')
       assume(two.received).has.length(1)
@@ -551,8 +551,7 @@ describe('the transport over Redis Cluster', function () {
   after(() => cluster.stop())
   beforeEach(() => { space = `{${namespace()}}` })
 
-  const published = async (node: RedisProcess): Promise<number> =>
-    Number(/cmdstat_spublish:calls=(\d+)/.exec(await node.ask(client => client.info('commandstats')))?.[1] ?? 0)
+  const published = (node: RedisProcess): Promise<number> => calls(node, 'spublish')
 
   it('goes over the master that has the namespace alone, with any version of ioredis and any prefix', async () => {
     const prefix = { keyPrefix: 'ours:' }

@@ -43,13 +43,13 @@ const DROP = `
  * An alive key that another than this life wrote: a server of 1.x has started at the address, and stays.
  * Only who has beaten just now may bury: after a pause that all shared, the others have not had the time to beat.
  *
- * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 life of the server that buries · 8 its lease
+ * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 life of the server that buries · 8 its lease · 9 changes
  * ARGV     1 address · 2 the life, '' for a server of 1.x · 3 the life that buries · 4 ms that its lease must have left
  *          5 how often a beat of it had not been prompt when the sweep became its turn
  * Returns  'late' · 'changed' · 'alive' · 'replaced' · 'dead'
  */
 export const bury: Script = {
-  numberOfKeys: 8,
+  numberOfKeys: 9,
   lua: `${CLOCK}
     if redis.call('GET', KEYS[8]) ~= ARGV[3] or redis.call('PTTL', KEYS[8]) < tonumber(ARGV[4]) then return 'late' end
     if (redis.call('HGET', KEYS[7], 'breaks') or '0') ~= ARGV[5] then return 'late' end
@@ -61,14 +61,14 @@ export const bury: Script = {
       if not life[1] then return 'alive' end
       redis.call('DEL', KEYS[4])
       redis.call('SREM', KEYS[2], ARGV[1])
-      bump(KEYS[3])
+      bump(KEYS[3], KEYS[9], ARGV[1])
       return 'replaced'
     end
     redis.call('DEL', KEYS[6])
     redis.call('SREM', KEYS[1], ARGV[1])
     redis.call('SADD', KEYS[2], ARGV[1])
     if life[2] ~= 'left' then redis.call('HSET', KEYS[4], 'id', ARGV[2], 'state', 'dead') end
-    bump(KEYS[3])
+    bump(KEYS[3], KEYS[9], ARGV[1])
     return 'dead'`
 }
 

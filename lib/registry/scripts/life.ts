@@ -1,15 +1,15 @@
-import { CLOCK, type Script } from './script'
+import { CLOCK, LOGGED, type Script } from './script'
 
 /**
  * Make an address ours.
  *
- * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 sparks of the address · 8 where to put them aside
+ * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 sparks of the address · 8 where to put them aside · 9 changes
  * ARGV     1 address · 2 our life · 3 the life that we believe to be there, '' for none · 4 '1': take it over although it has a lease
  *          5 lease ms · 6 interval ms · 7 name of the put-aside set · 8… fields of our life and their values
  * Returns  'changed' (another life is there than we believed, or ours has ended) · 'held' and the ms its lease has left · 'joined' and all names put aside
  */
 export const join: Script = {
-  numberOfKeys: 8,
+  numberOfKeys: 9,
   lua: `${CLOCK}
     local was = redis.call('HMGET', KEYS[4], 'id', 'state', 'aside')
     local former, state, aside = was[1] or '', was[2] or '', was[3] or ''
@@ -38,20 +38,20 @@ export const join: Script = {
     redis.call('SET', KEYS[6], stamp, 'PX', ARGV[6])
     redis.call('SADD', KEYS[1], ARGV[1])
     redis.call('SADD', KEYS[2], ARGV[1])
-    bump(KEYS[3])
+    bump(KEYS[3], KEYS[9], ARGV[1])
     return {'joined', aside}`
 }
 
 /**
  * Renew lease and alive key, and learn whether the registry still says what we hold.
  *
- * KEYS     1 life · 2 lease · 3 alive · 4 servers · 5 members · 6 our sparks · 7 sweep · 8 lives
+ * KEYS     1 life · 2 lease · 3 alive · 4 servers · 5 members · 6 our sparks · 7 sweep · 8 lives · 9 changes
  * ARGV     1 our life · 2 lease ms · 3 interval ms · 4 address · 5 ms to hold the sweep, 0: do not ask for it · 6 ms that the lease has left when a beat is prompt
  * Returns  'gone' (no life is there) · 'other' (another one is) · 'ended' (ours was declared dead, or has left) ·
  *          'ok', seq, number of our sparks, 1 if nothing was missing, members, number of servers, 1 if the sweep is ours, 1 if it was prompt, how often one was not
  */
 export const beat: Script = {
-  numberOfKeys: 8,
+  numberOfKeys: 9,
   lua: `${CLOCK}
     local life = redis.call('HMGET', KEYS[1], 'id', 'state', 'seq', 'breaks')
     if not life[1] then return {'gone'} end
@@ -68,7 +68,7 @@ export const beat: Script = {
     local unlisted = redis.call('SADD', KEYS[4], ARGV[4]) + redis.call('SADD', KEYS[8], ARGV[4])
     if unlisted > 0 then
       whole = false
-      bump(KEYS[5])
+      bump(KEYS[5], KEYS[9], ARGV[4])
     end
     local turn = 0
     if ARGV[5] ~= '0' and prompt then
@@ -85,26 +85,56 @@ export const beat: Script = {
 /**
  * Take our leave: nobody finds us from now on; our sparks are cleaned up in slices, by us or by the next sweep.
  *
- * KEYS     1 servers · 2 members · 3 life · 4 lease · 5 alive · 6 lives
+ * KEYS     1 servers · 2 members · 3 life · 4 lease · 5 alive · 6 lives · 7 changes
  * ARGV     1 address · 2 the life that leaves, '' for a server of 1.x
  * Returns  1, or 0 when it is not that life (any more)
  */
 export const leave: Script = {
-  numberOfKeys: 6,
+  numberOfKeys: 7,
   lua: `${CLOCK}
     if (redis.call('HGET', KEYS[3], 'id') or '') ~= ARGV[2] then return 0 end
     redis.call('SREM', KEYS[1], ARGV[1])
     redis.call('DEL', KEYS[4], KEYS[5])
     redis.call('HSET', KEYS[3], 'id', ARGV[2], 'state', 'left')
     redis.call('SADD', KEYS[6], ARGV[1])
-    bump(KEYS[2])
+    bump(KEYS[2], KEYS[7], ARGV[1])
     return 1`
 }
 
 /**
- * Go on holding the sweep.
+ * Read who has joined or left since the counter had a value that we know.
  *
- * KEYS     1 sweep
+ * KEYS     1 members · 2 changes · 3 servers · 4 lives
+ * ARGV     1 the value that we know
+ * Returns  'lost' (what is remembered does not go back to it, or was not there then) ·
+ *          'ok', members, number of servers, then of each address that is named: itself, 1 if it is on the list, 1 if it has a life
+ */
+export const changes: Script = {
+  numberOfKeys: 4,
+  lua: `
+    local members = redis.call('GET', KEYS[1]) or '0'
+    local moves = tonumber(members) - tonumber(ARGV[1])
+    if moves < 0 or moves > ${LOGGED} then return {'lost'} end
+    local log = moves == 0 and {} or redis.call('LRANGE', KEYS[2], 0, moves - 1)
+    if #log < moves then return {'lost'} end
+    local answer, seen = {'ok', members, redis.call('SCARD', KEYS[3])}, {}
+    for i, entry in ipairs(log) do
+      local number, address = string.match(entry, '^(%d+) (.*)$')
+      if number ~= string.format('%.0f', tonumber(members) - i + 1) then return {'lost'} end
+      if not seen[address] then
+        seen[address] = true
+        answer[#answer + 1] = address
+        answer[#answer + 1] = redis.call('SISMEMBER', KEYS[3], address)
+        answer[#answer + 1] = redis.call('SISMEMBER', KEYS[4], address)
+      end
+    end
+    return answer`
+}
+
+/**
+ * Go on holding what one server at a time does for all.
+ *
+ * KEYS     1 key
  * ARGV     1 our life · 2 ms
  * Returns  1, or 0 when it is another's
  */

@@ -1,4 +1,4 @@
-import type { Script } from './script'
+import { UNPACK, type Script } from './script'
 
 /** Give up unless the life in KEYS[1] is ours, up, and has not seen this number: a late command must not write old truth. */
 const OURS = `
@@ -126,6 +126,29 @@ export const wrest: Script = {
       end
     end
     answer[2] = taken
+    return answer`
+}
+
+/**
+ * Find out which ids servers do not have among their own.
+ *
+ * KEYS     the sparks of one server each
+ * ARGV     as many lists of ids, as JSON; together about 500
+ * Returns  for each key, those of its ids that it lacks
+ */
+export const lacking: Script = {
+  lua: `
+    local answer = {}
+    for i, key in ipairs(KEYS) do
+      local ids, lacks = cjson.decode(ARGV[i]), {}
+      for first = 1, #ids, ${UNPACK} do
+        local has = redis.call('SMISMEMBER', key, unpack(ids, first, math.min(first + ${UNPACK} - 1, #ids)))
+        for j = 1, #has do
+          if has[j] == 0 then lacks[#lacks + 1] = ids[first + j - 1] end
+        end
+      end
+      answer[i] = lacks
+    end
     return answer`
 }
 
