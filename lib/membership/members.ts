@@ -136,7 +136,7 @@ export class Members {
     const changes = since === '' ? null : await this.registry.changes(since)
     if (changes !== null) {
       await this.#learn(changes)
-      if (changes.size === this.#expected) return
+      if (changes.size === this.#expected && !this.#unsettled) return
     }
     await this.#learn(await this.registry.census(this.#members.keys()))
   }
