@@ -140,16 +140,17 @@ export class Finder {
     const began = now()
     const places = await stats.timed('lookup', registry.places(ids))
     const self = this.self()
+    // Mostly the same few, one after the other.
+    const lively = remembering((place: string) => members.has(place))
+    const unheard = (place: string | null): boolean => place !== null && !lively(place) && place !== self
     // A server that joined since the last beat.
-    if (places.some(place => place !== null && place !== self && !members.has(place))) {
-      await bounded(members.verify(), this.terms.timeout - (now() - began))
-    }
+    if (places.some(unheard)) await bounded(members.verify(), this.terms.timeout - (now() - began))
     const time = now()
+    const lives = remembering((place: string) => members.has(place))
     for (let i = 0; i < places.length; i++) {
-      const place = places[i] ?? null
-      const lives = place !== null && members.has(place)
-      if (!lives) places[i] = null
-      this.#places.note(ids[i] ?? '', lives ? place : null, time)
+      let place = places[i] ?? null
+      if (place !== null && !lives(place)) place = places[i] = null
+      this.#places.note(ids[i] ?? '', place, time)
     }
     return places
   }
@@ -157,6 +158,19 @@ export class Finder {
   #remembered({ members }: Shard, id: string, young: number): Place | undefined {
     const place = this.#places.last(id, young)
     return place !== undefined && members.has(place.address) ? place : undefined
+  }
+}
+
+/** A question that is mostly asked of the same one again. */
+function remembering(ask: (of: string) => boolean): (of: string) => boolean {
+  let last: string | undefined
+  let answer = false
+  return of => {
+    if (of !== last) {
+      last = of
+      answer = ask(of)
+    }
+    return answer
   }
 }
 

@@ -290,7 +290,7 @@ export class Registry {
 
   /** The addresses these ids are registered under, in their order. */
   async places(ids: readonly string[]): Promise<(string | null)[]> {
-    const places = await this.#connection.bytes('HMGET', [this.#keys.sparks, ...ids]) as (Buffer | null)[]
+    const places = await this.#connection.fields(this.#keys.sparks, ids)
     return places.map(place => place === null ? null : this.#texts.of(place))
   }
 
