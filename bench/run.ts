@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process'
 import { command } from '../test/support/command'
 import { findRedis } from '../test/support/redis-binary'
 import { draw, exponentsOf, measureGrowth } from './growth'
+import { spread } from './harness/figures'
 import { install } from './harness/packages'
 import { Stage } from './harness/stage'
 import { tablesOf, type Result } from './harness/table'
@@ -116,6 +117,8 @@ async function bench({ works, growth, scale, rounds, subjects }: Wish): Promise<
     }
   }
   for (const line of tablesOf(results, subjects.map(({ name }) => name))) print(line)
+  const stolen = results.map(({ stolen = 0 }) => stolen * 100)
+  if (stolen.length > 0) print(`Of the CPU of this machine, its host gave to others while rows were measured: ${spread(stolen)} %.`)
   if (!growth) return
   const lines = await measureGrowth(subjects.filter(({ kind }) => kind === 'primus'), scale, line => { print(json(line)) })
   show(exponentsOf(lines))

@@ -4,7 +4,7 @@ import { eventually } from '../../test/support/wait'
 import type { Subject } from '../subjects'
 import { meet, openActor } from './actor'
 import { Child } from './child'
-import { cpu } from './clock'
+import { cpu, shared } from './clock'
 import { awaitMessages, openClients } from './crowd'
 import type { Transformer } from './dialects'
 import { listenForReceipts, tellReceipts } from './receipts'
@@ -46,6 +46,8 @@ export interface Measured {
   readonly operations: number
   /** Calls that failed. */
   readonly failed: number
+  /** Share of the machine's CPU that its host gave to others meanwhile, from 0 to 1. */
+  readonly stolen?: number
   /** None where it says nothing. */
   readonly perSecond?: number | undefined
   /** Microseconds per operation. */
@@ -155,15 +157,16 @@ export class Stage {
 
   /** Measures a row: its operations, and what everybody's CPU has done for them. */
   async measure({ row, operation, delivers = false, run }: Measuring): Promise<Measured & { readonly perSecond: number }> {
-    const before = await this.#cpu()
+    const [before, whole] = [await this.#cpu(), shared()]
     const ran = await run()
     const ended = delivers ? Math.max(ran.ended, await this.#settle(ran)) : ran.ended
-    const after = await this.#cpu()
+    const [after, end] = [await this.#cpu(), shared()]
     const { operations, failed, failure, began } = ran
     if (failure !== undefined) process.stderr.write(`${row}: ${failed} calls failed, the first one with: ${failure}\n`)
     if (operations === 0) throw new Error(`'${row}' cannot be measured: not one call succeeded.`)
     return {
       row, operation, operations, failed,
+      stolen: (end.stolen - whole.stolen) / Math.max(1, end.all - whole.all),
       perSecond: operations / (ended - began) * 1000,
       cpu: Object.fromEntries([...after].map(([role, used]) => [role, (used - (before.get(role) ?? 0)) / operations]))
     }
