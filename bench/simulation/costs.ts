@@ -28,6 +28,7 @@ export const OPERATIONS = {
   join: 'servers',
   leave: 'servers',
   listed: 'servers on the list',
+  changes: 'servers that have come or gone',
   census: 'servers on the list',
   vitals: 'servers on the list',
   reap: 'sparks',

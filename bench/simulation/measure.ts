@@ -1,6 +1,7 @@
 import { ignore } from '../../lib/callback'
 import { Reaper } from '../../lib/membership/reaper'
 import { Healer } from '../../lib/registry/healer'
+import type { Registry } from '../../lib/registry/registry'
 import { Table } from '../../lib/registry/table'
 import { Writer } from '../../lib/registry/writer'
 import type { RedisClient, Spark } from '../../lib/types'
@@ -129,7 +130,7 @@ async function cleaning({ first, some, price }: Work): Promise<void> {
   await price('audit', 1, each * first.length, ['sscan'], () => inTurns(empty, empty.length, async ({ me }, turn) => healers.get(turn)?.audit(me, none)))
 }
 
-/** One server looks at all entries, page by page, and at those of each owner: few owners to a page, and many. */
+/** One server looks at all entries, page by page, and whether their owners have them: few owners to a page, and many. */
 async function straying({ first, some, price }: Work): Promise<void> {
   for (const owners of [1, 400]) {
     const spaces = first.map(({ registry }) => registry.beside(`${registry.prefix}strays${owners}`))
@@ -147,7 +148,7 @@ async function straying({ first, some, price }: Work): Promise<void> {
           const page = await space.entries(cursor)
           pages++
           groups += page.owners.size
-          for (const [owner, ids] of page.owners) await space.astray(owner, ids)
+          await space.lacking(page.owners)
           cursor = page.cursor
         } while (cursor !== '0')
       }
@@ -157,6 +158,23 @@ async function straying({ first, some, price }: Work): Promise<void> {
     const [count, mean] = [pages, groups / pages]
     await price('stray', mean, count, ['hscan'], look)
   }
+}
+
+/** Sizes of what a server has to catch up with. */
+const CHANGES = [1, 16, 256]
+
+/** A look at who has come and gone, by who has missed that many. */
+function behind(changes: number): (lane: Lane) => Promise<unknown> {
+  return async ({ registry }) => registry.changes(await since(registry, changes))
+}
+
+const counters = new WeakMap<Registry, Promise<string>>()
+
+/** What the counter of joins and leaves was, so many of them ago. */
+async function since(registry: Registry, changes: number): Promise<string> {
+  const counter = counters.get(registry) ?? registry.listed().then(({ members }) => members)
+  counters.set(registry, counter)
+  return String(BigInt(await counter) - BigInt(changes))
 }
 
 /** Who is there, when there are many. Returns the bytes that a server takes. */
@@ -174,6 +192,7 @@ async function lists({ ruler, first, some, price }: Work): Promise<number> {
     const count = some(40_000 / size)
     await price('listed', size, count, ['get', 'smembers'], () => inTurns(asking, count, ({ registry }) => registry.listed(), lookers), 1)
     await price('census', size, count, ['get', 'smembers', 'hmget'], () => inTurns(asking, count, ({ registry }) => registry.census([]), 4), 2)
+    if (size === LISTS.at(-1)) for (const changes of CHANGES) await price('changes', changes, count, ['hmget'], () => inTurns(asking, count, behind(changes), lookers), 2)
     await price('vitals', size, count, ['mget'], () => inTurns(asking, count, ({ registry }) => registry.vitals(
       crowd.filter(lane => lane.registry === registry).map(({ me }) => me.address)
     ), 4), 1)

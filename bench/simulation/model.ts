@@ -72,6 +72,8 @@ const PAUSE = 5
 const REAPED = 200_000
 /** How long a commit takes when Redis has little to do, in seconds: what comes meanwhile travels together. */
 const ROUND_TRIP = 0.001
+/** The most joins and leaves that are remembered one by one. */
+const LOG = 256
 /** Sizes of a commit that are tried. */
 const BATCHES = [1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, SLICE]
 
@@ -87,9 +89,13 @@ export function* simulate({ fleet, seconds, happens, returning = Infinity }: Sce
   const registries = registriesOf(where)
   const period = periodOf(fleet)
   const price = (operation: Operation, n = 1): Cost => priceOf(prices, operation, n)
+  // Each looks at those who have come and gone since its last beat; when they are too many for the log, at everybody.
+  const catchingUp = (changes: number, servers: number): Cost => changes > LOG ? price('census', servers) : price('changes', Math.max(1, changes))
   const sparks: Sparks = { registered: fleet.sparks, waiting: 0, leaving: 0, stale: 0, away: 0 }
   let servers = fleet.servers
   let unaware = 0
+  /** Joins and leaves of each second, as far back as a beat. */
+  const news: number[] = []
   let backlog = 0
   let dead: Dead[] = []
   const starting: { readonly servers: number, readonly at: number }[] = []
@@ -140,10 +146,12 @@ export function* simulate({ fleet, seconds, happens, returning = Infinity }: Sce
 
     const beats = poisson(dice, servers / period)
     if (changes > 0) unaware = servers
+    news.push(changes)
+    if (news.length > period) news.shift()
     const looking = Math.min(unaware, beats)
     unaware -= looking
     const { sweeps, audits, lookups } = background(fleet, where, servers, (sparks.registered + sparks.leaving + sparks.stale) / shards)
-    const load: Load = [[beats, price('beat')], [looking, price('census', servers)], ...sweeps, ...audits, ...lookups, ...extra]
+    const load: Load = [[beats, price('beat')], [looking, catchingUp(news.reduce((all, one) => all + one, 0), servers)], ...sweeps, ...audits, ...lookups, ...extra]
     // The secret and the layout lie in the first registry alone.
     const agreements: Load = [[beats * Math.min(2, shards), price('agree')]]
     const own = sum(...load)

@@ -73,7 +73,7 @@ const blocks: Readonly<Record<string, (costs: Costs) => string>> = {
       ]),
       ['sparks that stay for ever and that nobody asks for, 10 000 to a server', most(sparks => ({ ...ordinary(sparks), lifetime: Infinity, lookups: 0 }))],
       ['the same, at 100 servers', most(sparks => ({ ...base, servers: 100, sparks }))],
-      ['servers, while one joins or leaves within each beat', most(servers => ({ ...base, servers }), servers => servers / periodOf(base) * priceOf(one.prices, 'census', servers).cpu / 1e6)],
+      ['servers, while one joins or leaves within each beat', most(servers => ({ ...base, servers }), servers => servers / periodOf(base) * priceOf(one.prices, 'changes', 1).cpu / 1e6)],
       ['servers without sparks, none of which comes or goes', most(servers => ({ ...base, servers }))],
       ['connects a second, and as many disconnects, each in a commit of its own', most(churn => ({ ...base, servers: 1e9, lease: 1e12, sparks: churn, lifetime: 1 }))],
       ['the same, 100 to a commit', short(HALF * 1e6 / ((priceOf(one.prices, 'connect', 100).cpu + priceOf(one.prices, 'disconnect', 100).cpu) / 100))],
