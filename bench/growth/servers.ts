@@ -4,9 +4,8 @@ import { ours } from '../subjects'
 import type { Growing } from './growing'
 
 /** Few with quick beats, to save time; many with the lease that is the default: all of them in one process have no time for more. In ms. */
-const FLEETS = [{ sizes: [3, 10, 30, 100], lease: 3000, beats: 2 }, { sizes: [300], lease: 15_000, beats: 1 }]
-/** A thousand in one process have not yet read who has joined when the next list is due. */
-const MOST = 300
+const FLEETS = [{ sizes: [3, 10, 30, 100], lease: 3000, beats: 2 }, { sizes: [300, 1000], lease: 15_000, beats: 1 }]
+const MOST = 1000
 /** So many are measured at any rate. */
 const LEAST = 3
 /** More than these 1.x does not manage in time: each asks Redis for each. */
