@@ -126,6 +126,9 @@ describe('a large map', () => {
         assume(large.get(key)).equals(plain.get(key))
       }
       assume([...large.keys()].sort()).eql([...plain.keys()].sort())
+      assume(new Map(large)).eql(new Map([...large.keys()].map(key => [key, plain.get(key)])))
+      large.clear()
+      assume([large.size, ...large.keys()]).eql([0])
     }))
   })
 })

@@ -41,6 +41,17 @@ export class BigMap<V> {
     return undefined
   }
 
+  /** All of them; those that are set or deleted meanwhile may or may not be among them. */
+  *[Symbol.iterator](): Generator<[string, V], undefined> {
+    for (const part of this.#parts) yield* part
+    return undefined
+  }
+
+  clear(): void {
+    for (const part of this.#parts) part.clear()
+    this.#size = 0
+  }
+
   /** By its last characters: ids that an application counts differ there, too. */
   #part(key: string): Map<string, V> {
     const last = key.length - 1

@@ -1,6 +1,7 @@
 import { ignore } from '../callback'
 import { now } from '../deadline'
 import { asError } from '../errors'
+import { BigMap } from './big-map'
 import type { Beat, Identity, Written } from './records'
 import { SLICE, type Registry } from './registry'
 import type { Table } from './table'
@@ -34,7 +35,7 @@ export class Writer {
   #me: Identity | undefined
   #seq = 0
   #acknowledged = 0
-  readonly #pending = new Map<string, Pending>()
+  readonly #pending = new BigMap<Pending>()
   /** What `#pending` adds up to, by `SHORT`. */
   #short = 0
   /** What was connected when we joined, as far as it has not been written. */
