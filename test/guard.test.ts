@@ -30,7 +30,7 @@ const guards: readonly Guard[] = [
   { work: register, row: /^connect, bursts/, what: 'a connect, in CPU of the server', cost: servers, most: 0.2 },
   { work: register, row: /^connect, bursts/, what: 'a connect, in CPU of Redis', cost: ({ cpu }) => cpu.redis ?? NaN, most: 0.6 },
   // With few in flight Redis and the server wait for each other, and what that costs depends on who else has the cores.
-  { work: lookup, row: /^one spark, (?!64)/, what: 'a lookup, of many in flight', cost: servers, most: 0.6 },
+  { work: lookup, row: /^one spark, (?!64)/, what: 'a lookup, of many in flight', cost: servers, most: 0.75 },
   { work: forward, row: /^64 in flight$/, what: 'a message to another server', cost: servers, most: 0.35 },
   { work: broadcast, row: /^3 × .* 4 calls in flight$/, what: 'a delivery of a broadcast', cost: servers, most: 0.7 },
   { work: reap, row: /./, what: 'a reap of 50 000 sparks, in the time that Redis answers nobody', cost: longest, most: 0.25 }
