@@ -17,6 +17,13 @@ const sameId = (options: Record<string, unknown>): void => {
   options['idGenerator'] = () => (globalThis as { nextId?: string }).nextId ?? `${process.pid}-${given++}`
 }
 
+/** How many of the messages of a burst came out of order; all have come, each once. */
+function allOf({ messages }: Client, many: number): number {
+  const { lost, doubled, disordered } = judge(messages, 'one', many)
+  assume({ lost, doubled }).eql({ lost: [], doubled: [] })
+  return disordered
+}
+
 /** The same for whoever comes, however soon: nobody else comes to that server. */
 const somebody = (options: Record<string, unknown>): void => { options['idGenerator'] = () => 'somebody' }
 
@@ -155,8 +162,7 @@ export const order: readonly Row[] = [
       await client.count(many + many / 1000, { within: 30_000 })
       const took = performance.now() - began
       assume(judge(client.messages, 'all', many / 1000)).eql({ lost: [], doubled: [], disordered: 0 })
-      const { lost, doubled, disordered } = judge(client.messages, 'one', many)
-      assume({ lost, doubled }).eql({ lost: [], doubled: [] })
+      const disordered = allOf(client, many)
       ground.unharmed(a, b, c)
       return [disordered, many / took * 1000]
     }
@@ -175,8 +181,7 @@ export const order: readonly Row[] = [
       const many = ground.long ? 100_000 : 30_000
       assume(await burst(a, 'mover', many, 0)).eql({ failed: 0, missing: 0, codes: [] })
       await after.count(many, { within: 30_000 })
-      const { lost, doubled, disordered } = judge(after.messages, 'one', many)
-      assume({ lost, doubled }).eql({ lost: [], doubled: [] })
+      const disordered = allOf(after, many)
       ground.sound(a, b, c)
       return [disordered]
     }
