@@ -353,6 +353,21 @@ describe('the transport over Redis', () => {
       assume(one.failed).has.length(1)
     })
 
+    it('answers as soon as it can speak again, when it has heard while it could not', async () => {
+      const { username, password } = await redis.user('mute', documentedRights(space, 'redis'))
+      const [one, two] = [open(redis.client()), open(openRedis({ host: '127.0.0.1', port: proxy.port, username, password }))]
+      await one.transport.greet(two.peer, request(), soon())
+      const speaker = (await redis.ask(client => client.client('LIST')) as string).split('\n')
+        .find(line => line.includes(' user=mute ') && line.includes(' cmd=publish '))
+      await proxy.refuse()
+      await redis.ask(client => client.client('KILL', 'ID', /id=(\d+)/.exec(speaker ?? '')?.[1] ?? ''))
+      await eventually(() => proxy.connections === 2)
+      const answer = one.transport.send(two.peer, request('a'), soon())
+      await eventually(() => two.received.length === 2)
+      await proxy.accept()
+      assume(String((await answer).body)).equals('a')
+    })
+
     it('says that it may have arrived when the connection breaks before Redis has counted', async () => {
       const [one, two] = [behind(), open(redis.client())]
       await one.transport.greet(two.peer, request(), soon())

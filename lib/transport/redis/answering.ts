@@ -33,7 +33,7 @@ export class Answering {
   readonly #last = new Map<string, number>()
   #receiver: Receiver | undefined
 
-  constructor(private readonly pubsub: Pick<PubSub, 'publish'>, private readonly terms: AnsweringTerms) {}
+  constructor(private readonly pubsub: Pick<PubSub, 'ready' | 'usable' | 'publish'>, private readonly terms: AnsweringTerms) {}
 
   /** From now on there is somebody who answers. */
   open(receiver: Receiver): void {
@@ -120,8 +120,14 @@ export class Answering {
       return
     }
     for (const message of cut({ kind: '!', id, word: this.terms.word, line: lineOf(answer), body: answer.body })) {
-      this.pubsub.publish(word, message).catch(ignore)
+      this.#publish(word, message).catch(ignore)
     }
+  }
+
+  /** At once, or as soon as that can be done: who hears may be there before who speaks is, and a lost answer costs the sender a second. */
+  async #publish(word: string, message: Buffer): Promise<void> {
+    if (!this.pubsub.ready) await this.pubsub.usable()
+    await this.pubsub.publish(word, message)
   }
 }
 
