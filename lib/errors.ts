@@ -9,10 +9,11 @@
  * | `ECLOSED` | the operation needs what `destroy` has ended | do not use the object after `destroy` |
  * | `EDEADLINE` | no answer within `timeout` | look at the peer that is named; raise `timeout` if it is only slow |
  * | `EMESSAGE` | the message cannot be sent as it is | send a JSON value |
+ * | `ENOMETHOD` | a server has no method of this name | register it there with `method`, before the server listens |
  * | `ENOSPARK` | no server holds this spark | it has gone: usually nothing |
  * | `EPROTOCOL` | a peer answered something we do not understand | see which software listens at its address |
  * | `EREGISTRY` | Redis could not be asked; `cause` is its error | see whether Redis can be reached |
- * | `EREMOTE` | a peer failed while it carried something out | look at its log |
+ * | `EREMOTE` | a peer failed while it carried something out; `cause` has the name, message and code of what was thrown there, as far as it says | look at its log |
  * | `ETOOBIG` | the message is larger than `maxBody` | send less, or raise `maxBody` on all servers |
  * | `EUNREACHABLE` | no connection to a peer | see whether its address can be reached from here |
  */
@@ -23,12 +24,22 @@ export type ErrorCode =
   | 'ECLOSED'
   | 'EDEADLINE'
   | 'EMESSAGE'
+  | 'ENOMETHOD'
   | 'ENOSPARK'
   | 'EPROTOCOL'
   | 'EREGISTRY'
   | 'EREMOTE'
   | 'ETOOBIG'
   | 'EUNREACHABLE'
+
+const CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  'EADDRESS', 'EAUTH', 'EBUSY', 'ECLOSED', 'EDEADLINE', 'EMESSAGE', 'ENOMETHOD', 'ENOSPARK', 'EPROTOCOL', 'EREGISTRY', 'EREMOTE', 'ETOOBIG', 'EUNREACHABLE'
+])
+
+/** Whether a word is a code of ours. */
+export function isCode(word: unknown): word is ErrorCode {
+  return typeof word === 'string' && CODES.has(word)
+}
 
 /** What an error may carry besides its code and its sentence. */
 export interface ErrorDetails {

@@ -1,5 +1,3 @@
-import { Forwarder } from './delivery/forward'
-import { Local } from './delivery/local'
 import { surface, type Forward } from './delivery/surface'
 import { asError, shown } from './errors'
 import { Message } from './message'
@@ -56,7 +54,7 @@ export function server(primus: Primus, options: PrimusOptions): void {
   metroplex.begin()
 
   const above = primus.indexOfLayer('authorization')
-  primus.use('metroplex', metroplex.post.middleware, {}, above)
+  primus.use('metroplex', metroplex.core.post.middleware, {}, above)
   attachForward(primus, metroplex, options)
 
   const leave = (): Promise<void> => metroplex.close()
@@ -96,23 +94,10 @@ function watchDestroy(primus: Primus, leave: () => Promise<void>): void {
  * layer that of its layer.
  */
 function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOptions): void {
-  const { bounds: { timeout, maxBody, tls, maxBuffered, maxQueue }, post, courier } = metroplex
-  const local = new Local(primus, id => metroplex.owns(id), { maxBuffered, ended: () => { metroplex.ended() } })
-  post.handle(local, work => local.together(work))
-
-  let loaded = false
-  const forwarder = new Forwarder(local, courier, {
-    get self() { return metroplex.address },
-    recent: id => metroplex.whereabouts.recent(id),
-    places: (ids, fresh) => metroplex.whereabouts.last(ids, fresh),
-    forwarded: (result, ms) => { metroplex.forwarded(result, ms) },
-    peers: () => metroplex.peers(),
-    // The application's own reading of a request need not know it either.
-    knowsExcept: address => !(loaded && options.middleware !== undefined) && !metroplex.isOld(address),
-    sparksOn: address => metroplex.sparksOn(address)
-  }, { timeout, binary: carriesBinary(options), room: { messages: maxQueue.messages, bytes: maxQueue.total } })
+  const { settings: { timeout, maxBody, tls }, post, local, forwarder } = metroplex.core
   const forward = surface(forwarder, primus)
 
+  let loaded = false
   const sender = omegaSender(options, { timeout, maxBody, tls })
   if (sender !== undefined) post.use({ sender, always: () => loaded && options.middleware !== undefined })
   /** @returns whether omega-supreme has been loaded since we looked last */
@@ -143,11 +128,6 @@ function omegaSender(options: PrimusOptions, bounds: Bounds): OmegaSender | unde
   } catch {
     return undefined
   }
-}
-
-/** Whether the parser that clients and servers speak with each other carries binary: all but JSON are taken to. */
-function carriesBinary({ parser }: PrimusOptions): boolean {
-  return parser !== undefined && !(typeof parser === 'string' && parser.toLowerCase() === 'json')
 }
 
 /** omega-supreme's options, with its defaults. */

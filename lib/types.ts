@@ -188,6 +188,49 @@ export interface Result {
   failed?: Failure[]
 }
 
+/** How servers are asked. */
+export interface AskOptions {
+  /** How long an answer is waited for, in ms; at least 1. @default the option `timeout` */
+  timeout?: number
+  /** Gives it up when it is aborted, here and at those who were asked. */
+  signal?: AbortSignal
+  /** These servers alone, by their addresses. @default all */
+  to?: string | readonly string[]
+  /** Whether this server is among all. @default true for calls, false for events */
+  self?: boolean
+}
+
+/** What a method is called with as `this`. */
+export interface MethodContext {
+  /** The address of the server that calls; `''` for a process without one. */
+  readonly from: string
+  /** Our own address. */
+  readonly address: string
+  /** Whether this server calls itself. */
+  readonly local: boolean
+  /** Aborted when nobody waits for the answer any more: the caller gave up, its deadline passed, or it has gone. */
+  readonly signal: AbortSignal
+  /** Of `apply`: the spark that it is about. */
+  readonly spark?: Spark
+  readonly primus?: Primus
+}
+
+/** A function that peers may call. What it returns, or resolves with, is the answer: a value that JSON can express, or binary. */
+export type Method = (this: MethodContext, ...args: never[]) => unknown
+
+/** What has come of a call at one server. */
+export type Called =
+  | { readonly address: string; readonly ok: true; readonly value: unknown }
+  | { readonly address: string; readonly ok: false; readonly error: Error }
+
+/** What a handler of events is given besides their data. */
+export interface EventContext extends Pick<MethodContext, 'from' | 'address' | 'local' | 'signal'> {
+  readonly type: string
+}
+
+/** Is called for each event of a type; when it returns a promise, that is awaited. */
+export type Handler = (data: never, context: EventContext) => unknown
+
 /** A callback that gets the first failure *and* the whole result: old callers notice, new ones know all. */
 export type ResultCallback = (error: Error | null, result?: Result) => void
 
@@ -236,6 +279,9 @@ export interface Statistics {
   places: number
   /** What waits to be sent to peers, or is on its way. */
   queued: { messages: number; bytes: number }
+  /** Questions to servers whose answers are waited for, and questions of servers that are being answered: calls, events. */
+  asked: number
+  answering: number
   counters: {
     /** Sparks that came, and went. */
     connects: number
@@ -284,6 +330,8 @@ export interface MetroplexEvents {
   join: (address: string, life: string) => void
   /** A peer has gone. Once per life on each server. */
   leave: (address: string, why: Farewell, life: string) => void
+  /** A server refuses new sparks, and lets those that it has go: a peer, or we ourselves. */
+  drain: (address: string, life: string) => void
   /** The registry was wrong about us in this many entries, and has been put right. */
   heal: (healed: { sparks: number }) => void
   /** On the one server that cleans up after a dead one: some of its spark ids; each is named at least once. */

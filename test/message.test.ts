@@ -18,7 +18,7 @@ function refusal(value: unknown, binary = false): MetroplexError {
 
 /** As it is on the other side of the wire. */
 function travelled(message: Message): Message {
-  const [incoming] = unpack(batch([outgoing('some', ['id'], message)]))
+  const [incoming] = unpack(batch([outgoing('some', ['id'], message)]), 'the-sender12')
   if (incoming === undefined) throw new Error('nothing arrived')
   return incoming.message
 }

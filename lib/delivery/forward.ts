@@ -4,7 +4,7 @@ import { asError, MetroplexError, shown } from '../errors'
 import { idOf, idsOf, Message } from '../message'
 import type { Result } from '../types'
 import { IDS_PER_REQUEST, Lanes, type Places, type Room } from './lanes'
-import type { Local } from './local'
+import type { Here } from './local'
 import { REGISTRY, Sum } from './sum'
 
 /** What forwarding asks of the cluster. */
@@ -43,7 +43,7 @@ export class Forwarder {
   #warned = false
 
   constructor(
-    private readonly local: Local,
+    private readonly local: Here,
     private readonly courier: Courier,
     private readonly where: Whereabouts,
     private readonly terms: ForwarderTerms

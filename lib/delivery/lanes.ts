@@ -4,7 +4,7 @@ import { now } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file, type Message } from '../message'
 import { follows, type Errand, type Lane, type Stop } from './lane'
-import type { Local } from './local'
+import type { Here } from './local'
 import { Seeker, type Sought } from './seeker'
 import { REGISTRY, type Sum } from './sum'
 
@@ -40,7 +40,7 @@ export class Lanes {
   #bytes = 0
 
   constructor(
-    private readonly local: Local,
+    private readonly local: Here,
     private readonly courier: Courier,
     private readonly where: Places,
     private readonly room: Room

@@ -11,6 +11,9 @@ export interface Written extends Delivered {
   readonly missing: string[]
 }
 
+/** What writes to the sparks of this process. */
+export type Here = Pick<Local, 'some' | 'all'>
+
 /** What happens to those who do not take what they are sent. */
 export interface LocalTerms {
   /** A spark whose socket holds more unsent than this after a write is ended; in bytes, 0: never. */

@@ -1,5 +1,4 @@
-import { ignore, isCallback, type Callback } from '../callback'
-import { MetroplexError } from '../errors'
+import { answer } from '../result'
 import type { Result, ResultCallback } from '../types'
 import type { Forwarder } from './forward'
 
@@ -52,37 +51,7 @@ export function surface(forwarder: Forwarder, self: unknown): Forward {
   return Object.assign(forward, methods)
 }
 
-/** Hand out a result in the style it was asked for. */
-function answer(
-  promise: Promise<Result>, fn: ResultCallback | undefined, self: unknown,
-  shape: (result: Result) => Result = same
-): unknown {
-  promise.catch(ignore)
-  if (!isCallback(fn)) return promise
-  promise.then(
-    result => {
-      const shaped = shape(result)
-      process.nextTick(fn, failure(shaped), shaped)
-    },
-    (error: unknown) => process.nextTick(fn as Callback<Result>, error)
-  )
-  return self
-}
-
-/** The first thing that went wrong, as an error. */
-function failure({ failed, local }: Result): Error | null {
-  const first = failed?.[0]
-  if (first !== undefined) return new MetroplexError(first.code, first.message, { address: first.address, maybe: first.maybe })
-  // Nobody was left to ask: the sentence is the one that callers of 1.x look for.
-  if (local !== false) return null
-  return new MetroplexError('ENOSPARK', 'No servers provided')
-}
-
 /** Of an id that nobody has, callers of 1.x read that it was not local. */
 function unfound(result: Result): Result {
   return result.missing === undefined ? result : { ...result, local: false }
-}
-
-function same(result: Result): Result {
-  return result
 }

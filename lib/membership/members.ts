@@ -28,6 +28,8 @@ interface Member {
  */
 export class Members {
   readonly #members = new Map<string, Member>()
+  /** Their addresses, by the word of the process. */
+  readonly #words = new Map<string, string>()
   #counter: string | undefined
   /** The list says something that cannot be told by who has changed. */
   #doubted = false
@@ -79,6 +81,11 @@ export class Members {
   /** What a peer says of itself; `undefined` for one of 1.x, and for one that does not live. */
   description(address: string): Description | undefined {
     return this.#members.get(address)?.description
+  }
+
+  /** The address of the peer whose process has this word; `''` for none. */
+  addressOf(word: string): string {
+    return this.#words.get(word) ?? ''
   }
 
   /** Catch up if a beat saw the list move. */
@@ -154,7 +161,9 @@ export class Members {
       if (record?.state !== 'up' && census.kept.has(address)) continue
       const life = record?.state === 'up' ? record.life : ''
       if ((life !== '' && life === this.#ours) || this.#buried.get(address) === life) continue
-      this.#members.set(address, { life, description: life === '' ? undefined : record?.description })
+      const description = life === '' ? undefined : record?.description
+      this.#members.set(address, { life, description })
+      if (description !== undefined) this.#words.set(description.word, address)
       this.events.join(address, life)
     }
   }
@@ -192,6 +201,9 @@ export class Members {
   }
 
   #lost(address: string, life: string, why: Farewell): void {
+    const word = this.description(address)?.word ?? ''
+    // The same process may be a member at another address by now.
+    if (this.#words.get(word) === address) this.#words.delete(word)
     this.#members.delete(address)
     this.events.leave(address, why, life)
   }

@@ -63,6 +63,15 @@ export class Peers {
     return undefined
   }
 
+  /** The address of the peer whose process has this word; `''` for none. */
+  addressOf(word: string): string {
+    for (const { members } of this.shards) {
+      const address = members.addressOf(word)
+      if (address !== '') return address
+    }
+    return ''
+  }
+
   /** How many sparks they have. */
   count(): Promise<number> {
     return bounded(this.#count(), this.timeout)

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { ignore } from '../callback'
 import { MetroplexError } from '../errors'
 import { Registry } from '../registry/registry'
 import { namespaces, shardOf } from '../registry/sharding'
@@ -216,6 +217,12 @@ export class Shards {
   /** Whether an id is connected here, and ours to answer for. */
   owns(id: string): boolean {
     return this.#of(id).table.owns(id)
+  }
+
+  /** Look soon who has joined or left: somebody says that it has. */
+  look(): void {
+    // What fails here, the next beat does again.
+    for (const { members } of this.#shards) members.verify().catch(ignore)
   }
 
   /** Look again which secret the servers have agreed upon. */

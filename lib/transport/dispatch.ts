@@ -2,7 +2,7 @@ import type { Courier, Delivered, Whom } from '../courier'
 import { now, within } from '../deadline'
 import { MetroplexError, type ErrorCode } from '../errors'
 import type { Message } from '../message'
-import { outgoing } from './envelope'
+import { outgoing, type Outgoing } from './envelope'
 import type { Messenger } from './messenger'
 import type { OmegaSender } from './omega/sender'
 import type { Reply } from './reception'
@@ -20,6 +20,8 @@ export interface Card {
 export interface Directory {
   /** What a server says of itself; `'old'` for one of 1.x; `undefined` for none that we know of. */
   find(address: string): Card | 'old' | undefined
+  /** The address of the server whose process has this word; `''` for none that we know of. */
+  addressOf(word: string): string
   /** Look again who there is. */
   look(): Promise<unknown>
   /** Whether a server of 1.x was started where one of ours had been, as the registry says now. */
@@ -50,28 +52,45 @@ export class Dispatch implements Courier {
     return ours ? this.#ours(address, card, message, whom, deadline) : this.#otherwise(omega, address, message, whom, deadline)
   }
 
+  /**
+   * Have a server carry out what no spark is to be handed, and servers of 1.x know nothing of; after all that was sent there before.
+   *
+   * @throws MetroplexError with `maybe`
+   */
+  async carry(address: string, message: Outgoing, deadline: number): Promise<Reply> {
+    const card = this.directory.find(address) ?? await this.#joined(address, deadline)
+    if (card === 'old') throw refused('EPROTOCOL', address, 'runs metroplex 1.x, which knows of messages for sparks alone')
+    return this.messenger.send(address, this.#spoken(address, card), message, deadline)
+  }
+
   /** To who speaks another wire than ours, is unknown, or cannot be talked to. */
   async #otherwise(omega: OmegaSender | undefined, address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
     if (this.always() && omega !== undefined) return omega.send(address, message, whom, deadline)
-    let card = this.directory.find(address)
-    if (card === undefined) {
-      // It may have joined since we looked last.
-      await this.#inTime(this.directory.look(), undefined, deadline)
-      card = this.directory.find(address)
-    }
+    const card = this.directory.find(address) ?? await this.#joined(address, deadline)
     if (card === 'old' || (card === undefined && omega !== undefined)) {
       if (omega !== undefined) return this.#old(omega, address, message, whom, deadline)
       throw refused('EPROTOCOL', address, 'runs metroplex 1.x, which is reached on the wire of omega-supreme alone, and `omega: false` forbids that')
     }
-    if (card === undefined) throw refused('EUNREACHABLE', address, 'is no server of this cluster')
+    return this.#ours(address, this.#spoken(address, card), message, whom, deadline)
+  }
+
+  /** Of who is not known: it may have joined since we looked last. */
+  async #joined(address: string, deadline: number): Promise<Card | 'old' | undefined> {
+    await this.#inTime(this.directory.look(), undefined, deadline)
+    return this.directory.find(address)
+  }
+
+  /** A server that speaks our wire. @throws MetroplexError for any other */
+  #spoken(address: string, card: Card | undefined): Card {
     const { name } = this.messenger
+    if (card === undefined) throw refused('EUNREACHABLE', address, 'is no server of this cluster')
     if (card.protocol !== VERSION) {
       throw refused('EPROTOCOL', address, `speaks version ${card.protocol} of the language between servers, and this server ${VERSION}: give all servers the same version of metroplex`)
     }
     if (card.transport !== name) {
       throw refused('EPROTOCOL', address, `talks to its peers by the transport '${card.transport}', and this server by '${name}': give all servers the same`)
     }
-    return this.#ours(address, card, message, whom, deadline)
+    return card
   }
 
   #ours(address: string, card: Card, message: Message, whom: Whom, deadline: number): Promise<Delivered> {

@@ -14,6 +14,8 @@ export interface Outgoing {
 
 /** A message that came in. */
 export interface Incoming {
+  /** The word of the process that sent it. */
+  readonly from: string
   readonly kind: string
   /** Whom it is for; what that may be depends on the kind. */
   readonly to: unknown
@@ -56,8 +58,8 @@ export function batch(messages: readonly Outgoing[]): Buffer {
   return Buffer.concat(parts)
 }
 
-/** The messages in a body. @throws Malformed */
-export function unpack(body: Buffer): Incoming[] {
+/** The messages in a body. @param from the word of the process that sent it. @throws Malformed */
+export function unpack(body: Buffer, from: string): Incoming[] {
   let at = 0
   const line = (): string => {
     const end = body.indexOf(LINE_FEED, at)
@@ -73,7 +75,7 @@ export function unpack(body: Buffer): Incoming[] {
     const [kind, to, parts] = entry as [string, unknown, unknown]
     const text = line()
     if (text === '') throw new Malformed('A message must not be empty.')
-    if (parts === undefined) return { kind, to, message: received(text, []) }
+    if (parts === undefined) return { from, kind, to, message: received(text, []) }
     const blobs = partsOf(parts).map(([path, size]) => {
       if (at + size > body.length) throw new Malformed('A binary part is cut off.')
       const bytes = body.subarray(at, at + size)
@@ -81,7 +83,7 @@ export function unpack(body: Buffer): Incoming[] {
       return { path, bytes }
     })
     if (body[at++] !== LINE_FEED) throw new Malformed('The binary parts must end with a line feed.')
-    return { kind, to, message: received(text, blobs) }
+    return { from, kind, to, message: received(text, blobs) }
   })
   if (at !== body.length) throw new Malformed('Something follows the last message.')
   return messages

@@ -2,16 +2,19 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Transport } from '../contract'
 import type { Courier } from '../courier'
+import { MetroplexError } from '../errors'
+import type { Message } from '../message'
 import type { Settings } from '../options'
 import type { Middleware, Primus } from '../types'
 import { Dispatch, type Directory } from './dispatch'
+import { outgoing } from './envelope'
 import { HttpTransport } from './http/http'
 import { Listener } from './http/listener'
 import { Identity } from './identity'
 import type { Keyring } from './keyring'
 import { Messenger, type MessengerEvents } from './messenger'
 import type { OmegaSender } from './omega/sender'
-import { wordOf } from './reception'
+import { wordOf, type Handler, type Reply } from './reception'
 import { RedisTransport } from './redis/redis'
 import { sparkHandlers, type Sink } from './sparks'
 
@@ -47,10 +50,9 @@ export interface OmegaUse {
 export class Post {
   /** Random word of this process. */
   readonly word = wordOf()
-  /** Hands messages to other servers. */
-  readonly courier: Courier
   readonly #identity: Identity
   readonly #messenger: Messenger
+  readonly #dispatch: Dispatch
   readonly #http: HttpTransport | undefined
   readonly #listener: Listener | undefined
   /** Nobody reaches us at an address then; it only has to be nobody else's. */
@@ -59,7 +61,7 @@ export class Post {
   readonly #layers: Middleware[] = []
   #omega: OmegaUse | undefined
 
-  constructor(private readonly settings: Settings, private readonly primus: Primus, cluster: PostCluster, events: PostEvents) {
+  constructor(private readonly settings: Settings, private readonly primus: Primus, private readonly cluster: PostCluster, events: PostEvents) {
     const { timeout, maxBody, tls, listen } = settings
     const path = (): string => `${cluster.pathname}/metroplex`
     this.#identity = new Identity(path)
@@ -85,12 +87,17 @@ export class Post {
       get address() { return cluster.address }
     }
     this.#messenger = new Messenger(transport, place, cluster, settings, events)
-    this.courier = new Dispatch(
+    this.#dispatch = new Dispatch(
       this.#messenger,
       () => settings.omega ? this.#omega?.sender : undefined,
-      () => this.#omega?.always() === true,
+      () => this.foreign,
       cluster
     )
+  }
+
+  /** Hands messages for sparks to other servers. */
+  get courier(): Courier {
+    return this.#dispatch
   }
 
   /** The transport's name. */
@@ -140,6 +147,39 @@ export class Post {
     this.#messenger.handle('some', some)
     this.#messenger.handle('all', all)
     this.#messenger.together = together
+  }
+
+  /** Take messages of a kind that are for no spark. */
+  take(kind: string, handler: Handler): void {
+    this.#messenger.handle(kind, handler)
+  }
+
+  /** Who a message is from, by the word of its process: the address of a peer; `''` for anybody else. */
+  addressOf(word: string): string {
+    return this.cluster.addressOf(word)
+  }
+
+  /**
+   * Have a server carry out a message of a kind that is for no spark, after all that was sent there before.
+   *
+   * @param detail whom or what it is about, as the kind has it: a JSON value
+   * @param deadline until when, by `performance.now()`
+   * @throws MetroplexError with `maybe`
+   */
+  carry(address: string, kind: string, detail: unknown, message: Message, deadline: number): Promise<Reply> {
+    return this.#dispatch.carry(address, outgoing(kind, detail, message), deadline)
+  }
+
+  /** As `carry`, to whoever has asked us something: to a peer at its address, to anybody else on the way on which it asked. */
+  back(word: string, kind: string, detail: unknown, message: Message, deadline: number): Promise<Reply> {
+    const address = this.addressOf(word)
+    if (address !== '') return this.carry(address, kind, detail, message, deadline)
+    return Promise.reject(new MetroplexError('EUNREACHABLE', 'Whoever has asked has no address, and its connection is closed.', { maybe: false }))
+  }
+
+  /** Whether everybody is reached on omega-supreme's wire, because the application reads its requests. */
+  get foreign(): boolean {
+    return this.#omega?.always() === true
   }
 
   /** Use omega-supreme's wire, too. */

@@ -193,7 +193,7 @@ export class Reception implements Receiver {
   /** The messages of a batch, once all of them are known to be ones that can be carried out. */
   #understood(body: Buffer, head: SignedHead): { handler: Handler, message: Incoming }[] {
     try {
-      return unpack(body).map(message => {
+      return unpack(body, head.from).map(message => {
         const handler = this.#handlers.get(message.kind)
         if (handler === undefined) throw new Malformed(`Messages of the kind ${JSON.stringify(message.kind)} are not known here.`)
         handler.check(message)

@@ -67,7 +67,7 @@ async function openDoor(): Promise<Door> {
   const listener = createServer((req, res) => {
     const { server } = door
     if (server === undefined) req.socket.destroy()
-    else server.post.middleware.call({} as never, req, res, () => { res.writeHead(404).end() })
+    else server.core.post.middleware.call({} as never, req, res, () => { res.writeHead(404).end() })
   }).listen(0, '127.0.0.1')
   await once(listener, 'listening')
   const door = new Door(`http://127.0.0.1:${(listener.address() as AddressInfo).port}`, listener)

@@ -19,7 +19,7 @@ function stage(directory: Partial<Directory>): { dispatch: Dispatch, sent: Whom[
   const omega = { send: (_address: string, _message: Message, whom: Whom) => { sent.push(whom); return Promise.resolve({ send: 1 }) } } as unknown as OmegaSender
   const card = { transport: 'http', protocol: '2', pathname: '/primus', word: 'word-of-it-12' }
   const dispatch = new Dispatch(messenger, () => omega, () => false, {
-    find: () => card, look: () => Promise.resolve(), superseded: () => Promise.resolve(true), ...directory
+    find: () => card, addressOf: () => '', look: () => Promise.resolve(), superseded: () => Promise.resolve(true), ...directory
   })
   return { dispatch, sent }
 }

@@ -99,7 +99,7 @@ describe('PROTOCOL.md', () => {
         parts.map(({ path, hex }) => ({ path, bytes: Buffer.from(hex, 'hex') }))
       const ours = batch(messages.map(message => outgoing(message.kind, message.to, { text: message.text, blobs: blobs(message), size: 0 })))
       assume(ours.toString('base64')).equals(base64, name)
-      const understood = unpack(Buffer.from(base64, 'base64')).map(({ kind, to, message }) =>
+      const understood = unpack(Buffer.from(base64, 'base64'), 'the-sender12').map(({ kind, to, message }) =>
         ({ kind, to, text: message.text, blobs: message.blobs.map(({ path, bytes }) => ({ path, hex: bytes.toString('hex') })) }))
       assume(understood).deep.equals(messages.map(({ kind, to, text, parts = [] }) => ({ kind, to, text, blobs: parts })))
     }

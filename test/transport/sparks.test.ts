@@ -12,7 +12,7 @@ describe('a message for sparks that comes from a peer', () => {
       },
       all: () => ({ send: 0, missing: [] })
     })
-    assume(some.apply({ kind: 'some', to: ['a', 'b', 'a'], message: Message.of('x', false) })).equals(2)
+    assume(some.apply({ from: 'the-sender12', kind: 'some', to: ['a', 'b', 'a'], message: Message.of('x', false) })).equals(2)
     assume(written).eql(['a', 'b'])
   })
 
@@ -20,7 +20,7 @@ describe('a message for sparks that comes from a peer', () => {
     it(`is refused when it is for ${JSON.stringify(to)}`, () => {
       const { some, all } = sparkHandlers({ some: () => ({ send: 0 }), all: () => ({ send: 0 }) })
       for (const handler of [some, all]) {
-        assume(() => { handler.check({ kind: 'some', to, message: Message.of('x', false) }) }).throws(/strings that are not empty/)
+        assume(() => { handler.check({ from: 'the-sender12', kind: 'some', to, message: Message.of('x', false) }) }).throws(/strings that are not empty/)
       }
     })
   }
