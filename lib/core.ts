@@ -43,6 +43,8 @@ export class Core {
   readonly notices: Notices
   readonly #questions: Questions
   readonly #answers: Answers
+  /** Resolves when peers know that we have left. */
+  #farewell: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   /** @param binary whether the parser that clients and servers speak with each other carries binary */
@@ -54,7 +56,10 @@ export class Core {
         tell('register', address)
         this.#announce()
       },
-      unregistered: address => { tell('unregister', address) },
+      unregistered: address => {
+        tell('unregister', address)
+        this.#farewell = this.notices.tell('leave')
+      },
       joined: (address, life) => { tell('join', address, life) },
       left: (address, why, life) => {
         this.post.gone(address)
@@ -75,15 +80,17 @@ export class Core {
     this.check = new Check(this.shards, address => post.addressed ? post.ask(address) : Promise.resolve('self'))
 
     this.local = this.#receiver(primus)
-    const own = (): string => this.shards.address
+    const { shards } = this
+    const own = (): string => shards.address || shards.wanted
     const cluster = {
-      get self() { return own() },
+      get self() { return shards.address },
+      get own() { return own() },
       primus: primus as Primus | undefined,
       owns: (id: string) => this.shards.owns(id),
       spark: (id: string) => this.shards.owns(id) ? primus?.spark?.(id) : undefined,
       recent: (id: string) => this.whereabouts.recent(id),
       places: (ids: readonly string[], fresh: boolean) => this.whereabouts.last(ids, fresh),
-      peers: () => this.#peers(),
+      peers: (ms?: number) => this.#peers(ms),
       sparksOn: (address: string) => this.sparksOn(address),
       forwarded: (result: Result, ms: number) => { this.#forwarded(result, ms) },
       // The application's own reading of a request need not know it either.
@@ -91,8 +98,8 @@ export class Core {
     }
     this.forwarder = new Forwarder(this.local, post.courier, cluster, { timeout, binary, room: { messages: maxQueue.messages, bytes: maxQueue.total } })
 
-    const answers = this.#answers = new Answers(post, maxQueue.messages, own)
-    const questions = this.#questions = new Questions(post, answers, own)
+    const answers = this.#answers = new Answers(post, maxQueue, own)
+    const questions = this.#questions = new Questions(post, answers, () => shards.address, maxQueue.messages)
     this.calls = new Calls(questions, answers, cluster, timeout)
     this.events = new Events(questions, answers, cluster, timeout)
     this.notices = new Notices(post, {
@@ -143,15 +150,12 @@ export class Core {
 
   async #close(): Promise<void> {
     this.check.end()
-    const registered = this.shards.address !== ''
-    await this.shards.close()
-    // Who still has a question for us must not wait until the end.
-    this.#answers.close()
-    if (registered) {
-      const told = new AbortController()
-      await Promise.race([this.notices.tell('leave').finally(() => { told.abort() }), pause(FAREWELL, told.signal)])
-    }
+    // Who asks, and who was asked, must not wait until the end.
     this.#questions.close()
+    this.#answers.close()
+    await this.shards.close()
+    const told = new AbortController()
+    await Promise.race([this.#farewell.finally(() => { told.abort() }), pause(FAREWELL, told.signal)])
     await this.post.close()
     if (this.settings.ownRedis) (this.settings.redis as unknown as { disconnect(): void }).disconnect()
   }
@@ -161,9 +165,9 @@ export class Core {
     this.notices.tell('join').catch((error: unknown) => { this.tell('error', error as Error) })
   }
 
-  async #peers(): Promise<string[]> {
+  async #peers(ms?: number): Promise<string[]> {
     if (this.closing) throw new MetroplexError('ECLOSED', 'This server has been destroyed: it sends no more.')
-    return this.whereabouts.peers()
+    return this.whereabouts.peers(ms)
   }
 
   /** What writes to the sparks of this process; where there is no Primus, there are none. */

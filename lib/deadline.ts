@@ -1,20 +1,23 @@
 import { ignore } from './callback'
+import { asError } from './errors'
 
 /**
  * Bound a promise by time.
  *
- * Rejects with `late()` when `promise` has not settled within `ms` milliseconds; what it does
- * later is ignored. The timer is cleared as soon as either is known, and keeps no process alive.
+ * Rejects with `late()` when `promise` has not settled within `ms` milliseconds, or with its reason when `signal` is aborted;
+ * what it does later is ignored. The timer is cleared as soon as either is known, and keeps no process alive.
  */
-export async function within<T>(promise: Promise<T>, ms: number, late: () => Error): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const expiry = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(late()), ms).unref()
-  })
+export async function within<T>(promise: Promise<T>, ms: number, late: () => Error, signal?: AbortSignal): Promise<T> {
+  const end = deferred<never>()
+  const timer = setTimeout(() => { end.reject(late()) }, ms).unref()
+  const dropped = (): void => { end.reject(asError(signal?.reason)) }
+  signal?.addEventListener('abort', dropped, { once: true })
+  if (signal?.aborted === true) dropped()
   try {
-    return await Promise.race([promise, expiry])
+    return await Promise.race([promise, end.promise])
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', dropped)
   }
 }
 
