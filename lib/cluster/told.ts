@@ -1,4 +1,4 @@
-import { asError, isCode, MetroplexError } from '../errors'
+import { isCode, MetroplexError } from '../errors'
 
 /** What was thrown at a server, in words. */
 export interface Cause {
@@ -49,11 +49,12 @@ export function isTold(value: unknown): value is Told {
 function described(thrown: unknown): Cause {
   try {
     const { name, message, code } = fieldsOf(thrown)
-    if (typeof message !== 'string') return { name: 'Error', message: cut(asError(thrown).message) }
-    return { name: typeof name === 'string' ? cut(name) : 'Error', message: cut(message), ...typeof code === 'string' && { code: cut(code) } }
+    if (typeof message === 'string') return { name: typeof name === 'string' ? cut(name) : 'Error', message: cut(message), ...typeof code === 'string' && { code: cut(code) } }
+    if (!(thrown instanceof Error)) return { name: 'Error', message: cut(String(thrown)) }
   } catch {
-    return { name: 'Error', message: 'Something was thrown that cannot be read.' }
+    // What it is stays its secret.
   }
+  return { name: 'Error', message: 'Something was thrown that cannot be read.' }
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {
