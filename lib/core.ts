@@ -1,3 +1,4 @@
+import { crash } from './callback'
 import { Answers } from './cluster/answers'
 import { Calls } from './cluster/calls'
 import { Events } from './cluster/events'
@@ -43,23 +44,24 @@ export class Core {
   readonly notices: Notices
   readonly #questions: Questions
   readonly #answers: Answers
-  /** Resolves when peers know that we have left. */
-  #farewell: Promise<void> = Promise.resolve()
+  /** Resolves when peers have been told what we told them last. */
+  #notified: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   /** @param binary whether the parser that clients and servers speak with each other carries binary */
-  constructor(readonly settings: Settings, readonly primus: Partial<Primus> | undefined, binary: boolean, private readonly tell: Tell) {
+  constructor(readonly settings: Settings, readonly primus: Partial<Primus> | undefined, binary: boolean, tell: Tell) {
     const { stats } = this
     const { timeout, maxQueue } = settings
     this.shards = new Shards({ ...settings, description: () => this.#description(), ask: address => this.post.ask(address) }, stats, {
       registered: address => {
         tell('register', address)
-        this.#announce()
+        this.#notify('join')
       },
       unregistered: address => {
         tell('unregister', address)
-        this.#farewell = this.notices.tell('leave')
+        this.#notify('leave')
       },
+      buried: () => { this.#notify('leave') },
       joined: (address, life) => { tell('join', address, life) },
       left: (address, why, life) => {
         this.post.gone(address)
@@ -155,14 +157,15 @@ export class Core {
     this.#answers.close()
     await this.shards.close()
     const told = new AbortController()
-    await Promise.race([this.#farewell.finally(() => { told.abort() }), pause(FAREWELL, told.signal)])
+    await Promise.race([this.#notified.finally(() => { told.abort() }), pause(FAREWELL, told.signal)])
     await this.post.close()
     if (this.settings.ownRedis) (this.settings.redis as unknown as { disconnect(): void }).disconnect()
   }
 
-  /** Peers are to see us at once. */
-  #announce(): void {
-    this.notices.tell('join').catch((error: unknown) => { this.tell('error', error as Error) })
+  /** Peers are to look at once who has joined or left. */
+  #notify(what: 'join' | 'leave'): void {
+    this.#notified = this.notices.tell(what)
+    this.#notified.catch(crash)
   }
 
   async #peers(ms?: number): Promise<string[]> {

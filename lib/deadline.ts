@@ -11,13 +11,40 @@ export async function within<T>(promise: Promise<T>, ms: number, late: () => Err
   const end = deferred<never>()
   const timer = setTimeout(() => { end.reject(late()) }, ms).unref()
   const dropped = (): void => { end.reject(asError(signal?.reason)) }
-  signal?.addEventListener('abort', dropped, { once: true })
+  const unheed = heed(signal, dropped)
   if (signal?.aborted === true) dropped()
   try {
     return await Promise.race([promise, end.promise])
   } finally {
     clearTimeout(timer)
-    signal?.removeEventListener('abort', dropped)
+    unheed()
+  }
+}
+
+/** What is to be done when a signal is aborted. */
+const heeded = new WeakMap<AbortSignal, { readonly tasks: Set<() => void>; readonly listener: () => void }>()
+
+/**
+ * Do something when a signal is aborted. However many do for one signal, it has one listener: Node.js takes many for a leak.
+ *
+ * @returns what ends that
+ */
+export function heed(signal: AbortSignal | undefined, task: () => void): () => void {
+  if (signal === undefined) return ignore
+  let entry = heeded.get(signal)
+  if (entry === undefined) {
+    const tasks = new Set<() => void>()
+    entry = { tasks, listener: () => { for (const one of [...tasks]) one() } }
+    heeded.set(signal, entry)
+    signal.addEventListener('abort', entry.listener, { once: true })
+  }
+  const { tasks, listener } = entry
+  tasks.add(task)
+  return () => {
+    tasks.delete(task)
+    if (tasks.size > 0 || heeded.get(signal)?.listener !== listener) return
+    heeded.delete(signal)
+    signal.removeEventListener('abort', listener)
   }
 }
 

@@ -1,4 +1,4 @@
-import { now } from '../deadline'
+import { heed, now } from '../deadline'
 import { asError, MetroplexError, shown } from '../errors'
 import { idOf } from '../message'
 import type { Called, Method, MethodContext, Primus, Spark } from '../types'
@@ -63,8 +63,7 @@ export class Calls {
     const { question, terms, patience: { deadline, signal } } = this.#understood(name, args, options)
     const { servers, failure } = await everybody(this.cluster, terms, { deadline, signal })
     const over = new AbortController()
-    const stop = (): void => { over.abort(signal?.reason) }
-    signal?.addEventListener('abort', stop, { once: true })
+    const unheed = heed(signal, () => { over.abort() })
     try {
       return await Promise.any([
         ...servers.map(({ address, here }) => this.questions.ask(address, question, { deadline, signal: over.signal }, here)),
@@ -75,7 +74,7 @@ export class Calls {
       const { errors } = error as AggregateError
       throw new AggregateError(errors, `No server has carried out ${shown(name)}: ${errors.map(one => asError(one).message).join(' ') || 'none was asked.'}`)
     } finally {
-      signal?.removeEventListener('abort', stop)
+      unheed()
       over.abort()
     }
   }

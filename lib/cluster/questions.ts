@@ -1,5 +1,5 @@
 import { crash, ignore } from '../callback'
-import { now } from '../deadline'
+import { heed, now } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file, Message } from '../message'
 import { Malformed, type Incoming } from '../transport/envelope'
@@ -23,10 +23,9 @@ interface Asked {
   readonly began: number
   /** Whether we have asked ourselves. */
   readonly local: boolean
-  /** Whoever was asked has it. Before that it is bounded on its way. */
-  taken: boolean
+  /** Once whoever was asked has it: before that it is bounded on its way. */
   timer: NodeJS.Timeout | undefined
-  readonly unlisten: () => void
+  readonly unheed: () => void
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
 }
@@ -83,10 +82,8 @@ export class Questions {
     if (refusal !== undefined) return Promise.reject(refusal)
     return new Promise((resolve, reject) => {
       const id = ++this.#count
-      const dropped = (): void => { this.#give(id, asError(signal?.reason)) }
-      signal?.addEventListener('abort', dropped, { once: true })
-      const unlisten = (): void => { signal?.removeEventListener('abort', dropped) }
-      this.#asked.set(id, { address, began: now(), local: here, taken: false, timer: undefined, unlisten, resolve, reject })
+      const unheed = heed(signal, () => { this.#give(id, asError(signal?.reason)) })
+      this.#asked.set(id, { address, began: now(), local: here, timer: undefined, unheed, resolve, reject })
       this.#counts.set(address, (this.#counts.get(address) ?? 0) + 1)
       this.#timer ??= setInterval(() => { this.#still() }, STILL).unref()
       if (here) this.#here(id, address, question, ms)
@@ -146,7 +143,6 @@ export class Questions {
   #wait(id: number, address: string, ms: number, left: number): void {
     const asked = this.#asked.get(id)
     if (asked === undefined) return
-    asked.taken = true
     // It holds the process, for somebody waits.
     asked.timer = setTimeout(() => { this.#fail(id, late(address, ms, true)) }, Math.min(Math.max(left, 1), LONGEST))
   }
@@ -206,9 +202,9 @@ export class Questions {
   #take(id: number): Asked | undefined {
     const asked = this.#asked.get(id)
     if (asked === undefined) return undefined
-    const { address, timer, unlisten } = asked
+    const { address, timer, unheed } = asked
     clearTimeout(timer)
-    unlisten()
+    unheed()
     this.#asked.delete(id)
     const others = (this.#counts.get(address) ?? 0) - 1
     if (others > 0) this.#counts.set(address, others)
