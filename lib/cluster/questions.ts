@@ -31,7 +31,7 @@ interface Asked {
 }
 
 /** How often we say that we still wait, in ms. Who is silent for three times as long has gone. */
-const STILL = 20_000
+export const STILL = 20_000
 
 /** The most questions that one message names. */
 const TOGETHER = 1000
