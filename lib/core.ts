@@ -70,6 +70,8 @@ export class Core {
     this.whereabouts = new Whereabouts(this.shards, settings)
     const post = this.post = new Post(settings, (primus ?? {}) as Primus, this.#surroundings(), {
       told: what => { stats.count(COUNTED[what]) },
+      lost: word => { this.#answers.lost(word) },
+      broken: address => { this.#questions.broken(address) },
       failed: error => { tell('error', error) }
     })
     this.check = new Check(this.shards, address => post.addressed ? post.ask(address) : Promise.resolve('self'))

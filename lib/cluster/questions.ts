@@ -86,7 +86,7 @@ export class Questions {
         this.#fail(id, new MetroplexError('EDEADLINE', `${address} did not answer within ${left} ms.`, { address, maybe: true }))
       }, Math.min(left, LONGEST))
       this.#asked.set(id, { address, began: now(), local, timer, unlisten: () => { signal?.removeEventListener('abort', dropped) }, resolve, reject })
-      this.#timer ??= setInterval(() => { this.#still() }, STILL).unref()
+      this.#timer ??= setInterval(() => { this.#still(({ began }) => now() - began > STILL / 2) }, STILL).unref()
       if (local) this.#here(id, address, question, left)
       else this.#there(id, address, question, left, deadline)
     })
@@ -99,6 +99,11 @@ export class Questions {
         this.#fail(id, new MetroplexError('EUNREACHABLE', `${address} has left the cluster before it answered.`, { address, maybe: true }))
       }
     }
+  }
+
+  /** The way to a server was broken: its answers come to us on the way on which we said something last. */
+  broken(address: string): void {
+    if (this.self() === '') this.#still(asked => asked.address === address)
   }
 
   /** Ask nobody any more. What is open fails with `ECLOSED`. */
@@ -162,10 +167,10 @@ export class Questions {
     })
   }
 
-  /** Say of what is open for long that it is still waited for. */
-  #still(): void {
+  /** Say of some of what is open that it is still waited for. */
+  #still(those: (asked: Asked) => boolean): void {
     const waiting = new Map<string, number[]>()
-    for (const [id, { address, began, local }] of this.#asked) if (!local && now() - began > STILL / 2) file(waiting, address, id)
+    for (const [id, asked] of this.#asked) if (!asked.local && those(asked)) file(waiting, asked.address, id)
     for (const [address, ids] of waiting) this.#name(address, WAIT, ids)
   }
 

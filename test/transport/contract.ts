@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Answer, Peer, Receiver, Request, Transport } from '../../lib/contract'
+import type { Answer, Back, Peer, Receiver, Request, Transport } from '../../lib/contract'
 import { MetroplexError } from '../../lib/errors'
 import { assume } from '../support/assume'
 import { rejection } from '../support/rejection'
@@ -40,6 +40,11 @@ export class Echo implements Receiver {
   readonly received: Request[] = []
   /** The heads that were judged. */
   readonly judged: string[] = []
+  /** The ways back to those who asked, each once; and those that have ended. */
+  readonly backs = new Set<Back>()
+  readonly ended: Back[] = []
+  /** Whose ways have broken. */
+  readonly lost: string[] = []
   /** How to judge; whoever has `stranger` in his head gets a 401 otherwise. */
   judge: (head: string, type: string) => Answer | undefined = head => head.includes('stranger') ? refusal(401) : undefined
   /** How to answer. */
@@ -55,9 +60,18 @@ export class Echo implements Receiver {
     return this.judge(head, type)
   }
 
-  receive(request: Request): Answer {
+  receive(request: Request, back?: Back): Answer {
     this.received.push(request)
+    if (back !== undefined) this.backs.add(back)
     return this.reply(request)
+  }
+
+  closed(back: Back): void {
+    this.ended.push(back)
+  }
+
+  broken(address: string): void {
+    this.lost.push(address)
   }
 
   /** The heads of what was received, but for hellos. */
