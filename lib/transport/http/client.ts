@@ -4,11 +4,14 @@ import { now } from '../../deadline'
 import { asError, MetroplexError } from '../../errors'
 import { Single } from './single'
 import type { Stream } from './stream'
-import { Upgrade, type UpgradeTerms } from './upgrade'
+import { Upgrade, type Upgraded, type UpgradeTerms } from './upgrade'
 import { closing, destroyed } from './wire'
 
 /** For how long after a refused upgrade single requests are sent, in ms. */
 const SINGLE = 60_000
+
+/** How often an upgrade is tried that is answered by the end of the connection: it may have broken, or somebody on the way refuses upgrades like that. */
+const TRIES = 3
 
 /** How peers are asked. */
 export interface ClientTerms extends UpgradeTerms {
@@ -59,14 +62,17 @@ export class HttpClient {
     if (now() < way.until) return way.single.ask(peer, hello, deadline)
     way.until = 0
 
-    const upgrade = way.upgrade = this.#upgrade(peer, hello, deadline)
-    const upgraded = await upgrade.settled.finally(() => {
-      if (way.upgrade === upgrade) way.upgrade = undefined
-      else upgrade.end(replaced)
-    })
-    // Whoever has let go of it meanwhile must not find it opened.
-    if (this.#ways.get(address) !== way) throw this.#isClosed() ? destroyed(address, true) : released(address)
-    if (upgraded !== 'refused') {
+    let upgraded: Upgraded = 'closed'
+    for (let tries = 0; upgraded === 'closed' && tries < TRIES; tries++) {
+      const upgrade = way.upgrade = this.#upgrade(peer, hello, deadline)
+      upgraded = await upgrade.settled.finally(() => {
+        if (way.upgrade === upgrade) way.upgrade = undefined
+        else upgrade.end(replaced)
+      })
+      // Whoever has let go of it meanwhile must not find it opened.
+      if (this.#ways.get(address) !== way) throw this.#isClosed() ? destroyed(address, true) : released(address)
+    }
+    if (typeof upgraded === 'object') {
       const { stream } = upgraded
       way.stream = stream
       if (stream !== undefined) stream.gone = broke => { if (broke) this.#receiver.broken(address) }

@@ -20,8 +20,8 @@ export interface UpgradeTerms {
   readonly idle?: number | undefined
 }
 
-/** What came of it: an answer, perhaps with a stream; or whoever answered does not know such upgrades. */
-export type Upgraded = { readonly answer: Answer; readonly stream?: Stream } | 'refused'
+/** What came of it: an answer, perhaps with a stream; or whoever answered does not know such upgrades; or the connection was closed in place of an answer. */
+export type Upgraded = { readonly answer: Answer; readonly stream?: Stream } | 'refused' | 'closed'
 
 /**
  * Asks a peer for a stream, with a hello. Once.
@@ -98,7 +98,7 @@ export class Upgrade {
     socket.on('error', ignore)
     if (this.#over || response.headers.upgrade?.toLowerCase() !== METROPLEX) {
       socket.destroy()
-      this.#refused()
+      this.#failed('refused')
       return
     }
     const { terms: { timeout, maxBody, idle = IDLE }, receiver, peer: { address } } = this
@@ -110,7 +110,7 @@ export class Upgrade {
     }, (error: unknown) => {
       // A connection that closes now is as good as refused: somebody in between may have promised too much.
       const failure = error instanceof MetroplexError ? error : this.#error('EPROTOCOL', 'could not be understood', true)
-      if (failure.code === 'EUNREACHABLE') this.#refused()
+      if (failure.code === 'EUNREACHABLE') this.#failed('closed')
       else this.end(failure)
     })
   }
@@ -121,7 +121,7 @@ export class Upgrade {
     response.on('error', ignore)
     if (!mayBeOurs(headers)) {
       this.#asking.destroy()
-      this.#refused()
+      this.#failed('refused')
       return
     }
     const gathered = new Gathered(this.terms.maxBody)
@@ -129,18 +129,19 @@ export class Upgrade {
     response.once('close', () => {
       this.#asking.destroy()
       const { bytes } = gathered
-      if (!response.complete || !isOurs(headers, bytes)) this.#refused()
+      if (!response.complete) this.#failed('closed')
+      else if (!isOurs(headers, bytes)) this.#failed('refused')
       else if (this.#finish()) this.#resolve({ answer: { status, head: headOf(headers[METROPLEX]), type: textOf(headers['content-type']), body: bytes } })
     })
   }
 
   #broken(error: Error): void {
-    if (this.#connected) this.#refused()
+    if (this.#connected) this.#failed('closed')
     else if (this.#finish()) this.#reject(this.#error('EUNREACHABLE', `could not be reached: ${error.message}`, false, error))
   }
 
-  #refused(): void {
-    if (this.#finish()) this.#resolve('refused')
+  #failed(how: 'refused' | 'closed'): void {
+    if (this.#finish()) this.#resolve(how)
   }
 
   /** @returns whether it is us who end it */
