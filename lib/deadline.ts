@@ -1,6 +1,6 @@
 import { ignore } from './callback'
 
-/** The longest that a timer waits, in ms. */
+/** The longest that a timer can be set to, in ms. */
 export const LONGEST = 2 ** 31 - 1
 
 /**

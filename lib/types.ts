@@ -356,6 +356,4 @@ export interface MetroplexEvents {
   heal: (healed: { sparks: number }) => void
   /** On the one server that cleans up after a dead one: some of its spark ids; each is named at least once. */
   reap: (address: string, sparks: string[]) => void
-  /** A server, this one or a peer, has begun to let its sparks go, and takes no new ones. */
-  drain: (address: string, life: string) => void
 }

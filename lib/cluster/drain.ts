@@ -7,10 +7,16 @@ import { Ration } from './ration'
 /** On what terms sparks are let go. */
 export type Terms = Readonly<Required<DrainOptions>>
 
-/** What a drain asks of the server. */
+/** What a drain asks of the server, and tells it. */
 export interface DrainEvents {
+  /** All that are here. */
+  sparks(): Iterable<Spark>
+  /** It has begun: let no new ones in. */
+  began(): void
   /** None is left: leave the registry. */
   emptied(): Promise<unknown>
+  /** It is over: let new ones in again. */
+  lifted(): void
   /** Something went wrong, and the drain goes on. */
   failed(error: Error): void
 }
@@ -26,8 +32,8 @@ interface Run {
 /**
  * Lets the sparks of a server go: so many a second, each told to come back, which it does somewhere else.
  *
- * It begins with those that are there, and lasts until `end`. A run ends none at its deadline, either: what is left then stays until the next run, or until it
- * goes by itself. All that is asked of it while a run is under way is one run, on the terms that were asked for last.
+ * It lasts until it is lifted, and is done in runs. A run is over when none is left, or at its deadline: what is left then stays until the next run, or until it
+ * goes by itself. Whoever asks while a run is under way shares it, on the terms that were asked for last.
  */
 export class Drain {
   readonly #ration = new Ration()
@@ -44,11 +50,12 @@ export class Drain {
     return this.#left !== undefined
   }
 
-  /** Let these go; with those of a drain that has not ended, which are the same, it goes on. Resolves with what was done by its deadline. */
-  begin(sparks: Iterable<Spark>, { timeout, rate }: Terms): Promise<Drained> {
+  /** Let them go, or go on with it. Resolves with what has been done since it began. */
+  run({ timeout, rate }: Terms): Promise<Drained> {
     if (this.#left === undefined) {
-      this.#left = new Set(sparks)
+      this.#left = new Set(this.events.sparks())
       this.#moved = 0
+      this.events.began()
     }
     const run = this.#run ??= { end: deferred<Drained>(), deadline: undefined, leaving: false }
     this.#rest(run)
@@ -69,11 +76,18 @@ export class Drain {
     if (this.#left.size === 0 && this.#run !== undefined) this.#leave(this.#run)
   }
 
-  /** Nobody has to go any more; whoever waits is told what was done. */
-  end(): void {
+  /** Nobody has to go any more. */
+  lift(): void {
+    if (this.#left === undefined) return
+    this.close()
+    this.#left = undefined
+    this.events.lifted()
+  }
+
+  /** End nobody any more; whoever waits is told what has been done. */
+  close(): void {
     this.#settle()
     this.#left?.clear()
-    this.#left = undefined
   }
 
   #wait(ms: number): void {
@@ -107,9 +121,13 @@ export class Drain {
     this.#rest(run)
     if (run.leaving) return
     run.leaving = true
-    this.events.emptied().catch((error: unknown) => { this.events.failed(asError(error)) }).finally(() => {
-      if (this.#run === run) this.#settle()
-    })
+    const left = (error?: unknown): void => {
+      // Whoever ended the run in the meantime knows better.
+      if (this.#run !== run) return
+      if (error !== undefined) this.events.failed(asError(error))
+      this.#settle()
+    }
+    this.events.emptied().then(() => { left() }, left)
   }
 
   #settle(): void {
