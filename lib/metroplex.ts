@@ -1,6 +1,6 @@
 import { checked, onUnixSocket, parse, unixSocket } from './address'
 import { Asking, parted } from './asking'
-import { ignore, settle, type Callback } from './callback'
+import { ignore, isCallback, settle, type Callback } from './callback'
 import { termsOf } from './cluster/drain'
 import { deferred } from './deadline'
 import { asError, MetroplexError } from './errors'
@@ -144,6 +144,8 @@ export class Metroplex extends Asking {
   drain(options: DrainOptions, fn: Callback<Drained>): this
   drain(options?: DrainOptions | Callback<Drained>, fn?: Callback<Drained>): Promise<Drained> | this {
     const [given, callback] = parted([options, fn])
+    // Whose mistake throws has not begun anything.
+    isCallback(callback)
     return settle(this.#drain(given), callback, this)
   }
 
