@@ -6,6 +6,6 @@ export type Metroplex = metroplex.Metroplex
 export type MetroplexError = metroplex.MetroplexError
 export default metroplex
 export type {
-  ErrorCode, Failure, Farewell, Forward, Health, Latency, MetroplexEvents, MetroplexOptions, Primus, RedisClient, Result, ResultCallback, Spark,
+  Drained, DrainOptions, ErrorCode, Failure, Farewell, Forward, Health, Latency, MetroplexEvents, MetroplexOptions, Primus, RedisClient, Result, ResultCallback, Spark,
   State, Statistics, TlsOptions
 } from './index.js'

@@ -35,6 +35,8 @@ declare namespace metroplex {
   export type ErrorCode = ErrorCodeName
   export type Forward = ForwardFunction
   export type Answer = contract.Answer
+  export type Drained = types.Drained
+  export type DrainOptions = types.DrainOptions
   export type Failure = types.Failure
   export type Farewell = types.Farewell
   export type Health = types.Health

@@ -11,7 +11,8 @@ declare module 'primus' {
     readonly metroplex: metroplex.Metroplex
     readonly forward: metroplex.Forward
     plugin(name: string, plugin: object): this
-    on(event: 'connection', listener: (spark: Primus.Spark) => void): this
+    on(event: 'connection' | 'disconnection', listener: (spark: Primus.Spark) => void): this
+    forEach(fn: (spark: Primus.Spark) => void): this
     write(data: unknown): boolean
     destroy(options: { reconnect?: boolean }, fn: (error?: Error) => void): this
   }
@@ -35,7 +36,14 @@ declare module 'primus' {
       end(): this
     }
 
-    type SocketConstructor = new (url: string, options: { strategy: false }) => Socket
+    type SocketConstructor = new (url: string, options: { strategy: false } | { reconnect: Reconnect }) => Socket
+
+    /** How a client comes back; the times are in ms. */
+    interface Reconnect {
+      min: number
+      max: number
+      retries: number
+    }
   }
 
   export = Primus

@@ -174,7 +174,7 @@ export class Asking extends EventEmitter<MetroplexEvents> {
   stats(): Statistics {
     const { shards, post, stats } = this.core
     return {
-      state: shards.state,
+      state: this.core.state,
       since: Math.round(now() - this.#since),
       sparks: shards.size,
       disowned: shards.disowned,
@@ -204,6 +204,6 @@ export class Asking extends EventEmitter<MetroplexEvents> {
 }
 
 /** Options and a callback, of which either may be missing. */
-function parted<Options, F>([options, fn]: [options?: Options | F, fn?: F]): [options: Options | undefined, fn: F | undefined] {
+export function parted<Options, F>([options, fn]: [options?: Options | F, fn?: F]): [options: Options | undefined, fn: F | undefined] {
   return typeof options === 'function' ? [undefined, options as F] : [options as Options | undefined, fn]
 }

@@ -1,7 +1,9 @@
 import { Answers } from './cluster/answers'
 import { Calls } from './cluster/calls'
+import { Drain } from './cluster/drain'
 import { Events } from './cluster/events'
-import { Notices } from './cluster/notices'
+import { Gate } from './cluster/gate'
+import { Notices, type News } from './cluster/notices'
 import { Questions } from './cluster/questions'
 import { pause } from './deadline'
 import { Forwarder } from './delivery/forward'
@@ -15,7 +17,7 @@ import { namespaces } from './registry/sharding'
 import { Stats } from './stats'
 import { Post, type PostCluster } from './transport/post'
 import { VERSION as LANGUAGE } from './transport/signature'
-import type { MetroplexEvents, Primus, Result } from './types'
+import type { MetroplexEvents, Primus, Result, Spark, State } from './types'
 import { VERSION } from './version'
 
 /** What happens between servers, by the name of its counter. */
@@ -41,6 +43,8 @@ export class Core {
   readonly calls: Calls
   readonly events: Events
   readonly notices: Notices
+  readonly drain: Drain
+  readonly gate: Gate
   readonly #questions: Questions
   readonly #answers: Answers
   #closing: Promise<void> | undefined
@@ -52,7 +56,7 @@ export class Core {
     this.shards = new Shards({ ...settings, description: () => this.#description(), ask: address => this.post.ask(address) }, stats, {
       registered: address => {
         tell('register', address)
-        this.#announce()
+        this.#announce('join')
       },
       unregistered: address => { tell('unregister', address) },
       joined: (address, life) => { tell('join', address, life) },
@@ -65,7 +69,7 @@ export class Core {
       healed: sparks => { tell('heal', { sparks }) },
       reap: (address, sparks) => { tell('reap', address, sparks) },
       failed: error => { tell('error', error) },
-      changed: state => { tell('state', state) }
+      changed: state => { if (!this.drain.active) tell('state', state) }
     })
     this.whereabouts = new Whereabouts(this.shards, settings)
     const post = this.post = new Post(settings, (primus ?? {}) as Primus, this.#surroundings(), {
@@ -74,7 +78,7 @@ export class Core {
       broken: address => { this.#questions.broken(address) },
       failed: error => { tell('error', error) }
     })
-    this.check = new Check(this.shards, address => post.addressed ? post.ask(address) : Promise.resolve('self'))
+    this.check = new Check(this.shards, address => post.addressed ? post.ask(address) : Promise.resolve('self'), () => this.state)
 
     this.local = this.#receiver(primus)
     const own = (): string => this.shards.address
@@ -105,6 +109,29 @@ export class Core {
         if (life !== undefined) tell('drain', address, life)
       }
     })
+
+    const gate = this.gate = new Gate(primus ?? {})
+    const sparks = (): Spark[] => sparksOf(primus)
+    this.drain = new Drain({
+      sparks,
+      began: () => {
+        gate.shut(sparks())
+        tell('state', 'draining')
+        tell('drain', this.shards.address, this.shards.id)
+        this.#announce('drain')
+      },
+      emptied: () => this.shards.unregister(),
+      lifted: () => {
+        gate.open()
+        tell('state', this.shards.state)
+      },
+      failed: error => { tell('error', error) }
+    })
+  }
+
+  /** How we stand. */
+  get state(): State {
+    return this.drain.active ? 'draining' : this.shards.state
   }
 
   /** Whether it has been closed. */
@@ -145,6 +172,7 @@ export class Core {
 
   async #close(): Promise<void> {
     this.check.end()
+    this.drain.close()
     const registered = this.shards.address !== ''
     await this.shards.close()
     // Who still has a question for us must not wait until the end.
@@ -158,9 +186,9 @@ export class Core {
     if (this.settings.ownRedis) (this.settings.redis as unknown as { disconnect(): void }).disconnect()
   }
 
-  /** Peers are to see us at once. */
-  #announce(): void {
-    this.notices.tell('join').catch((error: unknown) => { this.tell('error', error as Error) })
+  /** Peers are to know it at once. */
+  #announce(news: News): void {
+    this.notices.tell(news).catch((error: unknown) => { this.tell('error', error as Error) })
   }
 
   async #peers(): Promise<string[]> {
@@ -215,6 +243,13 @@ export class Core {
       alive: to => shards.alive(to)
     }
   }
+}
+
+/** The sparks of a Primus; where there is none, there are none. */
+function sparksOf(primus: Partial<Primus> | undefined): Spark[] {
+  const sparks: Spark[] = []
+  primus?.forEach?.(spark => { sparks.push(spark) })
+  return sparks
 }
 
 const NOBODY: Here = {

@@ -1,5 +1,8 @@
 import { ignore } from './callback'
 
+/** The longest that a timer can be set to, in ms. */
+export const LONGEST = 2 ** 31 - 1
+
 /**
  * Bound a promise by time.
  *

@@ -8,6 +8,7 @@
  * | `EBUSY` | more is waiting than `maxQueue` allows | send less, or raise it; look at the peer that is named |
  * | `ECLOSED` | the operation needs what `destroy` has ended | do not use the object after `destroy` |
  * | `EDEADLINE` | no answer within `timeout` | look at the peer that is named; raise `timeout` if it is only slow |
+ * | `EDRAINING` | a client asked for a new spark of a server that is draining | nothing: connect again, and get another server; `register()` has this one take sparks again |
  * | `EMESSAGE` | the message cannot be sent as it is | send a JSON value |
  * | `ENOMETHOD` | a server has no method of this name | register it there with `method`, before the server listens |
  * | `ENOSPARK` | no server holds this spark | it has gone: usually nothing |
@@ -23,6 +24,7 @@ export type ErrorCode =
   | 'EBUSY'
   | 'ECLOSED'
   | 'EDEADLINE'
+  | 'EDRAINING'
   | 'EMESSAGE'
   | 'ENOMETHOD'
   | 'ENOSPARK'

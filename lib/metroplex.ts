@@ -1,11 +1,12 @@
 import { checked, onUnixSocket, parse, unixSocket } from './address'
-import { Asking } from './asking'
-import { ignore, settle, type Callback } from './callback'
+import { Asking, parted } from './asking'
+import { ignore, isCallback, settle, type Callback } from './callback'
+import { termsOf } from './cluster/drain'
 import { deferred } from './deadline'
 import { asError, MetroplexError } from './errors'
 import { idOf } from './message'
 import { settings, type Settings } from './options'
-import type { Handler, Health, Method, Primus, PrimusOptions, Spark } from './types'
+import type { Drained, DrainOptions, Handler, Health, Method, Primus, PrimusOptions, Spark } from './types'
 
 /** An address that stands for a unix socket until a better one is known. */
 const UNIX = 'unix:'
@@ -81,7 +82,8 @@ export class Metroplex extends Asking {
   /**
    * Register under an address, given as a string or as the server that listens there. An address that we had before is left.
    *
-   * Resolves with the address; with `''` when none can be told yet, because the server does not listen.
+   * Resolves with the address; with `''` when none can be told yet, because the server does not listen. A server that drains, or has drained, takes new sparks
+   * again as soon as it is registered.
    *
    * @throws TypeError for what is no address; MetroplexError `EREGISTRY` when Redis cannot be asked
    */
@@ -113,7 +115,38 @@ export class Metroplex extends Asking {
   /** Remove a spark of ours. */
   disconnect(spark: Spark): this {
     this.core.shards.disconnect(idOf(spark.id), spark)
+    this.core.drain.gone(spark)
     return this
+  }
+
+  /**
+   * Let the sparks of this server go, gently, before it ends. From now on it takes no new ones: who asks for one is answered 503, and `health()` is not ok. Those that are
+   * here are ended with a hint to come back, which leads them to other servers: at random moments, `rate` of them in any second at most. Until then each one is found, and served.
+   *
+   * When none is left it leaves the registry, and resolves with `left: 0`; it drains until it is destroyed, or registered again with `register()`. After `timeout` ms it resolves with
+   * how many are left: these are served and found as before, and it can be called again. `moved` is how many have gone since it began. Calls at the same time
+   * are one, on the terms of the last one; each resolves. `destroy` ends it: it resolves with what has been done.
+   *
+   * A spark that slips in, because it asked before, is ended at once, not counted and not held to the rate. Leaving while Redis is away fails with an
+   * `error` event; it then resolves all the same, and peers see us go when our lease has run out.
+   *
+   * @param options `timeout` in ms, 60000 by default, at least 0, which ends none; `rate` in sparks a second, 100 by default, above 0: below 1 one in so many seconds
+   * @throws TypeError or RangeError for wrong options; MetroplexError `ECLOSED` when it has been destroyed
+   *
+   * @example
+   * process.once('SIGTERM', async () => {
+   *   await primus.metroplex.drain({ rate: 200 })
+   *   primus.destroy({ reconnect: true }, () => process.exit())
+   * })
+   */
+  drain(options?: DrainOptions): Promise<Drained>
+  drain(fn: Callback<Drained>): this
+  drain(options: DrainOptions, fn: Callback<Drained>): this
+  drain(options?: DrainOptions | Callback<Drained>, fn?: Callback<Drained>): Promise<Drained> | this {
+    const [given, callback] = parted([options, fn])
+    // Whose mistake throws has not begun anything.
+    isCallback(callback)
+    return settle(this.#drain(given), callback, this)
   }
 
   /**
@@ -169,7 +202,7 @@ export class Metroplex extends Asking {
   begin(): void {
     const { address } = this.#settings
     const { post, shards, closing } = this.core
-    if (!this.#open || this.#begun || this.address !== '' || closing) return
+    if (!this.#open || this.#begun || this.address !== '' || closing || this.core.drain.active) return
     const unix = onUnixSocket(this.#primus.server)
     if (address === '' && unix && post.addressFor(UNIX) === UNIX) {
       this.#refuse(unixSocket())
@@ -190,14 +223,22 @@ export class Metroplex extends Asking {
 
   async #register(address: unknown): Promise<string> {
     const { post, shards, closing } = this.core
-    if (closing) throw new MetroplexError('ECLOSED', 'This server has been destroyed.')
+    if (closing) throw destroyed()
     const given = address ?? post.addressFor(this.#settings.address || parse(this.#primus.server))
     if (onUnixSocket(given)) throw unixSocket()
     const parsed = parse(given)
     if (parsed === '') return ''
     const wanted = checked(parsed)
     await shards.register(wanted, false)
+    // Whoever drained meanwhile has left again.
+    if (this.address === wanted) this.core.drain.lift()
     return wanted
+  }
+
+  async #drain(options: unknown): Promise<Drained> {
+    const terms = termsOf(options)
+    if (this.core.closing) throw destroyed()
+    return this.core.drain.run(terms)
   }
 
   async #remove(address: string): Promise<string> {
@@ -205,6 +246,10 @@ export class Metroplex extends Asking {
     await this.core.shards.remove(wanted)
     return wanted
   }
+}
+
+function destroyed(): MetroplexError {
+  return new MetroplexError('ECLOSED', 'This server has been destroyed.')
 }
 
 /** Whether the parser that clients and servers speak with each other carries binary: all but JSON are taken to. */

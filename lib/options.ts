@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import Redis from 'ioredis'
 import { checked } from './address'
+import { LONGEST } from './deadline'
 import { shown } from './errors'
 import type { Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions } from './types'
 
@@ -185,8 +186,9 @@ function namespaceOf(given: unknown): string {
   throw new TypeError(`metroplex: \`namespace\` must be a string that is not empty; given: ${shown(given)}.`)
 }
 
-function milliseconds(what: string, given: unknown, standard: number, least: number): number {
-  return whole(what, given, standard, least, 'milliseconds', 2 ** 31 - 1)
+/** @throws TypeError or RangeError for what is no whole number of milliseconds that a timer can wait */
+export function milliseconds(what: string, given: unknown, standard: number, least: number): number {
+  return whole(what, given, standard, least, 'milliseconds', LONGEST)
 }
 
 function whole(what: string, given: unknown, standard: number, least: number, unit: string, most = Number.MAX_SAFE_INTEGER): number {

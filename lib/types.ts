@@ -6,6 +6,8 @@ import type { MetroplexError } from './errors'
 export interface Spark {
   readonly id: string
   readonly readyState?: number
+  /** The connection of the transformer below it. */
+  readonly socket?: unknown
   write(data: unknown): boolean
   end(data?: unknown, options?: { reconnect?: boolean }): unknown
 }
@@ -20,6 +22,8 @@ export interface Primus {
   readonly pathname: string
   readonly options: PrimusOptions
   readonly reserved: { readonly events: Record<string, number> }
+  /** What it tells its clients of itself. */
+  readonly spec: { readonly transformer: string }
   readonly Spark: { readonly CLOSED: number }
   forward?: unknown
   metroplex?: unknown
@@ -239,9 +243,25 @@ export type Farewell = 'shutdown' | 'expired'
 
 /**
  * How a server stands with the registry: not registered yet; all that the registry says of it is right, as far as it knows; or it was so,
- * and Redis cannot be asked, or something is being put right.
+ * and Redis cannot be asked, or something is being put right. Or it takes no new sparks, because it has been told to `drain`.
  */
-export type State = 'connecting' | 'ready' | 'degraded'
+export type State = 'connecting' | 'ready' | 'degraded' | 'draining'
+
+/** How a server lets its sparks go. */
+export interface DrainOptions {
+  /** After how long it resolves even if some are left, in whole ms; at least 0, which ends none. @default 60000 */
+  readonly timeout?: number
+  /** How many are ended in any second, at most; above 0. Below 1 one in so many seconds, above 1 rounded down. @default 100 */
+  readonly rate?: number
+}
+
+/** What has been done since a server began to drain. */
+export interface Drained {
+  /** How many sparks have gone, ended by it or by themselves. */
+  moved: number
+  /** How many are still there, and served. */
+  left: number
+}
 
 /** Whether a server can do its work, for a load balancer or an operator. */
 export interface Health {

@@ -1,10 +1,10 @@
 import { ignore } from '../callback'
-import { now } from '../deadline'
+import { LONGEST, now } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file, Message } from '../message'
 import { Malformed, type Incoming } from '../transport/envelope'
 import type { Reply } from '../transport/reception'
-import { isId, LONGEST, type Answered, type Answers, type Question } from './answers'
+import { isId, type Answered, type Answers, type Question } from './answers'
 import { ANSWER, ASK, DROP, NOTHING, WAIT, type Mail } from './mail'
 import { isTold, revived, type Told } from './told'
 

@@ -114,13 +114,14 @@ function upgradeLost(req: IncomingMessage, res: ServerResponse): void {
 }
 
 /** Answer an upgrade as any other request, and end the connection. */
-function refuseUpgrade(socket: Socket, { status, head, type, body }: Answer): void {
+export function refuseUpgrade(socket: Socket, { status, head, type, body }: Answer, headers: Record<string, string> = {}): void {
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`,
     'connection: close',
     `${METROPLEX}: ${headerOf(head)}`,
     `content-type: ${type}`,
-    `content-length: ${body.length}`
+    `content-length: ${body.length}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
   ]
   socket.end(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), body]))
   const timer = setTimeout(() => { socket.destroy() }, LINGER).unref()
