@@ -6,6 +6,8 @@ import type { MetroplexError } from './errors'
 export interface Spark {
   readonly id: string
   readonly readyState?: number
+  /** Of the URL by which the client came. */
+  readonly query?: Readonly<Record<string, unknown>>
   write(data: unknown): boolean
   end(data?: unknown, options?: { reconnect?: boolean }): unknown
 }
