@@ -23,6 +23,8 @@ export interface Primus {
   readonly options: PrimusOptions
   readonly reserved: { readonly events: Record<string, number> }
   readonly Spark: { readonly CLOSED: number }
+  /** What messages of clients pass through, in this order. */
+  readonly transformers: { incoming: unknown[] }
   forward?: unknown
   metroplex?: unknown
   on(event: string, listener: (...args: never[]) => void): unknown
