@@ -1,7 +1,7 @@
 import metroplex from './index.js'
 
 // The same objects as `require('metroplex')` gives, by name.
-export const { server, Metroplex, MetroplexError } = metroplex
+export const { server, client, Metroplex, MetroplexError } = metroplex
 export type Metroplex = metroplex.Metroplex
 export type MetroplexError = metroplex.MetroplexError
 export default metroplex

@@ -1,3 +1,4 @@
+import { client } from './lib/client-half'
 import type * as contract from './lib/contract'
 import type { Forward as ForwardFunction } from './lib/delivery/surface'
 import { MetroplexError as MetroplexErrorClass, type ErrorCode as ErrorCodeName } from './lib/errors'
@@ -9,7 +10,7 @@ import type * as types from './lib/types'
 const metroplex: metroplex.Constructor = new Proxy(Metroplex, {
   apply: (target, _self, args: ConstructorParameters<typeof Metroplex>) => new target(...args)
 }) as unknown as metroplex.Constructor
-Object.assign(metroplex, { server, Metroplex: metroplex, MetroplexError: MetroplexErrorClass })
+Object.assign(metroplex, { server, client, Metroplex: metroplex, MetroplexError: MetroplexErrorClass })
 
 declare namespace metroplex {
   /**
@@ -24,6 +25,8 @@ declare namespace metroplex {
     readonly prototype: Metroplex
     /** The server half of the plugin, for Primus. */
     readonly server: typeof server
+    /** The client half of the plugin: Primus bundles it into its library. It has clients answer what `forward.request` asks. */
+    readonly client: typeof client
     /** The constructor, by its name. */
     readonly Metroplex: Constructor
     /** The class of the cluster's errors. */

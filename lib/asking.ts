@@ -1,6 +1,6 @@
 import { EventEmitter } from 'eventemitter3'
 import { checked } from './address'
-import { called, settle, type Callback } from './callback'
+import { called, parted, settle, type Callback } from './callback'
 import { Core } from './core'
 import { now } from './deadline'
 import { asError, shown } from './errors'
@@ -201,9 +201,4 @@ export class Asking extends EventEmitter<MetroplexEvents> {
     if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
     return this.core.whereabouts.places(ids.map(idOf))
   }
-}
-
-/** Options and a callback, of which either may be missing. */
-export function parted<Options, F>([options, fn]: [options?: Options | F, fn?: F]): [options: Options | undefined, fn: F | undefined] {
-  return typeof options === 'function' ? [undefined, options as F] : [options as Options | undefined, fn]
 }

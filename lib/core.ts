@@ -5,9 +5,11 @@ import { Events } from './cluster/events'
 import { Gate } from './cluster/gate'
 import { Notices, type News } from './cluster/notices'
 import { Questions } from './cluster/questions'
+import { Requests } from './cluster/requests'
 import { pause } from './deadline'
 import { Forwarder } from './delivery/forward'
 import { Local, type Here, type LocalPrimus } from './delivery/local'
+import { Replies } from './delivery/replies'
 import { MetroplexError } from './errors'
 import { Check } from './membership/check'
 import { Shards } from './membership/shards'
@@ -42,6 +44,8 @@ export class Core {
   readonly forwarder: Forwarder
   readonly calls: Calls
   readonly events: Events
+  readonly requests: Requests
+  readonly replies: Replies
   readonly notices: Notices
   readonly drain: Drain
   readonly gate: Gate
@@ -101,6 +105,8 @@ export class Core {
     const questions = this.#questions = new Questions(post, answers, own)
     this.calls = new Calls(questions, answers, cluster, timeout)
     this.events = new Events(questions, answers, cluster, timeout)
+    this.replies = new Replies({ spark: cluster.spark, transformers: primus?.transformers ?? { incoming: [] } }, this.local, binary)
+    this.requests = new Requests(questions, answers, cluster, this.replies, { timeout, binary })
     this.notices = new Notices(post, {
       peers: () => this.shards.peers.addresses,
       moved: () => { this.shards.look() },
@@ -177,6 +183,7 @@ export class Core {
     await this.shards.close()
     // Who still has a question for us must not wait until the end.
     this.#answers.close()
+    this.replies.close()
     if (registered) {
       const told = new AbortController()
       await Promise.race([this.notices.tell('leave').finally(() => { told.abort() }), pause(FAREWELL, told.signal)])

@@ -1,5 +1,5 @@
 import { checked, onUnixSocket, parse, unixSocket } from './address'
-import { Asking, parted } from './asking'
+import { Asking } from './asking'
 import { ignore, isCallback, settle, type Callback } from './callback'
 import { termsOf } from './cluster/drain'
 import { deferred } from './deadline'

@@ -43,7 +43,10 @@ export function server(primus: Primus, options: PrimusOptions): void {
     // It slipped in. Listeners after ours have to hear of it before they hear that it has gone.
     else setImmediate(() => spark.end(undefined, { reconnect: true }))
   }
-  const disconnection = (spark: Spark): void => { metroplex.disconnect(spark) }
+  const disconnection = (spark: Spark): void => {
+    metroplex.core.replies.gone(spark)
+    metroplex.disconnect(spark)
+  }
   /** Of an application's `idGenerator` anything may come, and Primus's events must not throw for it. */
   const reported = (listener: (spark: Spark) => void) => (spark: Spark): void => {
     try {
@@ -101,8 +104,8 @@ function watchDestroy(primus: Primus, leave: () => Promise<void>): void {
  * layer that of its layer.
  */
 function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOptions): void {
-  const { settings: { timeout, maxBody, tls }, post, local, forwarder } = metroplex.core
-  const forward = surface(forwarder, primus)
+  const { settings: { timeout, maxBody, tls }, post, local, forwarder, requests } = metroplex.core
+  const forward = surface(forwarder, requests, primus)
 
   let loaded = false
   const sender = omegaSender(options, { timeout, maxBody, tls })

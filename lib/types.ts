@@ -8,6 +8,8 @@ export interface Spark {
   readonly readyState?: number
   /** The connection of the transformer below it. */
   readonly socket?: unknown
+  /** Of the URL by which the client came. */
+  readonly query?: Readonly<Record<string, unknown>>
   write(data: unknown): boolean
   end(data?: unknown, options?: { reconnect?: boolean }): unknown
 }
@@ -25,6 +27,8 @@ export interface Primus {
   /** What it tells its clients of itself. */
   readonly spec: { readonly transformer: string }
   readonly Spark: { readonly CLOSED: number }
+  /** What messages of clients pass through, in this order. */
+  readonly transformers: { incoming: unknown[] }
   forward?: unknown
   metroplex?: unknown
   on(event: string, listener: (...args: never[]) => void): unknown
