@@ -8,6 +8,22 @@ export function idOf(id: unknown): string {
   throw new TypeError(`metroplex: a spark id must be a string that is not empty; given: ${shown(id)}.`)
 }
 
+/** How long the name of a user may be, in bytes of UTF-8. */
+const LONGEST = 1024
+
+/** A user as the registry knows it. @throws TypeError for what is neither a number nor a string that is not empty; RangeError for what is too long */
+export function userOf(user: unknown): string {
+  if ((typeof user !== 'string' || user === '') && typeof user !== 'number') {
+    throw new TypeError(`metroplex: a user must be a string that is not empty; given: ${shown(user)}.`)
+  }
+  const bytes = Buffer.from(String(user))
+  if (bytes.length > LONGEST) {
+    throw new RangeError(`metroplex: a user must have at most ${LONGEST} bytes of UTF-8; given: ${bytes.length}, ${shown(user)}.`)
+  }
+  // As Redis has it: what is no Unicode becomes a replacement character.
+  return bytes.toString()
+}
+
 /** An id that Primus has, to compare with ours: an application's `idGenerator` may make numbers. */
 export function plain(id: unknown): unknown {
   return typeof id === 'number' ? String(id) : id

@@ -4,6 +4,7 @@ import { Auditor } from '../lib/membership/auditor'
 import type { Spark } from '../lib/types'
 import { Healer } from '../lib/registry/healer'
 import { Keys } from '../lib/registry/keys'
+import { Namer } from '../lib/registry/namer'
 import type { Beat, Identity } from '../lib/registry/records'
 import { Registry } from '../lib/registry/registry'
 import { Table } from '../lib/registry/table'
@@ -25,7 +26,8 @@ function spark(id: string): Spark {
 
 /** One server's side of the registry, without Primus. */
 class Side {
-  readonly table = new Table()
+  readonly namer = new Namer()
+  readonly table = new Table({ disowned: ignore, owned: ignore })
   readonly doubts: Error[] = []
   readonly me: Identity
   readonly registry: Registry
@@ -35,8 +37,8 @@ class Side {
   constructor(redis: RedisProcess, space: string, name: string, life = `life-of-${name}`) {
     this.me = { address: `http://${name}`, life }
     this.registry = Registry.open(redis.client(), space, { timeout: 5000 }, { ready: () => undefined, lost: () => undefined })
-    this.writer = new Writer(this.registry, this.table, { doubt: error => this.doubts.push(error), committed: () => undefined })
-    this.healer = new Healer(this.registry, this.table, this.writer)
+    this.writer = new Writer(this.registry, this.table, this.namer, { doubt: error => this.doubts.push(error), committed: () => undefined })
+    this.healer = new Healer(this.registry, this.table, this.namer.names, this.writer, ids => this.registry.places(ids))
     using(() => this.registry.close())
   }
 

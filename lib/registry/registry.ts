@@ -3,6 +3,8 @@ import { MetroplexError } from '../errors'
 import type { RedisClient } from '../types'
 import { asLife, asText, byOwner, LIFE, Texts, words } from './answers'
 import { Connection, type ConnectionEvents } from './connection'
+import { Directory } from './directory'
+import { list } from './encoding'
 import { Keys } from './keys'
 import { Pace } from './pace'
 import type {
@@ -11,6 +13,7 @@ import type {
 import * as deadScripts from './scripts/dead'
 import * as lifeScripts from './scripts/life'
 import * as sparkScripts from './scripts/sparks'
+import * as userScripts from './scripts/users'
 
 /** The most ids in one write of our own sparks, so that no script keeps Redis from others. */
 export const SLICE = 500
@@ -21,6 +24,8 @@ export const SLICE = 500
  * A method is one round trip, where it does not say otherwise, and rejects with `EREGISTRY` when Redis does not answer within the deadline.
  */
 export class Registry {
+  /** The verbs that are about users. */
+  readonly users: Directory
   readonly #connection: Connection
   readonly #keys: Keys
   readonly #pace = new Pace()
@@ -29,11 +34,16 @@ export class Registry {
   private constructor(connection: Connection, namespace: string) {
     this.#keys = new Keys(namespace)
     this.#connection = connection
+    this.users = new Directory(this.#keys, this.#pace, {
+      run: (name, args) => connection.run(name, args),
+      timed: (name, args) => this.#timed(name, args),
+      pipeline: commands => connection.pipeline(commands)
+    })
   }
 
   /** The registry of a namespace, on a connection of its own that the first question opens. */
   static open(redis: RedisClient, namespace: string, options: { readonly timeout: number }, events: ConnectionEvents): Registry {
-    return new Registry(new Connection(redis, { ...lifeScripts, ...sparkScripts, ...deadScripts }, options, events), namespace)
+    return new Registry(new Connection(redis, { ...lifeScripts, ...sparkScripts, ...deadScripts, ...userScripts }, options, events), namespace)
   }
 
   /** The registry of another namespace, on the same connection. */
@@ -82,7 +92,8 @@ export class Registry {
     const aside = expected === '' ? life : expected
     const keys = this.#keys
     const answer = await this.#run('join', [
-      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.sparksOf(address), keys.aside(address, aside), keys.changes,
+      keys.servers, keys.lives, keys.members, ...keys.personal(address), keys.sparksOf(address), keys.aside(address, aside), keys.changes,
+      keys.usersOf(address), keys.usersAside(address, aside),
       address, life, expected, over ? '1' : '0', terms.lease, terms.interval, aside,
       'seq', seq, ...Object.entries(description).flatMap(([field, value]: [string, string]) => [field, value])
     ])
@@ -95,14 +106,15 @@ export class Registry {
   /** Renew lease and alive key. `sweep`: for how many ms to hold the sweep if it is free, 0 not to ask. */
   async beat(me: Identity, terms: Terms, sweep: number): Promise<Beat> {
     const keys = this.#keys
-    const [as, seq, sparks, whole, members, servers, turn, prompt, breaks] = await this.#run('beat', [
-      ...this.#personal(me.address), keys.servers, keys.members, keys.sparksOf(me.address), keys.sweep, keys.lives, keys.changes,
-      me.life, terms.lease, terms.interval, me.address, sweep, half(terms)
+    const [as, seq, sparks, whole, members, servers, turn, prompt, breaks, users] = await this.#run('beat', [
+      ...keys.personal(me.address), keys.servers, keys.members, keys.sparksOf(me.address), keys.sweep, keys.lives, keys.changes,
+      keys.usersOf(me.address), me.life, terms.lease, terms.interval, me.address, sweep, half(terms)
     ])
     if (as !== 'ok') return { as: as as 'gone' | 'other' | 'ended' }
     return {
       as, seq: Number(seq), sparks: Number(sparks), whole: whole === 1,
-      members: asText(members), servers: Number(servers), turn: turn === 1, prompt: prompt === 1, breaks: Number(breaks)
+      members: asText(members), servers: Number(servers), turn: turn === 1, prompt: prompt === 1, breaks: Number(breaks),
+      users: Number(users)
     }
   }
 
@@ -110,7 +122,7 @@ export class Registry {
   async leave({ address, life }: Identity): Promise<boolean> {
     const keys = this.#keys
     return await this.#connection.run('leave', [
-      keys.servers, keys.members, ...this.#personal(address), keys.lives, keys.changes, address, life
+      keys.servers, keys.members, ...keys.personal(address), keys.lives, keys.changes, address, life
     ]) === 1
   }
 
@@ -180,8 +192,8 @@ export class Registry {
   async bury({ address, life }: Identity, { me, breaks }: Sweeper, terms: Pick<Terms, 'lease'>): Promise<'late' | 'changed' | 'alive' | 'replaced' | 'dead'> {
     const keys = this.#keys
     return await this.#connection.run('bury', [
-      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.life(me.address), keys.lease(me.address), keys.changes,
-      address, life, me.life, half(terms), breaks
+      keys.servers, keys.lives, keys.members, ...keys.personal(address), keys.life(me.address), keys.lease(me.address), keys.changes,
+      keys.usersOf(address), keys.usersAside(address, life), address, life, me.life, half(terms), breaks
     ]) as 'late' | 'changed' | 'alive' | 'replaced' | 'dead'
   }
 
@@ -189,14 +201,14 @@ export class Registry {
   async doomed({ address, life }: Identity, cursor: string): Promise<Slice | null> {
     const keys = this.#keys
     const [as, next, ids] = await this.#run('doomed', [
-      ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, cursor, this.#pace.slice
+      ...keys.personal(address), keys.sparks, keys.sparksOf(address), life, address, cursor, this.#pace.slice
     ])
     return as === 'ok' ? { cursor: String(next), ids: ids as string[] } : null
   }
 
   /** Remove sparks of a life that has ended; `false` when it is no longer ended. */
   async reap({ address, life }: Identity, ids: readonly string[]): Promise<boolean> {
-    const [as] = await this.#timed('reap', [...this.#personal(address), this.#keys.sparks, life, address, ...ids])
+    const [as] = await this.#timed('reap', [...this.#keys.personal(address), this.#keys.sparks, life, address, ...ids])
     return as === 'ok'
   }
 
@@ -204,7 +216,7 @@ export class Registry {
   async bid({ address, life }: Identity): Promise<boolean> {
     const keys = this.#keys
     const [as] = await this.#run('close', [
-      ...this.#personal(address), keys.sparksOf(address), keys.lives, life, address
+      ...keys.personal(address), keys.sparksOf(address), keys.lives, keys.usersOf(address), life, address
     ])
     return as === 'ok'
   }
@@ -225,7 +237,8 @@ export class Registry {
 
   /** Forget what a former life left behind, once all of it is cleaned up. */
   async forget(address: string, aside: string): Promise<void> {
-    await this.#connection.run('forget', [this.#keys.life(address), this.#keys.aside(address, aside), aside])
+    const keys = this.#keys
+    await this.#connection.run('forget', [keys.life(address), keys.aside(address, aside), keys.usersAside(address, aside), aside])
   }
 
   /** Make it our turn, for `ms`, to look for entries that are nobody's; `false` when it is another's, or was ours. */
@@ -252,7 +265,7 @@ export class Registry {
   async astray(owner: string, ids: readonly string[]): Promise<{ handed: number; removed: string[] }> {
     const keys = this.#keys
     const [handed, ...removed] = await this.#run('astray', [
-      keys.sparks, ...this.#personal(owner), keys.sparksOf(owner), owner, ...ids
+      keys.sparks, ...keys.personal(owner), keys.sparksOf(owner), owner, ...ids
     ])
     return { handed: Number(handed), removed: removed as string[] }
   }
@@ -281,7 +294,7 @@ export class Registry {
   /** Take ids from an owner that is dead, or does not have them among its own, as commit `seq`. */
   async wrest(me: Identity, seq: number, owner: string, ids: readonly string[]): Promise<Written> {
     const [as, taken, ...stay] = await this.#run('wrest', [
-      ...this.#ours(me), ...this.#personal(owner), this.#keys.sparksOf(owner), me.life, seq, me.address, owner, ...ids
+      ...this.#ours(me), ...this.#keys.personal(owner), this.#keys.sparksOf(owner), me.life, seq, me.address, owner, ...ids
     ])
     return as === 'ok' ? { as, missing: Number(taken), others: new Map([[owner, stay as string[]]]) } : { as: as as 'refused' | 'old' }
   }
@@ -317,11 +330,6 @@ export class Registry {
     return lives
   }
 
-  /** The keys that say whether a server lives, in the order all scripts take them. */
-  #personal(address: string): [life: string, lease: string, alive: string] {
-    return [this.#keys.life(address), this.#keys.lease(address), this.#keys.alive(address)]
-  }
-
   /** The keys of whoever writes sparks, in the order all scripts take them. */
   #ours({ address }: Identity): [life: string, sparks: string, own: string] {
     return [this.#keys.life(address), this.#keys.sparks, this.#keys.sparksOf(address)]
@@ -341,16 +349,6 @@ export class Registry {
     return answer as unknown[]
   }
 }
-
-/** Ids as one argument, in JSON: many arguments cost us and Redis more than all the rest of a write. */
-function list(ids: readonly string[]): string {
-  const json = JSON.stringify(ids)
-  // What is no Unicode becomes a replacement character in UTF-8, as it does in every other argument.
-  return LONE.test(json) ? JSON.stringify(ids.map(id => Buffer.from(id).toString())) : json
-}
-
-/** How JSON has half a pair of surrogates. */
-const LONE = /\\ud[89a-f]/
 
 /**
  * How much of a lease is left, in ms, when its server has beaten lately: beats come three times a lease. A server that has,
