@@ -1,6 +1,6 @@
 import { checked, onUnixSocket, parse, unixSocket } from './address'
 import { Asking } from './asking'
-import { ignore, isCallback, settle, type Callback } from './callback'
+import { ignore, isCallback, parted, settle, type Callback } from './callback'
 import { termsOf } from './cluster/drain'
 import { deferred } from './deadline'
 import { asError, MetroplexError } from './errors'
