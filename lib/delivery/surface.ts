@@ -32,6 +32,13 @@ export interface Forward {
   /** To all sparks of the cluster but these. */
   except(ids: readonly string[], msg: unknown): Promise<Result>
   except(ids: readonly string[], msg: unknown, fn: ResultCallback): Forward
+  /**
+   * To all sparks of a user, or of several, wherever they are: see the option `user`. A user who has none is listed in `missing`, which is no error.
+   *
+   * What is sent to one user arrives in the order of the calls.
+   */
+  user(users: string | readonly string[], msg: unknown): Promise<Result>
+  user(users: string | readonly string[], msg: unknown, fn: ResultCallback): Forward
 }
 
 /** The function with its methods, in both calling styles. `self` is what the function itself returns for chaining. */
@@ -41,12 +48,13 @@ export function surface(forwarder: Forwarder, self: unknown): Forward {
     const sparks = typeof rest[0] === 'function' ? undefined : rest[0]
     return answer(forwarder.servers(servers, msg, sparks), fn, self)
   }) as Forward
-  const methods: Pick<Forward, 'broadcast' | 'sparks' | 'spark' | 'except'> = {
+  const methods: Pick<Forward, 'broadcast' | 'sparks' | 'spark' | 'except' | 'user'> = {
     broadcast: ((msg: unknown, fn?: ResultCallback) => answer(forwarder.broadcast(msg), fn, forward)) as Forward['broadcast'],
     sparks: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.sparks(ids, msg), fn, forward)) as Forward['sparks'],
     spark: ((id: unknown, msg: unknown, fn?: ResultCallback) =>
       answer(forwarder.spark(id, msg), fn, forward, unfound)) as Forward['spark'],
-    except: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.except(ids, msg), fn, forward)) as Forward['except']
+    except: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.except(ids, msg), fn, forward)) as Forward['except'],
+    user: ((users: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.user(users, msg), fn, forward)) as Forward['user']
   }
   return Object.assign(forward, methods)
 }

@@ -204,6 +204,8 @@ export class Shards {
     writer.disconnect(id)
   }
 
+  get users(): { find(u: readonly string[]): Promise<import('../types').UserPlace[]>; own(u: string): string[]; identify(id: string, u: string | undefined): Promise<void> } { throw new Error('later') }
+
   /** The other servers. */
   get peers(): Peers {
     return this.#peers
@@ -222,7 +224,12 @@ export class Shards {
   /** Look soon who has joined or left: somebody says that it has. */
   look(): void {
     // What fails here, the next beat does again.
-    for (const { members } of this.#shards) members.verify().catch(ignore)
+    this.catchUp().catch(ignore)
+  }
+
+  /** Look who has joined or left. */
+  async catchUp(): Promise<void> {
+    await this.#all(({ members }) => members.verify())
   }
 
   /** Look again which secret the servers have agreed upon. */
