@@ -4,10 +4,12 @@ import { called, parted, settle, type Callback } from './callback'
 import { Core } from './core'
 import { now } from './deadline'
 import { asError, shown } from './errors'
-import { idOf } from './message'
+import { idOf, usersOf } from './message'
 import type { Settings } from './options'
 import { answer } from './result'
-import type { AskOptions, Called, MetroplexEvents, Primus, RedisClient, Result, ResultCallback, Statistics } from './types'
+import type {
+  AskOptions, Called, EndOptions, MetroplexEvents, Primus, RedisClient, Result, ResultCallback, Statistics, UserPlace
+} from './types'
 
 /** What may stand last in a call: options, a callback, or the one before the other. */
 type Rest<Options, T> = [options?: Options | Callback<T>, fn?: Callback<T>]
@@ -28,11 +30,11 @@ export class Asking extends EventEmitter<MetroplexEvents> {
   #since = now()
 
   /** @internal */
-  constructor(settings: Settings, primus: Partial<Primus> | undefined, binary: boolean) {
+  constructor(settings: Settings, primus: Partial<Primus> | undefined, parser: unknown) {
     super()
     this.redis = settings.redis
     this.namespace = `${settings.namespace}:`
-    const core = new Core(settings, primus, binary, (event, ...args) => {
+    const core = new Core(settings, primus, parser, (event, ...args) => {
       if (event === 'state') this.#since = now()
       this.tell(event, ...args)
     })
@@ -170,6 +172,44 @@ export class Asking extends EventEmitter<MetroplexEvents> {
     return answer(this.core.events.publish(type, data ?? null, options), fn, this)
   }
 
+  /**
+   * The sparks that users are behind, and the servers that hold them: an entry for each spark, in the order of the users. None for a user who is not connected.
+   *
+   * @throws TypeError or RangeError for what is no name; MetroplexError `EREGISTRY` when Redis cannot be asked
+   *
+   * @example
+   * const online = (await primus.metroplex.user('alice')).length > 0
+   */
+  user(users: string | readonly string[]): Promise<UserPlace[]>
+  user(users: string | readonly string[], fn: Callback<UserPlace[]>): this
+  user(users: string | readonly string[], fn?: Callback<UserPlace[]>): Promise<UserPlace[]> | this {
+    return settle(this.#usersAt(users), fn, this)
+  }
+
+  /**
+   * End sparks wherever they are, by an id or ids, after all that was sent there before. With `reconnect: true` their clients come back by themselves.
+   *
+   * Resolves as `forward.spark` does: `send` is how many were ended, `missing` those that nobody holds.
+   *
+   * @throws TypeError for what is no id or no option; MetroplexError `EREGISTRY` when nothing could be tried
+   */
+  end(ids: string | readonly string[], options?: EndOptions): Promise<Result>
+  end(ids: string | readonly string[], fn: ResultCallback): this
+  end(ids: string | readonly string[], options: EndOptions, fn: ResultCallback): this
+  end(ids: string | readonly string[], ...rest: [options?: EndOptions | ResultCallback, fn?: ResultCallback]): Promise<Result> | this {
+    const [options, fn] = parted(rest)
+    return answer(ended(options, reconnect => this.core.forwarder.end(ids, reconnect)), fn, this)
+  }
+
+  /** End all sparks of a user, or of several, wherever they are: as `end`, and `missing` has the users who have none. */
+  endUser(users: string | readonly string[], options?: EndOptions): Promise<Result>
+  endUser(users: string | readonly string[], fn: ResultCallback): this
+  endUser(users: string | readonly string[], options: EndOptions, fn: ResultCallback): this
+  endUser(users: string | readonly string[], ...rest: [options?: EndOptions | ResultCallback, fn?: ResultCallback]): Promise<Result> | this {
+    const [options, fn] = parted(rest)
+    return answer(ended(options, reconnect => this.core.forwarder.endUser(users, reconnect)), fn, this)
+  }
+
   /** What this process has done since it started, and how it stands: a snapshot, in plain values. Costs nothing worth mentioning. */
   stats(): Statistics {
     const { shards, post, stats } = this.core
@@ -197,8 +237,21 @@ export class Asking extends EventEmitter<MetroplexEvents> {
     }
   }
 
+  async #usersAt(users: unknown): Promise<UserPlace[]> {
+    return this.core.shards.users.find(usersOf(users))
+  }
+
   async #placesOf(ids: unknown): Promise<(string | null)[]> {
     if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
     return this.core.whereabouts.places(ids.map(idOf))
   }
+}
+
+/** @throws TypeError for what is no option */
+async function ended(options: unknown, end: (reconnect: boolean) => Promise<Result>): Promise<Result> {
+  const { reconnect = false, ...more } = (options ?? {}) as EndOptions
+  if ((typeof options !== 'object' && options !== undefined) || typeof reconnect !== 'boolean' || Object.keys(more).length > 0) {
+    throw new TypeError(`metroplex: how sparks are ended must be { reconnect: true } or { reconnect: false }; given: ${shown(options)}.`)
+  }
+  return end(reconnect)
 }

@@ -53,8 +53,8 @@ export class Core {
   readonly #answers: Answers
   #closing: Promise<void> | undefined
 
-  /** @param binary whether the parser that clients and servers speak with each other carries binary */
-  constructor(readonly settings: Settings, readonly primus: Partial<Primus> | undefined, binary: boolean, private readonly tell: Tell) {
+  /** @param parser the option of Primus, by which clients and servers speak with each other */
+  constructor(readonly settings: Settings, readonly primus: Partial<Primus> | undefined, parser: unknown, private readonly tell: Tell) {
     const { stats } = this
     const { timeout, maxQueue } = settings
     this.shards = new Shards({ ...settings, description: () => this.#description(), ask: address => this.post.ask(address) }, stats, {
@@ -95,10 +95,13 @@ export class Core {
       places: (ids: readonly string[], fresh: boolean) => this.whereabouts.last(ids, fresh),
       peers: () => this.#peers(),
       sparksOn: (address: string) => this.sparksOn(address),
+      ownOf: (user: string) => this.shards.users.own(user),
+      sparksOf: (users: readonly string[]) => this.shards.users.find(users),
       forwarded: (result: Result, ms: number) => { this.#forwarded(result, ms) },
       // The application's own reading of a request need not know it either.
       knowsExcept: (address: string) => !post.foreign && this.shards.peers.life(address) !== ''
     }
+    const binary = carriesBinary(parser)
     this.forwarder = new Forwarder(this.local, post.courier, cluster, { timeout, binary, room: { messages: maxQueue.messages, bytes: maxQueue.total } })
 
     const answers = this.#answers = new Answers(post, maxQueue.messages, own)
@@ -257,6 +260,11 @@ function sparksOf(primus: Partial<Primus> | undefined): Spark[] {
   const sparks: Spark[] = []
   primus?.forEach?.(spark => { sparks.push(spark) })
   return sparks
+}
+
+/** Whether a parser carries binary: all but JSON are taken to. */
+function carriesBinary(parser: unknown): boolean {
+  return parser !== undefined && !(typeof parser === 'string' && parser.toLowerCase() === 'json')
 }
 
 const NOBODY: Here = {

@@ -35,6 +35,11 @@ export function idsOf(ids: unknown): string[] {
   return [...new Set(ids.map(idOf))]
 }
 
+/** A user or users, each once. @throws TypeError, RangeError */
+export function usersOf(users: unknown): string[] {
+  return [...new Set((Array.isArray(users) ? users as unknown[] : [users]).map(userOf))]
+}
+
 /** Add to a list that is kept under a name. */
 export function file<K, V>(lists: Map<K, V[]>, name: K, value: V): void {
   const list = lists.get(name)
@@ -58,13 +63,17 @@ export interface Blob {
 export class Message {
   /** How many bytes it takes on its way between servers. */
   readonly size: number
+  /** It is none to be read: whoever it is for is ended, and told to come back or not. */
+  readonly ending: { readonly reconnect: boolean } | undefined
   #value: { readonly value: unknown } | undefined
 
   private constructor(
     /** Without raw line feeds, and with `null` in the place of each blob. */
     readonly text: string,
-    readonly blobs: readonly Blob[]
+    readonly blobs: readonly Blob[],
+    ending?: { readonly reconnect: boolean }
   ) {
+    this.ending = ending
     this.size = blobs.reduce((sum, { bytes }) => sum + bytes.length, Buffer.byteLength(text))
   }
 
@@ -91,6 +100,11 @@ export class Message {
       throw new MetroplexError('EMESSAGE', `A message must be a value that JSON can express; given: ${shown(value)}.`, { cause })
     }
     return checked(new Message(text, blobs))
+  }
+
+  /** One that ends whoever it is for, after all that was sent there before. */
+  static ending(reconnect: boolean): Message {
+    return new Message(JSON.stringify({ reconnect }), [], { reconnect })
   }
 
   /** One that came from a peer. Its text is parsed only when it has to be. @throws MetroplexError `EMESSAGE` for what is none */

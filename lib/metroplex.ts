@@ -4,7 +4,7 @@ import { ignore, isCallback, parted, settle, type Callback } from './callback'
 import { termsOf } from './cluster/drain'
 import { deferred } from './deadline'
 import { asError, MetroplexError } from './errors'
-import { idOf } from './message'
+import { idOf, userOf } from './message'
 import { settings, type Settings } from './options'
 import type { Drained, DrainOptions, Handler, Health, Method, Primus, PrimusOptions, Spark } from './types'
 
@@ -40,7 +40,7 @@ export class Metroplex extends Asking {
 
   constructor(primus?: Partial<Primus>, options: PrimusOptions = {}) {
     const set = settings(options)
-    super(set, primus, carriesBinary(options))
+    super(set, primus, options.parser)
     this.#settings = set
     this.#primus = primus ?? {}
     this.interval = set.interval
@@ -109,6 +109,7 @@ export class Metroplex extends Asking {
   /** Register a spark of ours. Written soon, together with others; kept until we are registered ourselves. */
   connect(spark: Spark): this {
     this.core.shards.connect(idOf(spark.id), spark)
+    this.#name(spark)
     return this
   }
 
@@ -117,6 +118,23 @@ export class Metroplex extends Asking {
     this.core.shards.disconnect(idOf(spark.id), spark)
     this.core.drain.gone(spark)
     return this
+  }
+
+  /**
+   * Name the user behind one of our sparks, rename him, or with `undefined` say that nobody is: for those who log in late, or out. Known here at once; resolves
+   * when it is in the registry, so that all servers know.
+   *
+   * @param spark one of ours, or its id
+   * @throws TypeError or RangeError for what is no spark or no name; MetroplexError `ENOSPARK` when it is not connected here, `EREGISTRY` when Redis cannot be
+   * asked: then it is written as soon as it can
+   *
+   * @example
+   * spark.on('data', async ({ login }) => { if (login) await primus.metroplex.identify(spark, await nameOf(login)) })
+   */
+  identify(spark: Spark | string, user: string | undefined): Promise<void>
+  identify(spark: Spark | string, user: string | undefined, fn: Callback<void>): this
+  identify(spark: Spark | string, user: string | undefined, fn?: Callback<void>): Promise<void> | this {
+    return settle(this.#identify(spark, user), fn, this)
   }
 
   /**
@@ -214,6 +232,28 @@ export class Metroplex extends Asking {
     shards.register(found, true).catch(ignore)
   }
 
+  async #identify(spark: unknown, user: unknown): Promise<void> {
+    const id = idOf(typeof spark === 'object' && spark !== null ? (spark as Spark).id : spark)
+    await this.core.shards.users.identify(id, user === undefined ? undefined : userOf(user))
+  }
+
+  /** Ask the application who is behind a spark that has come. */
+  #name(spark: Spark): void {
+    const { user } = this.#settings
+    if (user === undefined) return
+    const named = async (): Promise<void> => {
+      const name = await user(spark)
+      // It may have gone meanwhile, and another one have come under its id.
+      const gone = spark.readyState === this.#primus.Spark?.CLOSED && spark.readyState !== undefined
+      if (name !== undefined && !gone) await this.#identify(spark, name)
+    }
+    named().catch((error: unknown) => {
+      // Whoever has gone needs no name, and what Redis has not been told it is told with all the rest.
+      const known = error instanceof MetroplexError && (error.code === 'ENOSPARK' || error.code === 'EREGISTRY')
+      if (!known) this.tell('error', asError(error))
+    })
+  }
+
   /** We cannot register, ever. */
   #refuse(error: Error): void {
     this.#ready.reject(error)
@@ -250,9 +290,4 @@ export class Metroplex extends Asking {
 
 function destroyed(): MetroplexError {
   return new MetroplexError('ECLOSED', 'This server has been destroyed.')
-}
-
-/** Whether the parser that clients and servers speak with each other carries binary: all but JSON are taken to. */
-function carriesBinary({ parser }: PrimusOptions): boolean {
-  return parser !== undefined && !(typeof parser === 'string' && parser.toLowerCase() === 'json')
 }

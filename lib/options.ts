@@ -3,7 +3,7 @@ import Redis from 'ioredis'
 import { checked } from './address'
 import { LONGEST } from './deadline'
 import { shown } from './errors'
-import type { Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions } from './types'
+import type { Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions, UserOption } from './types'
 
 /** The options, checked and complete. */
 export interface Settings {
@@ -30,6 +30,7 @@ export interface Settings {
   /** The name of one of ours, or the application's own. */
   readonly transport: 'http' | 'redis' | object
   readonly omega: boolean
+  readonly user: UserOption | undefined
 }
 
 /** The shortest time that a lease or an alive key may live, in ms: a beat has to fit in three times. */
@@ -38,7 +39,7 @@ const SHORTEST = 300
 /** More registries than that would spend more on beats than they spare. */
 const MOST_SHARDS = 256
 
-const KNOWN = ['name', 'lease', 'secret', 'timeout', 'maxBody', 'maxQueue', 'maxBuffered', 'listen', 'transport', 'shards', 'omega', 'tls'] as const
+const KNOWN = ['name', 'lease', 'secret', 'timeout', 'maxBody', 'maxQueue', 'maxBuffered', 'listen', 'transport', 'shards', 'user', 'omega', 'tls'] as const
 
 /** A secret that is shorter could be guessed, in bytes. */
 const SHORTEST_SECRET = 16
@@ -95,8 +96,13 @@ export function settings(options: MetroplexOptions = {}): Settings {
     throw new TypeError(`metroplex: \`metroplex.omega\` must be 'auto' or false; given: ${shown(own.omega)}.`)
   }
 
+  if (own.user !== undefined && typeof own.user !== 'function') {
+    throw new TypeError(`metroplex: \`metroplex.user\` must be a function of a spark that returns the name of the user behind it; given: ${shown(own.user)}.`)
+  }
+
   return {
     transport,
+    user: own.user,
     secrets: secretsOf(own.secret),
     maxQueue: queueOf(own.maxQueue),
     maxBuffered: whole('metroplex.maxBuffered', own.maxBuffered, 67_108_864, 0, 'bytes'),

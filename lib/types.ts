@@ -75,6 +75,9 @@ export interface MaxQueue {
   readonly total: number
 }
 
+/** Names the user behind a spark, at once or later. */
+export type UserOption = (spark: Spark) => string | undefined | Promise<string | undefined>
+
 /** Where a private listener for peers is bound. */
 export interface Listen {
   /** An address of this machine. @default the one of the option `address`, else the first that others can reach */
@@ -145,6 +148,11 @@ export interface MetroplexOptions {
      * @default 1
      */
     shards?: number
+    /**
+     * Who is behind a spark: called when one connects. A string of 1 to 1024 bytes, or a promise of one; `undefined`: nobody, for now. One that throws leaves the spark without a
+     * user, and emits `error`. @default nobody is
+     */
+    user?: UserOption
     /** How to speak TLS with peers whose address is `https://`. @default as Node does */
     tls?: TlsOptions
   }
@@ -172,6 +180,14 @@ export type PrimusOptions = MetroplexOptions & OmegaOptions & {
   parser?: unknown
 }
 
+/** Options of a process that uses a cluster without being one of its servers. */
+export interface ClientOptions extends Pick<MetroplexOptions, 'redis' | 'namespace'> {
+  /** As the servers have it: with another one than JSON, messages may be binary. @default 'json' */
+  parser?: PrimusOptions['parser']
+  /** As of a server, as far as it does something here: `secret`, `transport` and `shards` must be those of the servers. */
+  metroplex?: Pick<NonNullable<MetroplexOptions['metroplex']>, 'name' | 'lease' | 'secret' | 'timeout' | 'maxBody' | 'maxQueue' | 'transport' | 'shards' | 'tls'>
+}
+
 /** Why and where a message did not arrive, or may not have. */
 export interface Failure {
   readonly address: string
@@ -194,6 +210,19 @@ export interface Result {
   /** Ids that no server holds. */
   missing?: string[]
   failed?: Failure[]
+}
+
+/** A spark that a user is behind, and the server that holds it. */
+export interface UserPlace {
+  readonly user: string
+  readonly spark: string
+  readonly address: string
+}
+
+/** How sparks are ended. */
+export interface EndOptions {
+  /** Whether the client is to come back: then it does so by itself, after a while. @default false */
+  reconnect?: boolean
 }
 
 /** How servers are asked. */

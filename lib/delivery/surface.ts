@@ -34,6 +34,13 @@ export interface Forward {
   except(ids: readonly string[], msg: unknown): Promise<Result>
   except(ids: readonly string[], msg: unknown, fn: ResultCallback): Forward
   /**
+   * To all sparks of a user, or of several, wherever they are: see the option `user`. A user who has none is listed in `missing`, which is no error.
+   *
+   * What is sent to one user arrives in the order of the calls.
+   */
+  user(users: string | readonly string[], msg: unknown): Promise<Result>
+  user(users: string | readonly string[], msg: unknown, fn: ResultCallback): Forward
+  /**
    * Ask the client of this spark, wherever it is. Resolves with what it replies: a JSON value, `undefined` when that is empty; with binary in it where the parser carries
    * that. For clients that have loaded our client half, which Primus bundles into its library, and answer `primus.on('request', …)`; others never notice.
    *
@@ -66,12 +73,13 @@ export function surface(forwarder: Forwarder, requester: Requester, self: unknow
     const sparks = typeof rest[0] === 'function' ? undefined : rest[0]
     return answer(forwarder.servers(servers, msg, sparks), fn, self)
   }) as Forward
-  const methods: Pick<Forward, 'broadcast' | 'sparks' | 'spark' | 'except' | 'request'> = {
+  const methods: Pick<Forward, 'broadcast' | 'sparks' | 'spark' | 'except' | 'user' | 'request'> = {
     broadcast: ((msg: unknown, fn?: ResultCallback) => answer(forwarder.broadcast(msg), fn, forward)) as Forward['broadcast'],
     sparks: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.sparks(ids, msg), fn, forward)) as Forward['sparks'],
     spark: ((id: unknown, msg: unknown, fn?: ResultCallback) =>
       answer(forwarder.spark(id, msg), fn, forward, unfound)) as Forward['spark'],
     except: ((ids: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.except(ids, msg), fn, forward)) as Forward['except'],
+    user: ((users: unknown, msg: unknown, fn?: ResultCallback) => answer(forwarder.user(users, msg), fn, forward)) as Forward['user'],
     request: ((id: unknown, msg: unknown, ...rest: [options?: RequestOptions | Callback<unknown>, fn?: Callback<unknown>]) => {
       const [options, fn] = parted(rest)
       return settle(requester.request(id, msg, options), fn, forward)

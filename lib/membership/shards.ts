@@ -237,7 +237,12 @@ export class Shards {
   /** Look soon who has joined or left: somebody says that it has. */
   look(): void {
     // What fails here, the next beat does again.
-    for (const { members } of this.#shards) members.verify().catch(ignore)
+    this.catchUp().catch(ignore)
+  }
+
+  /** Look who has joined or left. */
+  async catchUp(): Promise<void> {
+    await this.#all(({ members }) => members.verify())
   }
 
   /** Look again which secret the servers have agreed upon. */

@@ -2,15 +2,9 @@ import { within } from '../deadline'
 import { MetroplexError, shown } from '../errors'
 import { BigMap } from '../registry/big-map'
 import { eachOf, shardOf } from '../registry/sharding'
+import type { UserPlace } from '../types'
 import { bounded, type Finder } from './finder'
 import type { Shard } from './shard'
-
-/** A spark that a user is behind, and the server that holds it. */
-export interface UserSpark {
-  readonly user: string
-  readonly spark: string
-  readonly address: string
-}
 
 /**
  * Who is behind which sparks.
@@ -60,7 +54,7 @@ export class Users {
   }
 
   /** The sparks of these users, in their order, wherever they are: our own, and those of servers that live. @throws MetroplexError `EREGISTRY` */
-  async find(users: readonly string[]): Promise<UserSpark[]> {
+  async find(users: readonly string[]): Promise<UserPlace[]> {
     const wanted = [...new Set(users)]
     const others = await bounded(eachOf(this.shards, wanted, (shard, some) => this.#ask(shard, some)), this.timeout)
     const self = this.self()

@@ -147,9 +147,7 @@ export class Post {
 
   /** Hand what comes in to the sparks of this server. */
   handle(sink: Sink, together: (work: () => string) => string): void {
-    const { some, all } = sparkHandlers(sink)
-    this.#messenger.handle('some', some)
-    this.#messenger.handle('all', all)
+    for (const [kind, handler] of Object.entries(sparkHandlers(sink))) this.#messenger.handle(kind, handler)
     this.#messenger.together = together
   }
 
