@@ -14,9 +14,9 @@
  * | `ENOSPARK` | no server holds this spark | it has gone: usually nothing |
  * | `EPROTOCOL` | a peer answered something we do not understand | see which software listens at its address |
  * | `EREGISTRY` | Redis could not be asked; `cause` is its error | see whether Redis can be reached |
- * | `EREMOTE` | a peer failed while it carried something out; `cause` has the name, message and code of what was thrown there, as far as it says | look at its log |
+ * | `EREMOTE` | a peer failed while it carried something out; `cause` has the name, message and code of what was thrown there, as far as it says; or a client that was asked failed | look at its log |
  * | `ETOOBIG` | the message is larger than `maxBody` | send less, or raise `maxBody` on all servers |
- * | `EUNREACHABLE` | no connection to a peer | see whether its address can be reached from here |
+ * | `EUNREACHABLE` | no connection to a peer; or a client that was asked has gone, or understands no requests | see whether its address can be reached from here |
  */
 export type ErrorCode =
   | 'EADDRESS'

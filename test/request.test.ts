@@ -209,6 +209,13 @@ describe('a request', function () {
       assume((await wrong(client.id, Buffer.from('binary'))).code).equals('EMESSAGE')
     })
 
+    it('says of a failure whether the client may have got it', async () => {
+      const [plain, away] = [await openClient(created.url), await open()]
+      answering(away, () => { away.socket.end() })
+      const maybe = async (id: string): Promise<unknown> => (await rejection(forward.request(id, 1)) as { maybe?: unknown }).maybe
+      assume([await maybe(plain.id), await maybe(away.id)]).eql([false, true])
+    })
+
     it('gives up when its signal is aborted', async () => {
       const client = await open()
       const controller = new AbortController()
