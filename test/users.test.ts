@@ -350,6 +350,19 @@ describe('users', () => {
     })
   }
 
+  it('go with a server in whose place one of 1.x was started', async () => {
+    const { server: a, network } = await exposed('a', { timeout: 300 })
+    const b = await start('b')
+    await a.named('ann')
+    await a.settled()
+    await network.refuse()
+    network.cut()
+    await redis.client().set(keys.alive(a.address), '1', 'PX', 60_000)
+    await eventually(async () => Object.keys(await said(space)).length === 0, { within: 10_000 })
+    assume(await b.users.find(['ann'])).eql([])
+    assume(await redis.client().exists(keys.life(a.address))).equals(0)
+  })
+
   describe('while Redis cannot be reached', () => {
     it('are known where they are; who names them hears that it will be written later, and it is', async () => {
       const { server: a, network } = await exposed('a', { timeout: 300, lease: 60_000 })
