@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { ignore } from '../lib/callback'
 import { Auditor } from '../lib/membership/auditor'
+import { Reaper } from '../lib/membership/reaper'
 import type { Spark } from '../lib/types'
 import { Healer } from '../lib/registry/healer'
 import { Keys } from '../lib/registry/keys'
@@ -59,6 +60,13 @@ class Side {
 
   disconnect(one: Spark): void {
     if (this.table.remove(one.id, one)) this.writer.disconnect(one.id)
+  }
+
+  /** A spark of a user; resolves when the registry has it. */
+  async named(id: string, user: string): Promise<void> {
+    this.connect(spark(id))
+    this.writer.rename(id, undefined, user, true)
+    await this.namer.written(id)
   }
 
   /** A beat, and whether it found what has been written. */
@@ -163,10 +171,14 @@ describe('the registry', () => {
 
     it('refuses a commit whose number was seen, and one of another life', async () => {
       const a = await joined('a')
+      const named = [{ id: 'x', from: undefined, to: 'ann' }]
       assume((await a.registry.commit(a.me, 1, ['x'], [])).as).equals('ok')
       assume((await a.registry.commit(a.me, 1, ['y'], [])).as).equals('old')
       assume((await a.registry.commit({ ...a.me, life: 'another' }, 2, ['y'], [])).as).equals('refused')
+      assume((await a.registry.users.commit(a.me, 1, named)).as).equals('old')
+      assume((await a.registry.users.commit({ ...a.me, life: 'another' }, 2, named)).as).equals('refused')
       assume(await a.registry.places(['x', 'y'])).eql(['http://a', null])
+      assume(await a.registry.users.sparks(['ann'])).eql([[]])
     })
 
     for (const id of [':', '{}', '%41', '*', 'a\nb', 'ünï¢ødé 🚀', '__proto__', 'x'.repeat(10_240), '0', ' ']) {
@@ -271,6 +283,17 @@ describe('the registry', () => {
       assume(a.table.owns('s')).false()
     })
 
+    it('leaves the user of a spark to the server that the registry says has it', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      await b.named('s', 'ann')
+      await a.settled()
+      a.namer.names.add('s', 'ann')
+      assume((await a.beat()).right).false()
+      assume(await a.healer.heal(a.me)).equals(0)
+      assume(await redis.client().hgetall(keys.user('ann'))).eql({ s: b.me.address })
+      assume(await redis.client().exists(keys.usersOf(a.me.address))).equals(0)
+    })
+
     it('fences off a commit that is still on its way', async () => {
       const a = await joined('a')
       a.table.add('s', spark('s'))
@@ -327,6 +350,23 @@ describe('the registry', () => {
       assume(await a.healer.audit(a.me, haste)).equals(2)
       assume(await redis.client().hgetall(keys.sparks)).eql({ s: a.me.address })
       assume(await redis.client().smembers(keys.sparksOf(a.me.address))).eql(['s'])
+    })
+
+    it('puts right what is exchanged or lacking in the sparks of users', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      const client = redis.client()
+      for (const id of ['kept', 'deleted', 'changed', 'exchanged']) await a.named(id, 'ann')
+      await a.settled()
+      await client.hdel(keys.user('ann'), 'deleted')
+      await client.hset(keys.user('ann'), 'changed', b.me.address, 'ghost', a.me.address)
+      await client.multi().hdel(keys.usersOf(a.me.address), 'exchanged').hset(keys.usersOf(a.me.address), 'ghost', 'ann').exec()
+      assume((await a.beat()).right).true()
+      assume(await a.healer.audit(a.me, haste)).equals(4)
+      const sparks = ['changed', 'deleted', 'exchanged', 'kept']
+      assume(Object.entries(await client.hgetall(keys.user('ann'))).sort()).eql(sparks.map(id => [id, a.me.address]))
+      assume((await client.hkeys(keys.usersOf(a.me.address))).sort()).eql(sparks)
+      assume((await a.beat()).right).true()
+      assume(await a.healer.audit(a.me, haste)).equals(0)
     })
 
     it('rests between slices, and gives up when it is told to', async () => {
@@ -435,6 +475,29 @@ describe('the registry', () => {
       const a = await joined('a')
       assume(await a.registry.turn('one', 60_000)).true()
       assume(await a.registry.turn('two', 60_000)).false()
+    })
+  })
+
+  describe('cleaning up', () => {
+    /** How often it is looked for users when it is cleaned up after a server that left. */
+    const looks = async ({ registry, me }: Side): Promise<number> => {
+      const reaper = new Reaper(registry, { hold: 60_000, ...terms }, { buried: () => undefined, reap: () => undefined })
+      await registry.leave(me)
+      const before = await calls(redis, 'hscan')
+      await reaper.clean(me, false)
+      return await calls(redis, 'hscan') - before
+    }
+
+    it('takes one look where there are no users, and one for each slice of them otherwise', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      for (let i = 0; i < 1000; i++) a.connect(spark(`of a ${i}`))
+      await a.settled()
+      await Promise.all(Array.from({ length: 1000 }, (_, i) => b.named(`of b ${i}`, `user ${i % 300}`)))
+      await b.settled()
+      assume(await looks(a)).equals(1)
+      assume(await looks(b)).within(3, 1000 / 40)
+      assume(await redis.client().keys(`${space}*user*`)).eql([])
+      assume(await redis.client().exists(keys.sparks)).equals(0)
     })
   })
 

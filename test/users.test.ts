@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import fc from 'fast-check'
 import { Redis } from 'ioredis'
+import { ignore } from '../lib/callback'
 import { Shards } from '../lib/membership/shards'
 import { userOf } from '../lib/message'
 import { Keys } from '../lib/registry/keys'
@@ -14,6 +16,9 @@ import { startProxy, type TcpProxy } from './support/proxy'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
 import { eventually } from './support/wait'
+
+/** How long the last test goes on beginning runs, in ms. */
+const LONG_ENOUGH = 5000
 
 /** How a server is set up, where a test needs it otherwise. */
 interface Setting {
@@ -66,6 +71,10 @@ class Server {
     return spark
   }
 
+  holds(id: string): boolean {
+    return this.#sparks.has(id)
+  }
+
   /** Until nothing is waiting to be written, and nothing is wrong. */
   async settled(): Promise<void> {
     await eventually(() => this.shards.waiting === 0 && this.shards.state === 'ready', { within: 10_000, what: `${this.address} to be at rest` })
@@ -98,7 +107,7 @@ describe('users', () => {
   }
 
   /** Everything that is said of users in Redis. */
-  const said = async (): Promise<Record<string, Record<string, string>>> => {
+  const said = async (space: string): Promise<Record<string, Record<string, string>>> => {
     const client = redis.client()
     const names = (await client.keys(`${space}:*`)).filter(key => key.includes(':user:') || /:users(:|$)/.test(key)).sort()
     return Object.fromEntries(await Promise.all(names.map(async (key): Promise<[string, Record<string, string>]> => [key.slice(space.length + 1), await client.hgetall(key)])))
@@ -135,7 +144,7 @@ describe('users', () => {
       assume((await a.users.find(['odd ids'])).map(({ spark }) => spark).sort()).eql([...odd].sort())
       ids.forEach(id => a.disconnect(id))
       odd.forEach(id => b.disconnect(id))
-      await eventually(async () => Object.keys(await said()).length === 0)
+      await eventually(async () => Object.keys(await said(space)).length === 0)
     })
   })
 
@@ -150,7 +159,7 @@ describe('users', () => {
       assume(a.users.own('ann')).eql([one])
       assume(b.users.own('bob')).eql([three])
       assume(b.users.size).equals(2)
-      assume(await said()).eql({
+      assume(await said(space)).eql({
         'user:ann': { [one]: a.address, [two]: b.address }, 'user:bob': { [three]: b.address },
         [`${a.address}:users`]: { [one]: 'ann' }, [`${b.address}:users`]: { [two]: 'ann', [three]: 'bob' }
       })
@@ -161,10 +170,10 @@ describe('users', () => {
       const id = await a.named('ann')
       await a.users.identify(id, 'eve')
       assume(await b.users.find(['ann', 'eve'])).eql([{ user: 'eve', spark: id, address: a.address }])
-      assume(await said()).eql({ 'user:eve': { [id]: a.address }, [`${a.address}:users`]: { [id]: 'eve' } })
+      assume(await said(space)).eql({ 'user:eve': { [id]: a.address }, [`${a.address}:users`]: { [id]: 'eve' } })
       await a.users.identify(id, undefined)
       assume(await b.users.find(['ann', 'eve'])).eql([])
-      assume(await said()).eql({})
+      assume(await said(space)).eql({})
       assume(a.users.size).equals(0)
     })
 
@@ -175,7 +184,7 @@ describe('users', () => {
       assume(a.users.own('ann')).eql([id])
       assume(a.users.own('x')).eql([])
       await Promise.all(named)
-      assume(await said()).eql({ 'user:ann': { [id]: a.address }, [`${a.address}:users`]: { [id]: 'ann' } })
+      assume(await said(space)).eql({ 'user:ann': { [id]: a.address }, [`${a.address}:users`]: { [id]: 'ann' } })
     })
 
     it('cost Redis nothing when they are named as before, and are written with many others', async () => {
@@ -198,7 +207,7 @@ describe('users', () => {
       await eventually(async () => Object.keys(await places(b, 'ann')).length === 1)
       assume(await places(a, 'ann')).eql({ [two]: b.address })
       b.disconnect(two)
-      await eventually(async () => Object.keys(await said()).length === 0)
+      await eventually(async () => Object.keys(await said(space)).length === 0)
     })
 
     it('are not for sparks of others to say', async () => {
@@ -225,7 +234,7 @@ describe('users', () => {
       a.disconnect(id)
       await a.settled()
       await b.settled()
-      assume(await said()).eql({ 'user:ann': { [id]: b.address }, [`${b.address}:users`]: { [id]: 'ann' } })
+      assume(await said(space)).eql({ 'user:ann': { [id]: b.address }, [`${b.address}:users`]: { [id]: 'ann' } })
     })
 
     it('are nobody\'s behind a spark that another server has, until it is back', async () => {
@@ -233,7 +242,7 @@ describe('users', () => {
       const id = await a.named('ann')
       b.connect(id)
       await eventually(() => a.users.own('ann').length === 0, { what: 'a to hear that it moved' })
-      await eventually(async () => Object.keys(await said()).length === 0)
+      await eventually(async () => Object.keys(await said(space)).length === 0)
       assume(await places(a, 'ann')).eql({})
       b.disconnect(id)
       await eventually(() => a.users.own('ann').length === 1, { what: 'a to have it again' })
@@ -272,7 +281,7 @@ describe('users', () => {
         const id = a.connect()
         for (const user of many) await a.users.identify(id, user)
         assume(await b.users.find(many)).eql([{ user: 'user 19', spark: id, address: a.address }])
-        assume(Object.keys(await said())).has.length(2)
+        assume(Object.keys(await said(space))).has.length(2)
       })
 
       it('come back after a flush', async () => {
@@ -301,7 +310,7 @@ describe('users', () => {
         const id = await b.named('user 3')
         await a.shards.unregister()
         assume(await b.users.find(many)).eql([{ user: 'user 3', spark: id, address: b.address }])
-        assume(Object.keys(await said())).has.length(2)
+        assume(Object.keys(await said(space))).has.length(2)
       })
 
       it('come along to another address', async () => {
@@ -310,7 +319,7 @@ describe('users', () => {
         await a.shards.register('http://other:1', true)
         await eventually(() => allThere(b, crowded, 'http://other:1'))
         await a.settled()
-        assume((await said())[`${a.address}:users`]).equals(undefined)
+        assume((await said(space))[`${a.address}:users`]).equals(undefined)
       })
 
       it('of a server that dies are removed by another one, and are found no more before', async () => {
@@ -321,7 +330,7 @@ describe('users', () => {
         await network.refuse()
         network.cut()
         await eventually(async () => (await b.users.find(many)).length === 1, { within: 10_000 })
-        await eventually(async () => Object.keys(await said()).length === 2, { within: 10_000, what: 'all that it left to be removed' })
+        await eventually(async () => Object.keys(await said(space)).length === 2, { within: 10_000, what: 'all that it left to be removed' })
         assume(await b.users.find(many)).eql([{ user: 'user 3', spark: id, address: b.address }])
         await eventually(() => b.reaped.length === 60)
       })
@@ -334,10 +343,153 @@ describe('users', () => {
         const again = await start('a', { shards })
         const back = crowded.get('user 3')?.[0] ?? ''
         await again.named('user 3', back)
-        await eventually(async () => Object.keys(await said()).length === 2, { within: 10_000 })
+        await eventually(async () => Object.keys(await said(space)).length === 2, { within: 10_000 })
         assume(await again.users.find(many)).eql([{ user: 'user 3', spark: back, address: again.address }])
         await eventually(async () => (await redis.client().keys(`${space}*:users:*`)).length === 0)
       })
     })
   }
+
+  it('go with a server in whose place one of 1.x was started', async () => {
+    const { server: a, network } = await exposed('a', { timeout: 300 })
+    const b = await start('b')
+    await a.named('ann')
+    await a.settled()
+    await network.refuse()
+    network.cut()
+    await redis.client().set(keys.alive(a.address), '1', 'PX', 60_000)
+    await eventually(async () => Object.keys(await said(space)).length === 0, { within: 10_000 })
+    assume(await b.users.find(['ann'])).eql([])
+    assume(await redis.client().exists(keys.life(a.address))).equals(0)
+  })
+
+  describe('while Redis cannot be reached', () => {
+    it('are known where they are; who names them hears that it will be written later, and it is', async () => {
+      const { server: a, network } = await exposed('a', { timeout: 300, lease: 60_000 })
+      const b = await start('b')
+      const [early, id] = [await a.named('ann'), a.connect()]
+      await a.settled()
+      await network.refuse()
+      network.cut()
+      const error = await rejection(a.users.identify(id, 'ann'))
+      assume(error.code).equals('EREGISTRY')
+      assume(error.message).matches(/could not be told within 300 ms .* It will be, when it can be reached/)
+      a.disconnect(early)
+      assume(a.users.own('ann')).eql([id])
+      assume((await rejection(a.users.find(['ann']))).code).equals('EREGISTRY')
+      await network.accept()
+      await eventually(async () => JSON.stringify(await places(b, 'ann')) === JSON.stringify({ [id]: a.address }))
+      await a.users.identify(id, 'ann')
+    })
+
+    it('are right in the end, though nobody knows whether Redis has heard of it', async () => {
+      const { server: a, network } = await exposed('a', { timeout: 1000, lease: 60_000 })
+      const b = await start('b')
+      const id = await a.named('ann')
+      await a.settled()
+      for (const [user, next] of [['bob', 'eve'], ['ann', 'bob'], ['eve', 'ann']] as const) {
+        network.dropNextReply({ cut: true })
+        const named = a.users.identify(id, user)
+        await eventually(() => a.shards.state === 'degraded', { every: 1 })
+        await Promise.all([named, a.users.identify(id, next)])
+        assume(await b.users.find(['ann', 'bob', 'eve'])).eql([{ user: next, spark: id, address: a.address }])
+        await a.settled()
+        assume(await said(space)).eql({ [`user:${next}`]: { [id]: a.address }, [`${a.address}:users`]: { [id]: next } })
+      }
+    })
+  })
+
+  it('are put right by the server that has the spark, when another one that had it names it late', async () => {
+    for (const shards of [1, 3]) {
+      space = namespace()
+      const [a, b] = [await start('a', { shards }), await start('b', { shards })]
+      const id = await a.named('ann')
+      await b.named('ann', id)
+      // It does not know yet that its spark has moved.
+      await a.users.identify(id, undefined)
+      await a.users.identify(id, 'ann')
+      await eventually(() => !a.shards.owns(id))
+      await eventually(async () => Object.keys(await said(space)).length === 2 && (await places(a, 'ann'))[id] === b.address)
+    }
+  })
+
+  it('are in the end what is said of them, whatever comes and goes in which order', async function () {
+    this.timeout(60_000)
+    const [who, id] = [fc.constantFrom(0, 1), fc.constantFrom('p', 'q', 'r', 's')]
+    const step = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ do: fc.constant('connect' as const), who, id }) },
+      { weight: 6, arbitrary: fc.record({ do: fc.constant('identify' as const), who, id, user: fc.constantFrom('ann', 'bob', 'eve', undefined) }) },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('disconnect' as const), who, id }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('settle' as const), who }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('flush' as const) }) }
+    )
+    const client = redis.client()
+    const property = fc.asyncProperty(fc.constantFrom(1, 2), fc.array(step, { maxLength: 25 }), async (shards, steps) => {
+      const name = namespace()
+      const servers = ['http://a:1', 'http://b:1'].map(address => new Server(redis, name, address, { lease: 600, shards }))
+      const at = (server: number): Server => servers[server] as Server
+      const users = [new Map<string, string>(), new Map<string, string>()]
+      const expected = (): Record<string, Record<string, string>> => {
+        const tags = namespaces(name, shards).map(one => one.slice(name.length))
+        const hashes: Record<string, Record<string, string>> = {}
+        servers.forEach((server, i) => users[i]?.forEach((user, spark) => {
+          if (!server.shards.owns(spark)) return
+          const tag = tags[shardOf(user, shards)] ?? ''
+          const put = (key: string, value: string): void => { (hashes[`${tag}:${key}`.replace(/^:/, '')] ??= {})[spark] = value }
+          put(`user:${user}`, server.address)
+          put(`${server.address}:users`, user)
+        }))
+        return hashes
+      }
+      try {
+        await Promise.all(servers.map(server => server.shards.register(server.address, true)))
+        for (const action of steps) {
+          if (action.do === 'connect') {
+            if (!at(action.who).holds(action.id)) at(action.who).connect(action.id)
+          } else if (action.do === 'identify') {
+            if (!at(action.who).holds(action.id)) continue
+            at(action.who).users.identify(action.id, action.user).catch(ignore)
+            if (action.user === undefined) users[action.who]?.delete(action.id)
+            else users[action.who]?.set(action.id, action.user)
+          } else if (action.do === 'disconnect') {
+            at(action.who).disconnect(action.id)
+            users[action.who]?.delete(action.id)
+          } else if (action.do === 'settle') {
+            await eventually(() => at(action.who).shards.waiting === 0)
+          } else {
+            const all = await client.keys(`${name}*`)
+            if (all.length > 0) await client.del(...all)
+          }
+        }
+        await eventually(async () => {
+          for (const one of ['p', 'q', 'r', 's']) {
+            const holders = servers.filter(server => server.holds(one))
+            assume(holders.filter(server => server.shards.owns(one))).has.length(Math.min(1, holders.length))
+          }
+          assume(sorted(await said(name))).eql(sorted(expected()))
+          const found = await Promise.all(servers.map(server => server.users.find(['ann', 'bob', 'eve'])))
+          const places = (one: typeof found[number] | undefined): string[] => (one ?? []).map(place => JSON.stringify(place)).sort()
+          assume(places(found[0])).eql(places(found[1]))
+          return true
+        }, { within: 15_000 })
+      } finally {
+        await Promise.all(servers.map(server => server.shards.close()))
+      }
+    })
+    // Most of it is waiting for beats: so many are run beside each other.
+    const end = performance.now() + LONG_ENOUGH
+    let runs = 0
+    await Promise.all(Array.from({ length: 8 }, async () => {
+      while (performance.now() < end) {
+        await fc.assert(property, { numRuns: 1 })
+        runs++
+      }
+    }))
+    assume(runs).is.above(10)
+  })
 })
+
+/** The same, in an order that does not depend on when anything was written. */
+function sorted(hashes: Record<string, Record<string, string>>): unknown {
+  return Object.entries(hashes).map(([key, hash]) => [key, Object.entries(hash).sort()]).sort()
+}
