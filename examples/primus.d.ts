@@ -25,7 +25,7 @@ declare module 'primus' {
     interface Spark {
       readonly id: string
       /** What stands behind the question mark of the URL. */
-      readonly query: Readonly<Record<string, string | undefined>>
+      readonly query: Readonly<Record<string, unknown>>
       on(event: 'data', listener: (data: unknown) => void): this
       write(data: unknown): boolean
       end(data?: unknown, options?: { reconnect?: boolean }): void

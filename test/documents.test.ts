@@ -26,7 +26,8 @@ async function ran(document: string, server: string, redis: RedisProcess): Promi
     await symlink(root, join(folder, 'node_modules', 'metroplex'))
     for (const name of ['primus', 'ioredis', 'sockjs']) await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name))
     await writeFile(join(folder, 'server.js'), server)
-    const files = await Promise.all((await examples(document)).map(async (code, i) => {
+    const others = (await examples(document)).filter(code => code !== server)
+    const files = await Promise.all(others.map(async (code, i) => {
       // What runs in a browser need only be JavaScript.
       const name = `example-${i}.js`
       await writeFile(join(folder, name), code.startsWith('// in the page') ? `() => {\n${code}}` : code)
@@ -57,6 +58,8 @@ describe('the examples of', function () {
     assume(server).includes('// server.js')
   })
   after(() => redis.stop())
+  // An example may start a server that is never told to leave.
+  afterEach(() => redis.ask(client => client.flushall()))
 
   for (const document of ['README.md', 'docs/cluster.md']) {
     it(`${document} run, and nothing goes wrong`, async () => {

@@ -13,9 +13,10 @@ const PATIENCE = 3000
 const { redisUrl, redisDirectory, namespace } = JSON.parse(process.env[PART] ?? '') as { redisUrl: string, redisDirectory: string, namespace: string }
 
 process.stdin.once('close', () => {
-  const redis = new Redis(redisUrl, { retryStrategy: () => null })
+  const redis = new Redis(redisUrl, { lazyConnect: true, retryStrategy: () => null })
   redis.on('error', () => undefined)
-  deadline(clear(redis, { redisDirectory, namespace }), PATIENCE, 'the end of Redis').then(() => process.exit(0), () => process.exit(1))
+  const clearing = redis.connect().then(() => clear(redis, { redisDirectory, namespace }))
+  deadline(clearing, PATIENCE, 'the end of Redis').then(() => process.exit(0), () => process.exit(1))
 })
 process.stdin.resume()
 // A program that has nothing left to do ends by itself.

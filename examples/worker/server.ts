@@ -19,16 +19,20 @@ const primus = new Primus(server, {
   transformer: 'websockets',
   redis,
   namespace: `${NAMESPACE}:cluster`,
-  // This believes whoever connects. Take the name from your own log-in.
-  metroplex: { user: spark => spark.query?.['user'] }
+  metroplex: { user: nameOf }
 })
 primus.plugin('metroplex', metroplex)
 primus.metroplex.on('error', console.error)
 
+/** This believes whoever connects. Take the name from your own log-in. */
+function nameOf({ query }: { readonly query?: Readonly<Record<string, unknown>> }): string | undefined {
+  return typeof query?.['user'] === 'string' ? query['user'] : undefined
+}
+
 primus.on('connection', spark => {
   spark.on('data', message => {
     const { resize } = message as { resize?: unknown }
-    const { user } = spark.query
+    const user = nameOf(spark)
     if (typeof resize !== 'string' || user === undefined) return
     redis.lpush(`${NAMESPACE}:jobs`, JSON.stringify({ user, photo: resize })).catch(console.error)
   })
