@@ -1,4 +1,4 @@
-/** As much of Primus as the demo uses; it ships no types. */
+/** As much of Primus as the examples use; it ships no types. */
 
 declare module 'primus' {
   import type { Server } from 'node:http'
@@ -24,8 +24,11 @@ declare module 'primus' {
 
     interface Spark {
       readonly id: string
+      /** What stands behind the question mark of the URL. */
+      readonly query: Readonly<Record<string, unknown>>
       on(event: 'data', listener: (data: unknown) => void): this
       write(data: unknown): boolean
+      end(data?: unknown, options?: { reconnect?: boolean }): void
     }
 
     interface Socket {

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Transport } from './contract'
 import type { MetroplexError } from './errors'
 
@@ -10,6 +10,8 @@ export interface Spark {
   readonly socket?: unknown
   /** Of the URL by which the client came. */
   readonly query?: Readonly<Record<string, unknown>>
+  /** Of the request with which it began. */
+  readonly headers?: IncomingHttpHeaders
   write(data: unknown): boolean
   end(data?: unknown, options?: { reconnect?: boolean }): unknown
 }
