@@ -31,12 +31,13 @@ export class Client extends Asking {
     this.#looking = new Heartbeat(async () => {
       await core.shards.agree()
       await core.shards.catchUp()
-    }, { period, retry: period / 4 }, { failed: error => { this.tell('error', error) } })
-    core.start().then(() => {
+    }, { period, retry: period / 4 }, { failed: error => { this.#failed(error) } })
+    core.start().then(async () => {
+      if (core.closing) return
       this.#looking.start()
       // The first beat comes at a random moment; the secret is needed at once.
-      return this.#looking.now()
-    }).catch((error: unknown) => { this.tell('error', error as Error) })
+      await this.#looking.now()
+    }).catch((error: unknown) => { this.#failed(error as Error) })
   }
 
   /** Let go of everything, so that the process can end. What is under way fails with `ECLOSED`. Harmless when called twice. */
@@ -44,6 +45,11 @@ export class Client extends Asking {
   close(fn: Callback<void>): this
   close(fn?: Callback<void>): Promise<void> | this {
     return settle(this.#close(), fn, this)
+  }
+
+  /** What `close` has ended has not failed. */
+  #failed(error: Error): void {
+    if (!this.core.closing) this.tell('error', error)
   }
 
   async #close(): Promise<void> {

@@ -151,6 +151,18 @@ describe('a client of the cluster', () => {
     assume(JSON.parse(stdout)).eql([[], false, 'ECLOSED'])
   })
 
+  it('reports nothing when it is closed, however soon', async () => {
+    const errors: Error[] = []
+    for (let turns = 0; turns < 40; turns++) {
+      const made = client(redis, { namespace: namespace() })
+      made.on('error', error => { errors.push(error) })
+      if (turns >= 20) await made.servers()
+      for (let turn = 0; turn < turns % 20; turn++) await new Promise(resolve => { setImmediate(resolve) })
+      await made.close()
+    }
+    assume(errors).eql([])
+  })
+
   it('says which options are wrong', () => {
     for (const [options, sentence] of [
       [{ address: 'http://a' }, /no option `address`/],
