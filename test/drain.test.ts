@@ -8,7 +8,7 @@ import { using } from './support/dispose'
 import { namespace } from './support/namespace'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
-import { startServer, type ServerProcess } from './support/server'
+import { startServer, stopAll, type ServerProcess } from './support/server'
 import { eventually } from './support/wait'
 
 const QUICK = { interval: 3000, latency: 300, metroplex: { lease: 1500, timeout: 1000 } }
@@ -23,12 +23,15 @@ describe('drain', () => {
   let b: ServerProcess
   let c: ServerProcess
 
-  before(async () => {
+  before(async function () {
+    this.timeout(60_000)
     redis = await startRedis({ scope: 'suite' })
     const space = namespace()
     const start = (transformer: string, omega = false): Promise<ServerProcess> =>
       startServer({ redis: { url: redis.url, namespace: space }, omega, primus: { ...QUICK, transformer, password: 'of this test alone' }, scope: 'suite' })
-    ;[a, b, c] = await Promise.all([start('websockets'), start('sockjs'), start('websockets', true)])
+    a = await start('websockets')
+    b = await start('sockjs')
+    c = await start('websockets', true)
     for (const server of [a, b, c]) {
       await server.run(primus => {
         const went: number[] = []
@@ -39,7 +42,7 @@ describe('drain', () => {
   })
 
   after(async () => {
-    for (const server of [a, b, c]) await server.stop()
+    await stopAll()
     await redis.stop()
   })
 
