@@ -385,9 +385,9 @@ describe('the registry', () => {
       await a.settled()
       await redis.client().hset(keys.sparks, 'ghost', a.me.address)
       assume((await a.beat()).right).true()
-      const { owners } = await a.registry.entries('0')
+      const { owners } = await a.registry.remains.entries('0')
       assume(owners.get(a.me.address)?.sort()).eql(['ghost', 's'])
-      assume(await a.registry.astray(a.me.address, ['ghost', 's'])).eql({ handed: 1, removed: [] })
+      assume(await a.registry.remains.astray(a.me.address, ['ghost', 's'])).eql({ handed: 1, removed: [] })
       assume((await a.beat()).right).false()
       await a.healer.heal(a.me)
       assume(await redis.client().hgetall(keys.sparks)).eql({ s: a.me.address })
@@ -396,7 +396,7 @@ describe('the registry', () => {
     it('removes an entry where nobody is, and names it', async () => {
       const a = await joined('a')
       await redis.client().hset(keys.sparks, 'orphan', 'http://nobody')
-      assume(await a.registry.astray('http://nobody', ['orphan', 'unknown'])).eql({ handed: 0, removed: ['orphan'] })
+      assume(await a.registry.remains.astray('http://nobody', ['orphan', 'unknown'])).eql({ handed: 0, removed: ['orphan'] })
       assume(await redis.client().hlen(keys.sparks)).equals(0)
     })
 
@@ -410,7 +410,7 @@ describe('the registry', () => {
       const owners = ['http://dead', 'http://aside', 'http://old']
       for (const owner of owners) {
         await client.hset(keys.sparks, `of ${owner}`, owner)
-        assume(await a.registry.astray(owner, [`of ${owner}`])).eql({ handed: 0, removed: [] })
+        assume(await a.registry.remains.astray(owner, [`of ${owner}`])).eql({ handed: 0, removed: [] })
       }
       assume(await client.hlen(keys.sparks)).equals(3)
     })
@@ -419,13 +419,13 @@ describe('the registry', () => {
     const auditAll = async (a: Side, every: number, goOn = () => true): Promise<unknown[]> => {
       const reaped: unknown[] = []
       let turns = 0
-      const { registry } = a
+      const { remains } = a.registry
       const watched: ConstructorParameters<typeof Auditor>[1] = {
-        turn: (...args) => { turns++; return registry.turn(...args) },
-        hold: (...args) => registry.hold(...args),
-        entries: cursor => registry.entries(cursor),
-        lacking: owners => registry.lacking(owners),
-        astray: (...args) => registry.astray(...args)
+        turn: (...args) => { turns++; return remains.turn(...args) },
+        hold: (...args) => remains.hold(...args),
+        entries: cursor => remains.entries(cursor),
+        lacking: owners => remains.lacking(owners),
+        astray: (...args) => remains.astray(...args)
       }
       const auditor = new Auditor({ audit: () => Promise.resolve(0) }, watched, every, { healed: () => undefined, reap: (...args) => reaped.push(args) })
       await eventually(async () => { await auditor.look(a.me, goOn); return turns > 0 })
@@ -473,8 +473,8 @@ describe('the registry', () => {
 
     it('is one server\'s turn at a time', async () => {
       const a = await joined('a')
-      assume(await a.registry.turn('one', 60_000)).true()
-      assume(await a.registry.turn('two', 60_000)).false()
+      assume(await a.registry.remains.turn('one', 60_000)).true()
+      assume(await a.registry.remains.turn('two', 60_000)).false()
     })
   })
 
@@ -520,10 +520,10 @@ describe('the registry', () => {
       second.writer.open(second.me, true)
       second.connect(spark('back'))
       await second.settled()
-      const { ids } = await second.registry.leftovers('http://a', 'life-of-a', '0')
+      const { ids } = await second.registry.remains.leftovers('http://a', 'life-of-a', '0')
       assume(ids).eql(['gone'])
-      await second.registry.clear('http://a', ids)
-      await second.registry.forget('http://a', 'life-of-a')
+      await second.registry.remains.clear('http://a', ids)
+      await second.registry.remains.forget('http://a', 'life-of-a')
       assume(await redis.client().exists(keys.aside('http://a', 'life-of-a'))).equals(0)
       assume(await second.registry.places(['back', 'gone'])).eql(['http://a', null])
       assume(await redis.client().hget(keys.life('http://a'), 'aside')).equals('')

@@ -147,10 +147,10 @@ async function straying({ first, some, price }: Work): Promise<void> {
       for (const space of spaces) {
         let cursor = '0'
         do {
-          const page = await space.entries(cursor)
+          const page = await space.remains.entries(cursor)
           pages++
           groups += page.owners.size
-          await space.lacking(page.owners)
+          await space.remains.lacking(page.owners)
           cursor = page.cursor
         } while (cursor !== '0')
       }
@@ -202,7 +202,7 @@ async function lists({ ruler, first, some, price }: Work): Promise<number> {
   const leaving = crowd.slice(0, some(500))
   await price('leave', 1, leaving.length, [], () => inTurns(leaving, leaving.length, async ({ registry, me }) => {
     await registry.leave(me)
-    await registry.bid(me)
+    await registry.remains.bid(me)
   }))
   return bytes / crowd.length
 }

@@ -36,7 +36,7 @@ export class Reaper {
   #stopped = false
 
   constructor(
-    private readonly registry: Pick<Registry, 'census' | 'vitals' | 'bury' | 'doomed' | 'reap' | 'bid' | 'leftovers' | 'clear' | 'forget' | 'hold' | 'users'>,
+    private readonly registry: Pick<Registry, 'census' | 'vitals' | 'remains' | 'users'>,
     private readonly terms: ReaperTerms,
     private readonly events: ReaperEvents
   ) {}
@@ -51,14 +51,14 @@ export class Reaper {
     for (const name of aside) await this.clear(dead.address, name, told, goOn)
     const { registry, events } = this
     const { address } = dead
-    const reaped = await this.#through(cursor => registry.doomed(dead, cursor), ({ ids }) => {
+    const reaped = await this.#through(cursor => registry.remains.doomed(dead, cursor), ({ ids }) => {
       if (told && ids.length > 0) events.reap(address, ids)
-      return registry.reap(dead, ids)
+      return registry.remains.reap(dead, ids)
     }, goOn)
     if (!reaped) return
     const { users } = registry
     const unnamed = await this.#through(cursor => users.page(address, cursor), ({ named }) => users.unname(dead, named), goOn)
-    if (unnamed) await registry.bid(dead)
+    if (unnamed) await registry.remains.bid(dead)
   }
 
   /** Read all slices, and remove each; `false` when that was given up, or is no longer right. */
@@ -93,10 +93,10 @@ export class Reaper {
   ): Promise<void> {
     const { registry, events } = this
     const { users } = registry
-    const cleared = await this.#through(cursor => registry.leftovers(address, aside, cursor), async ({ ids }) => {
+    const cleared = await this.#through(cursor => registry.remains.leftovers(address, aside, cursor), async ({ ids }) => {
       const stale = ids.filter(id => !back(id))
       if (told && stale.length > 0) events.reap(address, stale)
-      if (stale.length > 0) await registry.clear(address, stale)
+      if (stale.length > 0) await registry.remains.clear(address, stale)
       return true
     }, goOn)
     if (!cleared) return
@@ -104,7 +104,7 @@ export class Reaper {
       await users.clear(address, named)
       return true
     }, goOn)
-    if (unnamed) await registry.forget(address, aside)
+    if (unnamed) await registry.remains.forget(address, aside)
   }
 
   /** Begin no further slice; resolves when none is in flight. */
@@ -136,7 +136,7 @@ export class Reaper {
     // A life that left cleans up after itself, and has been told as such.
     const told = record?.state !== 'left'
     if (record?.state !== 'dead') {
-      const verdict = await this.registry.bury(dead, sweeper, this.terms)
+      const verdict = await this.registry.remains.bury(dead, sweeper, this.terms)
       if (verdict === 'replaced') await this.clear(address, dead.life, false)
       if (verdict !== 'dead') return verdict !== 'late'
     }
@@ -162,7 +162,7 @@ export class Reaper {
     if (this.#stopped) return false
     if (now() - this.#renewed < this.terms.hold / 3) return true
     this.#renewed = now()
-    return this.registry.hold('sweep', life, this.terms.hold)
+    return this.registry.remains.hold('sweep', life, this.terms.hold)
   }
 }
 

@@ -87,7 +87,7 @@ export class Shard {
       reap: (address, sparks) => { events.reap(address, sparks) }
     })
     const registration = new Registration(registry, ask, { lease, interval }, { taken: error => { events.failed(error) } })
-    const auditor = new Auditor(healer, registry, LEASES_PER_AUDIT * lease, {
+    const auditor = new Auditor(healer, registry.remains, LEASES_PER_AUDIT * lease, {
       healed: (sparks, ms) => { events.healed(sparks, ms) },
       reap: (address, sparks) => { events.reap(address, sparks) }
     })

@@ -3,16 +3,7 @@ import { list, numbered } from './encoding'
 import type { Keys } from './keys'
 import type { Pace } from './pace'
 import type { Identity, Named, Renamed, Written } from './records'
-
-type Arguments = readonly (string | number)[]
-
-/** How a directory asks Redis. */
-export interface Asking {
-  run(name: string, args: Arguments): Promise<unknown>
-  /** As `run`, of a slice whose size depends on how long the last one took. */
-  timed(name: string, args: Arguments): Promise<unknown>
-  pipeline(commands: readonly (readonly [name: string, key: string])[]): Promise<unknown[]>
-}
+import type { Verbs } from './verbs'
 
 /** A part of a long list of sparks with their users, and where the next one begins: `'0'` at the first and after the last. They may repeat. */
 export interface Page {
@@ -22,7 +13,7 @@ export interface Page {
 
 /** The verbs of one registry that are about users. A method is one round trip, and rejects with `EREGISTRY` when Redis fails. */
 export class Directory {
-  constructor(private readonly keys: Keys, private readonly pace: Pace, private readonly redis: Asking) {}
+  constructor(private readonly keys: Keys, private readonly pace: Pace, private readonly redis: Verbs) {}
 
   /** Write which users our sparks have, as commit `seq`. `others`: whom they were taken from. */
   commit(me: Identity, seq: number, renamed: readonly Renamed[]): Promise<Written<Named>> {

@@ -1,5 +1,6 @@
 import type { Identity, Named, Written } from './records'
-import { SLICE, type Registry } from './registry'
+import { SLICE } from './pace'
+import type { Registry } from './registry'
 import { slices } from './slices'
 import type { Names } from './names'
 import type { Table } from './table'

@@ -1,5 +1,6 @@
 import type { Named } from './records'
-import { SLICE, type Registry } from './registry'
+import { SLICE } from './pace'
+import type { Registry } from './registry'
 import { slices } from './slices'
 
 /** What we may have taken from servers which do not know it: the answer that names them was lost. */
