@@ -1,3 +1,5 @@
+import { createClient, type Client as ClientClass } from './lib/client'
+import { client } from './lib/client-half'
 import type * as contract from './lib/contract'
 import type { Forward as ForwardFunction } from './lib/delivery/surface'
 import { MetroplexError as MetroplexErrorClass, type ErrorCode as ErrorCodeName } from './lib/errors'
@@ -9,7 +11,7 @@ import type * as types from './lib/types'
 const metroplex: metroplex.Constructor = new Proxy(Metroplex, {
   apply: (target, _self, args: ConstructorParameters<typeof Metroplex>) => new target(...args)
 }) as unknown as metroplex.Constructor
-Object.assign(metroplex, { server, Metroplex: metroplex, MetroplexError: MetroplexErrorClass })
+Object.assign(metroplex, { server, client, createClient, Metroplex: metroplex, MetroplexError: MetroplexErrorClass })
 
 declare namespace metroplex {
   /**
@@ -24,6 +26,10 @@ declare namespace metroplex {
     readonly prototype: Metroplex
     /** The server half of the plugin, for Primus. */
     readonly server: typeof server
+    /** The client half of the plugin: Primus bundles it into its library. It has clients answer what `forward.request` asks. */
+    readonly client: typeof client
+    /** For processes that use a cluster without being one of its servers. */
+    readonly createClient: typeof createClient
     /** The constructor, by its name. */
     readonly Metroplex: Constructor
     /** The class of the cluster's errors. */
@@ -37,6 +43,11 @@ declare namespace metroplex {
   export type Answer = contract.Answer
   export type AskOptions = types.AskOptions
   export type Called = types.Called
+  export type Client = ClientClass
+  export type ClientOptions = types.ClientOptions
+  export type Drained = types.Drained
+  export type DrainOptions = types.DrainOptions
+  export type EndOptions = types.EndOptions
   export type EventContext = types.EventContext
   export type Failure = types.Failure
   export type Farewell = types.Farewell
@@ -62,6 +73,8 @@ declare namespace metroplex {
   export type Statistics = types.Statistics
   export type TlsOptions = types.TlsOptions
   export type Transport = contract.Transport
+  export type UserOption = types.UserOption
+  export type UserPlace = types.UserPlace
 }
 
 export = metroplex

@@ -1,15 +1,21 @@
-/** What a spark weighs: in Redis, and in the process that holds it. */
+/** What a spark weighs: in Redis, and in the process that holds it; and the user behind it. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { now } from './harness/clock'
+import { close, identify, open } from './harness/named'
 import { Observer } from './harness/observer'
 import { come, fill, makeUp, present, written } from './harness/pretend'
 import { isSuccessor } from './harness/server'
+import type { Measured, Stage } from './harness/stage'
 import type { Work } from './harness/work'
+import { ours } from './subjects'
 
 const PRETEND = require.resolve('./harness/pretend')
 const SERVER = require.resolve('./harness/server')
+const NAMED = require.resolve('./harness/named')
+/** So many, each with so many sparks. */
+const [USERS, SPARKS] = [100_000, 3]
 const SIZES = [100_000, 1_000_000]
 /** The smallest share of these that is measured: of less, nothing can be said. */
 const LEAST = 0.1
@@ -54,14 +60,35 @@ export const memory: Work = {
         }
       }
     }
+    // They are made of this build's own parts: nothing else has any, or can be asked from outside.
+    if (stage.subject.kind === 'primus' && stage.subject.module === ours.module) yield await named(stage, observer, USERS * Math.max(size, LEAST))
+  }
+}
+
+/** What the users of sparks weigh, on a server beside that of the other rows. */
+async function named({ sender, redis }: Stage, observer: Observer, users: number): Promise<Measured> {
+  const sparks = users * SPARKS
+  const before = await observer.told('memory', 'used_memory')
+  await sender.run(NAMED, open, { redis: redis.target, namespace: 'named', address: ADDRESS, sparks })
+  const anonymous = await observer.told('memory', 'used_memory')
+  const process = await sender.run(__filename, weigh, undefined)
+  await sender.run(NAMED, identify, users)
+  const identified = await observer.told('memory', 'used_memory')
+  const bytes = await sender.run(__filename, weigh, undefined) - process
+  await sender.run(NAMED, close, undefined)
+  return {
+    row: `${users} users of ${SPARKS} sparks each`, operation: 'spark', operations: sparks, failed: 0, cpu: {},
+    figures: {
+      'bytes of Redis a spark without a user': (anonymous - before) / sparks,
+      'bytes of Redis a spark with a user': (identified - before) / sparks,
+      'bytes of its process for the user of a spark': bytes / sparks
+    }
   }
 }
 
 /** In the server: all that were made up connect. */
 export async function grow(): Promise<Growth> {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  const before = weight(collect)
+  const before = weigh()
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
   let connect = 0
@@ -75,10 +102,13 @@ export async function grow(): Promise<Growth> {
   }
   await written()
   delay.disable()
-  return { bytes: weight(collect) - before, pause: delay.max / 1e6, connect }
+  return { bytes: weigh() - before, pause: delay.max / 1e6, connect }
 }
 
-function weight(collect: () => void): number {
+/** In the server: the heap, and what lies beside it, after collecting garbage. */
+export function weigh(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
   collect()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external

@@ -1,4 +1,4 @@
-/** As much of Primus as the demo uses; it ships no types. */
+/** As much of Primus as the examples use; it ships no types. */
 
 declare module 'primus' {
   import type { Server } from 'node:http'
@@ -11,7 +11,8 @@ declare module 'primus' {
     readonly metroplex: metroplex.Metroplex
     readonly forward: metroplex.Forward
     plugin(name: string, plugin: object): this
-    on(event: 'connection', listener: (spark: Primus.Spark) => void): this
+    on(event: 'connection' | 'disconnection', listener: (spark: Primus.Spark) => void): this
+    forEach(fn: (spark: Primus.Spark) => void): this
     write(data: unknown): boolean
     destroy(options: { reconnect?: boolean }, fn: (error?: Error) => void): this
   }
@@ -23,8 +24,11 @@ declare module 'primus' {
 
     interface Spark {
       readonly id: string
+      /** What stands behind the question mark of the URL. */
+      readonly query: Readonly<Record<string, unknown>>
       on(event: 'data', listener: (data: unknown) => void): this
       write(data: unknown): boolean
+      end(data?: unknown, options?: { reconnect?: boolean }): void
     }
 
     interface Socket {
@@ -35,7 +39,14 @@ declare module 'primus' {
       end(): this
     }
 
-    type SocketConstructor = new (url: string, options: { strategy: false }) => Socket
+    type SocketConstructor = new (url: string, options: { strategy: false } | { reconnect: Reconnect }) => Socket
+
+    /** How a client comes back; the times are in ms. */
+    interface Reconnect {
+      min: number
+      max: number
+      retries: number
+    }
   }
 
   export = Primus

@@ -5,17 +5,12 @@
 import { carryOn } from './demo/encore'
 import { flags, USAGE } from './demo/flags'
 import { Narrator } from './demo/narrator'
+import { signal, SIGNALS } from './demo/signals'
 import { LEASE, Stage } from './demo/stage'
 import { tell } from './demo/story'
 
 /** Where the page is, unless somebody else is there. */
 const PORT = 8080
-
-/** What ends a run; the number is what a shell makes of it. */
-const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
-
-/** How often it is asked whether npm's shell is still there, in ms. */
-const ORPHANED = 250
 
 async function main(): Promise<number> {
   const { once, help, unknown } = flags(process.argv.slice(2))
@@ -61,20 +56,6 @@ async function play(stage: Stage, once: boolean): Promise<undefined> {
   narrator.tell('page', `kill a server, and see what its tab does: kill -9 ${stage.company.playing[0]?.pid ?? ''}`)
   narrator.tell('page', 'Ctrl-C ends it all')
   return new Promise(() => undefined)
-}
-
-/** Resolves with the first signal that ends the run. Later ones change nothing: npm passes on what the terminal sent already. */
-function signal(): Promise<keyof typeof SIGNALS> {
-  return new Promise(resolve => {
-    for (const name of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) process.on(name, () => { resolve(name) })
-    // `npm start | head`: nobody listens to the story any more.
-    process.stdout.on('error', () => { resolve('SIGHUP') })
-    // npm hands SIGTERM to the shell between us, which dies of it without a word.
-    const { ppid } = process
-    if (process.env['npm_lifecycle_event'] === 'start') {
-      setInterval(() => { if (process.ppid !== ppid) resolve('SIGTERM') }, ORPHANED).unref()
-    }
-  })
 }
 
 main().then(

@@ -1,13 +1,15 @@
 import { EventEmitter } from 'eventemitter3'
 import { checked } from './address'
-import { called, settle, type Callback } from './callback'
+import { called, parted, settle, type Callback } from './callback'
 import { Core } from './core'
 import { now } from './deadline'
 import { asError, shown } from './errors'
-import { idOf } from './message'
+import { idOf, usersOf } from './message'
 import type { Settings } from './options'
 import { answer } from './result'
-import type { AskOptions, Called, MetroplexEvents, Primus, RedisClient, Result, ResultCallback, Statistics } from './types'
+import type {
+  AskOptions, Called, EndOptions, MetroplexEvents, Primus, RedisClient, Result, ResultCallback, Statistics, UserPlace
+} from './types'
 
 /** What may follow the name of what is asked: anything may be missing, and the callback is the last that is there. */
 type Rest<First, Options, T> = [first?: First | Callback<T>, options?: Options | Callback<T>, fn?: Callback<T>]
@@ -28,11 +30,11 @@ export class Asking extends EventEmitter<MetroplexEvents> {
   #since = now()
 
   /** @internal */
-  constructor(settings: Settings, primus: Partial<Primus> | undefined, binary: boolean) {
+  constructor(settings: Settings, primus: Partial<Primus> | undefined, parser: unknown) {
     super()
     this.redis = settings.redis
     this.namespace = `${settings.namespace}:`
-    const core = new Core(settings, primus, binary, (event, ...args) => {
+    const core = new Core(settings, primus, parser, (event, ...args) => {
       if (event === 'state') this.#since = now()
       this.tell(event, ...args)
     })
@@ -116,7 +118,7 @@ export class Asking extends EventEmitter<MetroplexEvents> {
   call(name: string, args: readonly unknown[], fn: Callback<Called[]>): this
   call(name: string, args: readonly unknown[], options: AskOptions, fn: Callback<Called[]>): this
   call(name: string, ...rest: Rest<readonly unknown[], AskOptions, Called[]>): Promise<Called[]> | this {
-    const { first: args, options, fn } = parted(rest)
+    const { first: args, options, fn } = arranged(rest)
     return settle(this.core.calls.call(name, args, options), fn, this)
   }
 
@@ -131,7 +133,7 @@ export class Asking extends EventEmitter<MetroplexEvents> {
   first(name: string, args: readonly unknown[], fn: Callback<unknown>): this
   first(name: string, args: readonly unknown[], options: AskOptions, fn: Callback<unknown>): this
   first(name: string, ...rest: Rest<readonly unknown[], AskOptions, unknown>): unknown {
-    const { first: args, options, fn } = parted(rest)
+    const { first: args, options, fn } = arranged(rest)
     return settle(this.core.calls.first(name, args, options), fn, this)
   }
 
@@ -149,7 +151,7 @@ export class Asking extends EventEmitter<MetroplexEvents> {
   apply(spark: string, name: string, args: readonly unknown[], fn: Callback<unknown>): this
   apply(spark: string, name: string, args: readonly unknown[], options: Pick<AskOptions, 'timeout' | 'signal'>, fn: Callback<unknown>): this
   apply(spark: string, name: string, ...rest: Rest<readonly unknown[], Pick<AskOptions, 'timeout' | 'signal'>, unknown>): unknown {
-    const { first: args, options, fn } = parted(rest)
+    const { first: args, options, fn } = arranged(rest)
     return settle(this.core.calls.apply(spark, name, args, options), fn, this)
   }
 
@@ -170,15 +172,53 @@ export class Asking extends EventEmitter<MetroplexEvents> {
   publish(type: string, data: unknown, fn: ResultCallback): this
   publish(type: string, data: unknown, options: AskOptions, fn: ResultCallback): this
   publish(type: string, ...rest: [data?: unknown, options?: AskOptions | ResultCallback, fn?: ResultCallback]): Promise<Result> | this {
-    const { first: data, options, fn } = parted<unknown, AskOptions, ResultCallback>(rest)
+    const { first: data, options, fn } = arranged<unknown, AskOptions, ResultCallback>(rest)
     return answer(this.core.events.publish(type, data ?? null, options), fn, this)
+  }
+
+  /**
+   * The sparks that users are behind, and the servers that hold them: an entry for each spark, in the order of the users. None for a user who is not connected.
+   *
+   * @throws TypeError or RangeError for what is no name; MetroplexError `EREGISTRY` when Redis cannot be asked
+   *
+   * @example
+   * const online = (await primus.metroplex.user('alice')).length > 0
+   */
+  user(users: string | readonly string[]): Promise<UserPlace[]>
+  user(users: string | readonly string[], fn: Callback<UserPlace[]>): this
+  user(users: string | readonly string[], fn?: Callback<UserPlace[]>): Promise<UserPlace[]> | this {
+    return settle(this.#usersAt(users), fn, this)
+  }
+
+  /**
+   * End sparks wherever they are, by an id or ids, after all that was sent there before. With `reconnect: true` their clients come back by themselves.
+   *
+   * Resolves as `forward.spark` does: `send` is how many were ended, `missing` those that nobody holds.
+   *
+   * @throws TypeError for what is no id or no option; MetroplexError `EREGISTRY` when nothing could be tried
+   */
+  end(ids: string | readonly string[], options?: EndOptions): Promise<Result>
+  end(ids: string | readonly string[], fn: ResultCallback): this
+  end(ids: string | readonly string[], options: EndOptions, fn: ResultCallback): this
+  end(ids: string | readonly string[], ...rest: [options?: EndOptions | ResultCallback, fn?: ResultCallback]): Promise<Result> | this {
+    const [options, fn] = parted(rest)
+    return answer(ended(options, reconnect => this.core.forwarder.end(ids, reconnect)), fn, this)
+  }
+
+  /** End all sparks of a user, or of several, wherever they are: as `end`, and `missing` has the users who have none. */
+  endUser(users: string | readonly string[], options?: EndOptions): Promise<Result>
+  endUser(users: string | readonly string[], fn: ResultCallback): this
+  endUser(users: string | readonly string[], options: EndOptions, fn: ResultCallback): this
+  endUser(users: string | readonly string[], ...rest: [options?: EndOptions | ResultCallback, fn?: ResultCallback]): Promise<Result> | this {
+    const [options, fn] = parted(rest)
+    return answer(ended(options, reconnect => this.core.forwarder.endUser(users, reconnect)), fn, this)
   }
 
   /** What this process has done since it started, and how it stands: a snapshot, in plain values. Costs nothing worth mentioning. */
   stats(): Statistics {
     const { shards, post, stats } = this.core
     return {
-      state: shards.state,
+      state: this.core.state,
       since: Math.round(now() - this.#since),
       sparks: shards.size,
       disowned: shards.disowned,
@@ -201,15 +241,28 @@ export class Asking extends EventEmitter<MetroplexEvents> {
     }
   }
 
+  async #usersAt(users: unknown): Promise<UserPlace[]> {
+    return this.core.shards.users.find(usersOf(users))
+  }
+
   async #placesOf(ids: unknown): Promise<(string | null)[]> {
     if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
     return this.core.whereabouts.places(ids.map(idOf))
   }
 }
 
-/** What is asked with, and the callback, of which any may be missing. A function is the callback, wherever it stands: none can be sent. */
-function parted<First, Options, F>(rest: [first?: First | F, options?: Options | F, fn?: F]): { first: First | undefined; options: Options | undefined; fn: F | undefined } {
-  const at = rest.findIndex(one => typeof one === 'function')
-  const [first, options, fn] = at === -1 ? rest : [...rest.slice(0, at), ...Array<undefined>(2 - at), rest[at]]
-  return { first: first as First | undefined, options: options as Options | undefined, fn: fn as F | undefined }
+/** What is asked with, options and a callback, of which any may be missing: a function is the callback, wherever it stands, for none can be sent. */
+function arranged<First, Options, F>([first, ...rest]: [first?: First | F, options?: Options | F, fn?: F]): { first: First | undefined; options: Options | undefined; fn: F | undefined } {
+  if (typeof first === 'function') return { first: undefined, options: undefined, fn: first as F }
+  const [options, fn] = parted<Options, F>(rest)
+  return { first: first as First | undefined, options, fn }
+}
+
+/** @throws TypeError for what is no option */
+async function ended(options: unknown, end: (reconnect: boolean) => Promise<Result>): Promise<Result> {
+  const { reconnect = false, ...more } = (options ?? {}) as EndOptions
+  if ((typeof options !== 'object' && options !== undefined) || typeof reconnect !== 'boolean' || Object.keys(more).length > 0) {
+    throw new TypeError(`metroplex: how sparks are ended must be { reconnect: true } or { reconnect: false }; given: ${shown(options)}.`)
+  }
+  return end(reconnect)
 }

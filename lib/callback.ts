@@ -74,6 +74,11 @@ export function isCallback<F>(given: F): given is NonNullable<F> {
   throw new TypeError(`metroplex: a callback must be a function; given: ${shown(given)}.`)
 }
 
+/** Options and a callback, of which either may be missing. */
+export function parted<Options, F>([options, fn]: [options?: Options | F, fn?: F]): [options: Options | undefined, fn: F | undefined] {
+  return typeof options === 'function' ? [undefined, options as F] : [options as Options | undefined, fn]
+}
+
 /** For what may fail without anybody having to know. */
 export function ignore(): void {
   // Nothing to do, on purpose.

@@ -27,6 +27,16 @@ export interface Answer {
   readonly body: Buffer
 }
 
+/**
+ * A way back to who asks, on the connection on which it asked. It leads there for as long as that connection is open, and nowhere else ever.
+ */
+export interface Back {
+  /** Whether it can be used. */
+  readonly open: boolean
+  /** As `Transport.send`. */
+  ask(request: Request, deadline: number): Promise<Answer>
+}
+
 /** The one who answers what comes in; a transport is given it. */
 export interface Receiver {
   /** The largest body that is taken, in bytes. */
@@ -39,8 +49,16 @@ export interface Receiver {
    * @returns `undefined`: go on. Else what to answer at once
    */
   admit(head: string, type: string): Answer | undefined
-  /** Answer a request; at once, whatever it sets off. */
-  receive(request: Request): Answer
+  /**
+   * Answer a request; at once, whatever it sets off.
+   *
+   * @param back the way back on its connection, if there is one: the same object for all that is asked there
+   */
+  receive(request: Request, back?: Back): Answer
+  /** A way back that was handed over has ended for good. */
+  closed(back: Back): void
+  /** A way that `greet` had opened has ended, and not because it was idle, replaced or let go of. */
+  broken(address: string): void
 }
 
 /** How much a transport carries. */

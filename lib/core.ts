@@ -1,12 +1,16 @@
 import { crash } from './callback'
 import { Answers } from './cluster/answers'
 import { Calls } from './cluster/calls'
+import { Drain } from './cluster/drain'
 import { Events } from './cluster/events'
-import { Notices } from './cluster/notices'
+import { Gate } from './cluster/gate'
+import { Notices, type News } from './cluster/notices'
 import { Questions } from './cluster/questions'
+import { Requests } from './cluster/requests'
 import { pause } from './deadline'
 import { Forwarder } from './delivery/forward'
 import { Local, type Here, type LocalPrimus } from './delivery/local'
+import { Replies } from './delivery/replies'
 import { MetroplexError } from './errors'
 import { Check } from './membership/check'
 import { Shards } from './membership/shards'
@@ -16,7 +20,7 @@ import { namespaces } from './registry/sharding'
 import { Stats } from './stats'
 import { Post, type PostCluster } from './transport/post'
 import { VERSION as LANGUAGE } from './transport/signature'
-import type { MetroplexEvents, Primus, Result } from './types'
+import type { MetroplexEvents, Primus, Result, Spark, State } from './types'
 import { VERSION } from './version'
 
 /** What happens between servers, by the name of its counter. */
@@ -41,15 +45,19 @@ export class Core {
   readonly forwarder: Forwarder
   readonly calls: Calls
   readonly events: Events
+  readonly requests: Requests
+  readonly replies: Replies
   readonly notices: Notices
+  readonly drain: Drain
+  readonly gate: Gate
   readonly #questions: Questions
   readonly #answers: Answers
   /** Resolves when peers have been told what we told them last. */
   #notified: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
-  /** @param binary whether the parser that clients and servers speak with each other carries binary */
-  constructor(readonly settings: Settings, readonly primus: Partial<Primus> | undefined, binary: boolean, tell: Tell) {
+  /** @param parser the option of Primus, by which clients and servers speak with each other */
+  constructor(readonly settings: Settings, readonly primus: Partial<Primus> | undefined, parser: unknown, tell: Tell) {
     const { stats } = this
     const { timeout, maxQueue } = settings
     this.shards = new Shards({ ...settings, description: () => this.#description(), ask: address => this.post.ask(address) }, stats, {
@@ -72,14 +80,16 @@ export class Core {
       healed: sparks => { tell('heal', { sparks }) },
       reap: (address, sparks) => { tell('reap', address, sparks) },
       failed: error => { tell('error', error) },
-      changed: state => { tell('state', state) }
+      changed: state => { if (!this.drain.active) tell('state', state) }
     })
     this.whereabouts = new Whereabouts(this.shards, settings)
     const post = this.post = new Post(settings, (primus ?? {}) as Primus, this.#surroundings(), {
       told: what => { stats.count(COUNTED[what]) },
+      lost: word => { this.#answers.lost(word) },
+      broken: address => { this.#questions.broken(address) },
       failed: error => { tell('error', error) }
     })
-    this.check = new Check(this.shards, address => post.addressed ? post.ask(address) : Promise.resolve('self'))
+    this.check = new Check(this.shards, address => post.addressed ? post.ask(address) : Promise.resolve('self'), () => this.state)
 
     this.local = this.#receiver(primus)
     const { shards } = this
@@ -94,16 +104,21 @@ export class Core {
       places: (ids: readonly string[], fresh: boolean) => this.whereabouts.last(ids, fresh),
       peers: (ms?: number) => this.#peers(ms),
       sparksOn: (address: string) => this.sparksOn(address),
+      ownOf: (user: string) => this.shards.users.own(user),
+      sparksOf: (users: readonly string[]) => this.shards.users.find(users),
       forwarded: (result: Result, ms: number) => { this.#forwarded(result, ms) },
       // The application's own reading of a request need not know it either.
       knowsExcept: (address: string) => !post.foreign && this.shards.peers.life(address) !== ''
     }
+    const binary = carriesBinary(parser)
     this.forwarder = new Forwarder(this.local, post.courier, cluster, { timeout, binary, room: { messages: maxQueue.messages, bytes: maxQueue.total } })
 
     const answers = this.#answers = new Answers(post, maxQueue, own)
     const questions = this.#questions = new Questions(post, answers, () => shards.address, maxQueue.messages)
     this.calls = new Calls(questions, answers, cluster, timeout)
     this.events = new Events(questions, answers, cluster, timeout)
+    this.replies = new Replies({ spark: cluster.spark, transformers: primus?.transformers ?? { incoming: [] } }, this.local, binary)
+    this.requests = new Requests(questions, answers, cluster, this.replies, { timeout, binary })
     this.notices = new Notices(post, {
       peers: () => this.shards.peers.addresses,
       moved: () => { this.shards.look() },
@@ -112,6 +127,29 @@ export class Core {
         if (life !== undefined) tell('drain', address, life)
       }
     })
+
+    const gate = this.gate = new Gate(primus ?? {})
+    const sparks = (): Spark[] => sparksOf(primus)
+    this.drain = new Drain({
+      sparks,
+      began: () => {
+        gate.shut(sparks())
+        tell('state', 'draining')
+        tell('drain', this.shards.address, this.shards.id)
+        this.#notify('drain')
+      },
+      emptied: () => this.shards.unregister(),
+      lifted: () => {
+        gate.open()
+        tell('state', this.shards.state)
+      },
+      failed: error => { tell('error', error) }
+    })
+  }
+
+  /** How we stand. */
+  get state(): State {
+    return this.drain.active ? 'draining' : this.shards.state
   }
 
   /** Whether it has been closed. */
@@ -152,9 +190,11 @@ export class Core {
 
   async #close(): Promise<void> {
     this.check.end()
+    this.drain.close()
     // Who asks, and who was asked, must not wait until the end.
     this.#questions.close()
     this.#answers.close()
+    this.replies.close()
     await this.shards.close()
     const told = new AbortController()
     await Promise.race([this.#notified.finally(() => { told.abort() }), pause(FAREWELL, told.signal)])
@@ -162,9 +202,9 @@ export class Core {
     if (this.settings.ownRedis) (this.settings.redis as unknown as { disconnect(): void }).disconnect()
   }
 
-  /** Peers are to look at once who has joined or left. */
-  #notify(what: 'join' | 'leave'): void {
-    this.#notified = this.notices.tell(what)
+  /** Peers are to know it at once. */
+  #notify(news: News): void {
+    this.#notified = this.notices.tell(news)
     this.#notified.catch(crash)
   }
 
@@ -220,6 +260,18 @@ export class Core {
       alive: to => shards.alive(to)
     }
   }
+}
+
+/** The sparks of a Primus; where there is none, there are none. */
+function sparksOf(primus: Partial<Primus> | undefined): Spark[] {
+  const sparks: Spark[] = []
+  primus?.forEach?.(spark => { sparks.push(spark) })
+  return sparks
+}
+
+/** Whether a parser carries binary: all but JSON are taken to. */
+function carriesBinary(parser: unknown): boolean {
+  return parser !== undefined && !(typeof parser === 'string' && parser.toLowerCase() === 'json')
 }
 
 const NOBODY: Here = {

@@ -1,6 +1,9 @@
 import { ignore } from './callback'
 import { asError } from './errors'
 
+/** The longest that a timer can be set to, in ms. */
+export const LONGEST = 2 ** 31 - 1
+
 /**
  * Bound a promise by time.
  *

@@ -8,14 +8,15 @@
  * | `EBUSY` | more is waiting than `maxQueue` allows | send less, or raise it; look at the peer that is named |
  * | `ECLOSED` | the operation needs what `destroy` has ended | do not use the object after `destroy` |
  * | `EDEADLINE` | no answer within `timeout` | look at the peer that is named; raise `timeout` if it is only slow |
+ * | `EDRAINING` | a client asked for a new spark of a server that is draining | nothing: connect again, and get another server; `register()` has this one take sparks again |
  * | `EMESSAGE` | the message cannot be sent as it is | send a JSON value |
  * | `ENOMETHOD` | a server has no method of this name | register it there with `method`, before the server listens |
  * | `ENOSPARK` | no server holds this spark | it has gone: usually nothing |
  * | `EPROTOCOL` | a peer answered something we do not understand | see which software listens at its address |
  * | `EREGISTRY` | Redis could not be asked; `cause` is its error | see whether Redis can be reached |
- * | `EREMOTE` | a peer failed while it carried something out; `cause` has the name, message and code of what was thrown there, as far as it says | look at its log |
+ * | `EREMOTE` | a peer failed while it carried something out; `cause` has the name, message and code of what was thrown there, as far as it says; or a client that was asked failed | look at its log |
  * | `ETOOBIG` | the message is larger than `maxBody` | send less, or raise `maxBody` on all servers |
- * | `EUNREACHABLE` | no connection to a peer | see whether its address can be reached from here |
+ * | `EUNREACHABLE` | no connection to a peer; or a client that was asked has gone, or understands no requests | see whether its address can be reached from here |
  */
 export type ErrorCode =
   | 'EADDRESS'
@@ -23,6 +24,7 @@ export type ErrorCode =
   | 'EBUSY'
   | 'ECLOSED'
   | 'EDEADLINE'
+  | 'EDRAINING'
   | 'EMESSAGE'
   | 'ENOMETHOD'
   | 'ENOSPARK'

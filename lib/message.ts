@@ -8,6 +8,22 @@ export function idOf(id: unknown): string {
   throw new TypeError(`metroplex: a spark id must be a string that is not empty; given: ${shown(id)}.`)
 }
 
+/** How long the name of a user may be, in bytes of UTF-8. */
+const LONGEST = 1024
+
+/** A user as the registry knows it. @throws TypeError for what is neither a number nor a string that is not empty; RangeError for what is too long */
+export function userOf(user: unknown): string {
+  if ((typeof user !== 'string' || user === '') && typeof user !== 'number') {
+    throw new TypeError(`metroplex: a user must be a string that is not empty; given: ${shown(user)}.`)
+  }
+  const bytes = Buffer.from(String(user))
+  if (bytes.length > LONGEST) {
+    throw new RangeError(`metroplex: a user must have at most ${LONGEST} bytes of UTF-8; given: ${bytes.length}, ${shown(user)}.`)
+  }
+  // As Redis has it: what is no Unicode becomes a replacement character.
+  return bytes.toString()
+}
+
 /** An id that Primus has, to compare with ours: an application's `idGenerator` may make numbers. */
 export function plain(id: unknown): unknown {
   return typeof id === 'number' ? String(id) : id
@@ -17,6 +33,11 @@ export function plain(id: unknown): unknown {
 export function idsOf(ids: unknown): string[] {
   if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
   return [...new Set(ids.map(idOf))]
+}
+
+/** A user or users, each once. @throws TypeError, RangeError */
+export function usersOf(users: unknown): string[] {
+  return [...new Set((Array.isArray(users) ? users as unknown[] : [users]).map(userOf))]
 }
 
 /** Add to a list that is kept under a name. */
@@ -42,13 +63,17 @@ export interface Blob {
 export class Message {
   /** How many bytes it takes on its way between servers. */
   readonly size: number
+  /** It is none to be read: whoever it is for is ended, and told to come back or not. */
+  readonly ending: { readonly reconnect: boolean } | undefined
   #value: { readonly value: unknown } | undefined
 
   private constructor(
     /** Without raw line feeds, and with `null` in the place of each blob. */
     readonly text: string,
-    readonly blobs: readonly Blob[]
+    readonly blobs: readonly Blob[],
+    ending?: { readonly reconnect: boolean }
   ) {
+    this.ending = ending
     this.size = blobs.reduce((sum, { bytes }) => sum + bytes.length, Buffer.byteLength(text))
   }
 
@@ -75,6 +100,11 @@ export class Message {
       throw new MetroplexError('EMESSAGE', `A message must be a value that JSON can express; given: ${shown(value)}.`, { cause })
     }
     return checked(new Message(text, blobs))
+  }
+
+  /** One that ends whoever it is for, after all that was sent there before. */
+  static ending(reconnect: boolean): Message {
+    return new Message(JSON.stringify({ reconnect }), [], { reconnect })
   }
 
   /** One that came from a peer. Its text is parsed only when it has to be. @throws MetroplexError `EMESSAGE` for what is none */

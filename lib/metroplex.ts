@@ -1,11 +1,12 @@
 import { checked, onUnixSocket, parse, unixSocket } from './address'
 import { Asking } from './asking'
-import { ignore, settle, type Callback } from './callback'
+import { ignore, isCallback, parted, settle, type Callback } from './callback'
+import { termsOf } from './cluster/drain'
 import { deferred } from './deadline'
 import { asError, MetroplexError } from './errors'
-import { idOf } from './message'
+import { idOf, userOf } from './message'
 import { settings, type Settings } from './options'
-import type { Handler, Health, Method, Primus, PrimusOptions, Spark } from './types'
+import type { Drained, DrainOptions, Handler, Health, Method, Primus, PrimusOptions, Spark } from './types'
 
 /** An address that stands for a unix socket until a better one is known. */
 const UNIX = 'unix:'
@@ -39,7 +40,7 @@ export class Metroplex extends Asking {
 
   constructor(primus?: Partial<Primus>, options: PrimusOptions = {}) {
     const set = settings(options)
-    super(set, primus, carriesBinary(options))
+    super(set, primus, options.parser)
     this.#settings = set
     this.#primus = primus ?? {}
     this.interval = set.interval
@@ -81,7 +82,8 @@ export class Metroplex extends Asking {
   /**
    * Register under an address, given as a string or as the server that listens there. An address that we had before is left.
    *
-   * Resolves with the address; with `''` when none can be told yet, because the server does not listen.
+   * Resolves with the address; with `''` when none can be told yet, because the server does not listen. A server that drains, or has drained, takes new sparks
+   * again as soon as it is registered.
    *
    * @throws TypeError for what is no address; MetroplexError `EREGISTRY` when Redis cannot be asked
    */
@@ -107,13 +109,62 @@ export class Metroplex extends Asking {
   /** Register a spark of ours. Written soon, together with others; kept until we are registered ourselves. */
   connect(spark: Spark): this {
     this.core.shards.connect(idOf(spark.id), spark)
+    this.#name(spark)
     return this
   }
 
   /** Remove a spark of ours. */
   disconnect(spark: Spark): this {
     this.core.shards.disconnect(idOf(spark.id), spark)
+    this.core.drain.gone(spark)
     return this
+  }
+
+  /**
+   * Name the user behind one of our sparks, rename him, or with `undefined` say that nobody is: for those who log in late, or out. Known here at once; resolves
+   * when it is in the registry, so that all servers know.
+   *
+   * @param spark one of ours, or its id
+   * @throws TypeError or RangeError for what is no spark or no name; MetroplexError `ENOSPARK` when it is not connected here, `EREGISTRY` when Redis cannot be
+   * asked: then it is written as soon as it can
+   *
+   * @example
+   * spark.on('data', async ({ login }) => { if (login) await primus.metroplex.identify(spark, await nameOf(login)) })
+   */
+  identify(spark: Spark | string, user: string | undefined): Promise<void>
+  identify(spark: Spark | string, user: string | undefined, fn: Callback<void>): this
+  identify(spark: Spark | string, user: string | undefined, fn?: Callback<void>): Promise<void> | this {
+    return settle(this.#identify(spark, user), fn, this)
+  }
+
+  /**
+   * Let the sparks of this server go, gently, before it ends. From now on it takes no new ones: who asks for one is answered 503, and `health()` is not ok. Those that are
+   * here are ended with a hint to come back, which leads them to other servers: at random moments, `rate` of them in any second at most. Until then each one is found, and served.
+   *
+   * When none is left it leaves the registry, and resolves with `left: 0`; it drains until it is destroyed, or registered again with `register()`. After `timeout` ms it resolves with
+   * how many are left: these are served and found as before, and it can be called again. `moved` is how many have gone since it began. Calls at the same time
+   * are one, on the terms of the last one; each resolves. `destroy` ends it: it resolves with what has been done.
+   *
+   * A spark that slips in, because it asked before, is ended at once, not counted and not held to the rate. Leaving while Redis is away fails with an
+   * `error` event; it then resolves all the same, and peers see us go when our lease has run out.
+   *
+   * @param options `timeout` in ms, 60000 by default, at least 0, which ends none; `rate` in sparks a second, 100 by default, above 0: below 1 one in so many seconds
+   * @throws TypeError or RangeError for wrong options; MetroplexError `ECLOSED` when it has been destroyed
+   *
+   * @example
+   * process.once('SIGTERM', async () => {
+   *   await primus.metroplex.drain({ rate: 200 })
+   *   primus.destroy({ reconnect: true }, () => process.exit())
+   * })
+   */
+  drain(options?: DrainOptions): Promise<Drained>
+  drain(fn: Callback<Drained>): this
+  drain(options: DrainOptions, fn: Callback<Drained>): this
+  drain(options?: DrainOptions | Callback<Drained>, fn?: Callback<Drained>): Promise<Drained> | this {
+    const [given, callback] = parted([options, fn])
+    // Whose mistake throws has not begun anything.
+    isCallback(callback)
+    return settle(this.#drain(given), callback, this)
   }
 
   /**
@@ -169,7 +220,7 @@ export class Metroplex extends Asking {
   begin(): void {
     const { address } = this.#settings
     const { post, shards, closing } = this.core
-    if (!this.#open || this.#begun || this.address !== '' || closing) return
+    if (!this.#open || this.#begun || this.address !== '' || closing || this.core.drain.active) return
     const unix = onUnixSocket(this.#primus.server)
     if (address === '' && unix && post.addressFor(UNIX) === UNIX) {
       this.#refuse(unixSocket())
@@ -181,6 +232,28 @@ export class Metroplex extends Asking {
     shards.register(found, true).catch(ignore)
   }
 
+  async #identify(spark: unknown, user: unknown): Promise<void> {
+    const id = idOf(typeof spark === 'object' && spark !== null ? (spark as Spark).id : spark)
+    await this.core.shards.users.identify(id, user === undefined ? undefined : userOf(user))
+  }
+
+  /** Ask the application who is behind a spark that has come. */
+  #name(spark: Spark): void {
+    const { user } = this.#settings
+    if (user === undefined) return
+    const named = async (): Promise<void> => {
+      const name = await user(spark)
+      // It may have gone meanwhile, and another one have come under its id.
+      const gone = spark.readyState === this.#primus.Spark?.CLOSED && spark.readyState !== undefined
+      if (name !== undefined && !gone) await this.#identify(spark, name)
+    }
+    named().catch((error: unknown) => {
+      // Whoever has gone needs no name, and what Redis has not been told it is told with all the rest.
+      const known = error instanceof MetroplexError && (error.code === 'ENOSPARK' || error.code === 'EREGISTRY')
+      if (!known) this.tell('error', asError(error))
+    })
+  }
+
   /** We cannot register, ever. */
   #refuse(error: Error): void {
     this.#ready.reject(error)
@@ -190,14 +263,22 @@ export class Metroplex extends Asking {
 
   async #register(address: unknown): Promise<string> {
     const { post, shards, closing } = this.core
-    if (closing) throw new MetroplexError('ECLOSED', 'This server has been destroyed.')
+    if (closing) throw destroyed()
     const given = address ?? post.addressFor(this.#settings.address || parse(this.#primus.server))
     if (onUnixSocket(given)) throw unixSocket()
     const parsed = parse(given)
     if (parsed === '') return ''
     const wanted = checked(parsed)
     await shards.register(wanted, false)
+    // Whoever drained meanwhile has left again.
+    if (this.address === wanted) this.core.drain.lift()
     return wanted
+  }
+
+  async #drain(options: unknown): Promise<Drained> {
+    const terms = termsOf(options)
+    if (this.core.closing) throw destroyed()
+    return this.core.drain.run(terms)
   }
 
   async #remove(address: string): Promise<string> {
@@ -207,7 +288,6 @@ export class Metroplex extends Asking {
   }
 }
 
-/** Whether the parser that clients and servers speak with each other carries binary: all but JSON are taken to. */
-function carriesBinary({ parser }: PrimusOptions): boolean {
-  return parser !== undefined && !(typeof parser === 'string' && parser.toLowerCase() === 'json')
+function destroyed(): MetroplexError {
+  return new MetroplexError('ECLOSED', 'This server has been destroyed.')
 }

@@ -1,8 +1,9 @@
 import { hostname } from 'node:os'
 import Redis from 'ioredis'
 import { checked } from './address'
+import { LONGEST } from './deadline'
 import { shown } from './errors'
-import type { Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions } from './types'
+import type { Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions, UserOption } from './types'
 
 /** The options, checked and complete. */
 export interface Settings {
@@ -29,6 +30,7 @@ export interface Settings {
   /** The name of one of ours, or the application's own. */
   readonly transport: 'http' | 'redis' | object
   readonly omega: boolean
+  readonly user: UserOption | undefined
 }
 
 /** The shortest time that a lease or an alive key may live, in ms: a beat has to fit in three times. */
@@ -37,7 +39,7 @@ const SHORTEST = 300
 /** More registries than that would spend more on beats than they spare. */
 const MOST_SHARDS = 256
 
-const KNOWN = ['name', 'lease', 'secret', 'timeout', 'maxBody', 'maxQueue', 'maxBuffered', 'listen', 'transport', 'shards', 'omega', 'tls'] as const
+const KNOWN = ['name', 'lease', 'secret', 'timeout', 'maxBody', 'maxQueue', 'maxBuffered', 'listen', 'transport', 'shards', 'user', 'omega', 'tls'] as const
 
 /** A secret that is shorter could be guessed, in bytes. */
 const SHORTEST_SECRET = 16
@@ -94,8 +96,13 @@ export function settings(options: MetroplexOptions = {}): Settings {
     throw new TypeError(`metroplex: \`metroplex.omega\` must be 'auto' or false; given: ${shown(own.omega)}.`)
   }
 
+  if (own.user !== undefined && typeof own.user !== 'function') {
+    throw new TypeError(`metroplex: \`metroplex.user\` must be a function of a spark that returns the name of the user behind it; given: ${shown(own.user)}.`)
+  }
+
   return {
     transport,
+    user: own.user,
     secrets: secretsOf(own.secret),
     maxQueue: queueOf(own.maxQueue),
     maxBuffered: whole('metroplex.maxBuffered', own.maxBuffered, 67_108_864, 0, 'bytes'),
@@ -185,8 +192,9 @@ function namespaceOf(given: unknown): string {
   throw new TypeError(`metroplex: \`namespace\` must be a string that is not empty; given: ${shown(given)}.`)
 }
 
-function milliseconds(what: string, given: unknown, standard: number, least: number): number {
-  return whole(what, given, standard, least, 'milliseconds', 2 ** 31 - 1)
+/** @throws TypeError or RangeError for what is no whole number of milliseconds that a timer can wait */
+export function milliseconds(what: string, given: unknown, standard: number, least: number): number {
+  return whole(what, given, standard, least, 'milliseconds', LONGEST)
 }
 
 function whole(what: string, given: unknown, standard: number, least: number, unit: string, most = Number.MAX_SAFE_INTEGER): number {

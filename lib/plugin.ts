@@ -16,6 +16,9 @@ let warned = false
 /** omega-supreme's layer; its name tells that it is loaded. */
 const OMEGA = 'omega-supreme'
 
+/** The layer that keeps new sparks out while we drain. */
+const GATE = 'metroplex drain'
+
 /**
  * The server half of the plugin: ties Primus's events, middleware and shutdown to our methods.
  *
@@ -24,7 +27,7 @@ const OMEGA = 'omega-supreme'
 export function server(primus: Primus, options: PrimusOptions): void {
   if (!canListen(primus.server)) return
   const metroplex = new Metroplex(primus, options)
-  primus.metroplex = metroplex
+  const { core } = primus.metroplex = metroplex
 
   for (const event of MIRRORED) {
     // Shared by all Primus servers of the process, and harmless so.
@@ -35,9 +38,15 @@ export function server(primus: Primus, options: PrimusOptions): void {
   const closed = primus.Spark.CLOSED
   const connection = (spark: Spark): void => {
     // A slow listener before ours may have let it go meanwhile, and its disconnection with it.
-    if (spark.readyState !== closed) metroplex.connect(spark)
+    if (spark.readyState === closed) return
+    if (!core.drain.active) metroplex.connect(spark)
+    // It slipped in. Listeners after ours have to hear of it before they hear that it has gone.
+    else setImmediate(() => spark.end(undefined, { reconnect: true }))
   }
-  const disconnection = (spark: Spark): void => { metroplex.disconnect(spark) }
+  const disconnection = (spark: Spark): void => {
+    metroplex.core.replies.gone(spark)
+    metroplex.disconnect(spark)
+  }
   /** Of an application's `idGenerator` anything may come, and Primus's events must not throw for it. */
   const reported = (listener: (spark: Spark) => void) => (spark: Spark): void => {
     try {
@@ -53,8 +62,9 @@ export function server(primus: Primus, options: PrimusOptions): void {
   primus.server.on('listening', listening)
   metroplex.begin()
 
-  const above = primus.indexOfLayer('authorization')
-  primus.use('metroplex', metroplex.core.post.middleware, {}, above)
+  // What peers ask stands first, and is answered while we drain, too.
+  primus.use('metroplex', core.post.middleware, {}, primus.indexOfLayer('authorization'))
+  primus.use(GATE, core.gate.middleware, {}, primus.indexOfLayer('authorization'))
   attachForward(primus, metroplex, options)
 
   const leave = (): Promise<void> => metroplex.close()
@@ -65,7 +75,7 @@ export function server(primus: Primus, options: PrimusOptions): void {
     if (plugin.server !== server) return
     primus.removeListener('connection', connected)
     primus.removeListener('disconnection', disconnected)
-    primus.remove('metroplex')
+    for (const layer of ['metroplex', GATE]) primus.remove(layer)
     leave().catch((error: unknown) => primus.emit('error', error))
   })
 }
@@ -94,8 +104,8 @@ function watchDestroy(primus: Primus, leave: () => Promise<void>): void {
  * layer that of its layer.
  */
 function attachForward(primus: Primus, metroplex: Metroplex, options: PrimusOptions): void {
-  const { settings: { timeout, maxBody, tls }, post, local, forwarder } = metroplex.core
-  const forward = surface(forwarder, primus)
+  const { settings: { timeout, maxBody, tls }, post, local, forwarder, requests } = metroplex.core
+  const forward = surface(forwarder, requests, primus)
 
   let loaded = false
   const sender = omegaSender(options, { timeout, maxBody, tls })

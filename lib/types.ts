@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Transport } from './contract'
 import type { MetroplexError } from './errors'
 
@@ -6,6 +6,12 @@ import type { MetroplexError } from './errors'
 export interface Spark {
   readonly id: string
   readonly readyState?: number
+  /** The connection of the transformer below it. */
+  readonly socket?: unknown
+  /** Of the URL by which the client came. */
+  readonly query?: Readonly<Record<string, unknown>>
+  /** Of the request with which it began. */
+  readonly headers?: IncomingHttpHeaders
   write(data: unknown): boolean
   end(data?: unknown, options?: { reconnect?: boolean }): unknown
 }
@@ -20,7 +26,11 @@ export interface Primus {
   readonly pathname: string
   readonly options: PrimusOptions
   readonly reserved: { readonly events: Record<string, number> }
+  /** What it tells its clients of itself. */
+  readonly spec: { readonly transformer: string }
   readonly Spark: { readonly CLOSED: number }
+  /** What messages of clients pass through, in this order. */
+  readonly transformers: { incoming: unknown[] }
   forward?: unknown
   metroplex?: unknown
   on(event: string, listener: (...args: never[]) => void): unknown
@@ -66,6 +76,9 @@ export interface MaxQueue {
   /** Bytes over all peers. */
   readonly total: number
 }
+
+/** Names the user behind a spark, at once or later. */
+export type UserOption = (spark: Spark) => string | undefined | Promise<string | undefined>
 
 /** Where a private listener for peers is bound. */
 export interface Listen {
@@ -137,6 +150,11 @@ export interface MetroplexOptions {
      * @default 1
      */
     shards?: number
+    /**
+     * Who is behind a spark: called when one connects. A string of 1 to 1024 bytes, or a promise of one; `undefined`: nobody, for now. One that throws leaves the spark without a
+     * user, and emits `error`. @default nobody is
+     */
+    user?: UserOption
     /** How to speak TLS with peers whose address is `https://`. @default as Node does */
     tls?: TlsOptions
   }
@@ -164,6 +182,14 @@ export type PrimusOptions = MetroplexOptions & OmegaOptions & {
   parser?: unknown
 }
 
+/** Options of a process that uses a cluster without being one of its servers. */
+export interface ClientOptions extends Pick<MetroplexOptions, 'redis' | 'namespace'> {
+  /** As the servers have it: with another one than JSON, messages may be binary. @default 'json' */
+  parser?: PrimusOptions['parser']
+  /** As of a server, as far as it does something here: `secret`, `transport` and `shards` must be those of the servers. */
+  metroplex?: Pick<NonNullable<MetroplexOptions['metroplex']>, 'name' | 'lease' | 'secret' | 'timeout' | 'maxBody' | 'maxQueue' | 'transport' | 'shards' | 'tls'>
+}
+
 /** Why and where a message did not arrive, or may not have. */
 export interface Failure {
   readonly address: string
@@ -186,6 +212,19 @@ export interface Result {
   /** Ids that no server holds. */
   missing?: string[]
   failed?: Failure[]
+}
+
+/** A spark that a user is behind, and the server that holds it. */
+export interface UserPlace {
+  readonly user: string
+  readonly spark: string
+  readonly address: string
+}
+
+/** How sparks are ended. */
+export interface EndOptions {
+  /** Whether the client is to come back: then it does so by itself, after a while. @default false */
+  reconnect?: boolean
 }
 
 /** How servers are asked. */
@@ -239,9 +278,25 @@ export type Farewell = 'shutdown' | 'expired'
 
 /**
  * How a server stands with the registry: not registered yet; all that the registry says of it is right, as far as it knows; or it was so,
- * and Redis cannot be asked, or something is being put right.
+ * and Redis cannot be asked, or something is being put right. Or it takes no new sparks, because it has been told to `drain`.
  */
-export type State = 'connecting' | 'ready' | 'degraded'
+export type State = 'connecting' | 'ready' | 'degraded' | 'draining'
+
+/** How a server lets its sparks go. */
+export interface DrainOptions {
+  /** After how long it resolves even if some are left, in whole ms; at least 0, which ends none. @default 60000 */
+  readonly timeout?: number
+  /** How many are ended in any second, at most; above 0. Below 1 one in so many seconds, above 1 rounded down. @default 100 */
+  readonly rate?: number
+}
+
+/** What has been done since a server began to drain. */
+export interface Drained {
+  /** How many sparks have gone, ended by it or by themselves. */
+  moved: number
+  /** How many are still there, and served. */
+  left: number
+}
 
 /** Whether a server can do its work, for a load balancer or an operator. */
 export interface Health {

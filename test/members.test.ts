@@ -45,12 +45,12 @@ class World {
     await this.beat(SELF)
     await this.#client.del(this.keys.lease(address), this.keys.alive(address))
     const [{ life }, self] = [await this.registry.resident(address), await this.registry.resident(SELF)]
-    await this.registry.bury({ address, life }, { me: { address: SELF, life: self.life }, breaks: 0 }, terms)
+    await this.registry.remains.bury({ address, life }, { me: { address: SELF, life: self.life }, breaks: 0 }, terms)
   }
 
   /** Nothing is left of whoever has ended. */
   async clean(address: string): Promise<void> {
-    await this.registry.bid({ address, life: (await this.registry.resident(address)).life })
+    await this.registry.remains.bid({ address, life: (await this.registry.resident(address)).life })
   }
 
   /** A beat, which puts back what has gone. */
@@ -109,7 +109,7 @@ class Watch {
       census: noted('census', known => registry.census(known)),
       changes: noted('changes', since => whole ? Promise.resolve(null) : registry.changes(since)),
       listed: () => registry.listed(),
-      bid: ended => registry.bid(ended)
+      remains: registry.remains
     }, 60_000, events)
     this.members.self = SELF
   }

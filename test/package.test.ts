@@ -34,22 +34,22 @@ describe('the package', function () {
 
   after(() => rm(folder, { recursive: true, force: true }))
 
-  it('is the constructor with its server half when it is required', async () => {
+  it('is the constructor with its two halves when it is required', async () => {
     const { stdout } = await run('node', ['-p', `
       const metroplex = require('metroplex')
-      JSON.stringify([typeof metroplex, typeof metroplex.server, metroplex.Metroplex === metroplex, metroplex({}) instanceof metroplex, new metroplex({}) instanceof metroplex])`
+      JSON.stringify([typeof metroplex, typeof metroplex.server, typeof metroplex.client, metroplex.Metroplex === metroplex, metroplex({}) instanceof metroplex, new metroplex({}) instanceof metroplex])`
     ], { cwd: folder })
-    assume(JSON.parse(stdout)).deep.equals(['function', 'function', true, true, true])
+    assume(JSON.parse(stdout)).deep.equals(['function', 'function', 'function', true, true, true])
   })
 
   it('is the same objects when it is imported', async () => {
     const { stdout } = await run('node', ['--input-type=module', '-e', `
       import { createRequire } from 'node:module'
-      import metroplex, { Metroplex, MetroplexError, server } from 'metroplex'
+      import metroplex, { client, Metroplex, MetroplexError, server } from 'metroplex'
       const required = createRequire(import.meta.url)('metroplex')
-      console.log(JSON.stringify([metroplex === required, Metroplex === required, server === required.server, MetroplexError === required.MetroplexError]))`
+      console.log(JSON.stringify([metroplex === required, Metroplex === required, server === required.server, client === required.client, MetroplexError === required.MetroplexError]))`
     ], { cwd: folder })
-    assume(JSON.parse(stdout)).deep.equals([true, true, true, true])
+    assume(JSON.parse(stdout)).deep.equals([true, true, true, true, true])
   })
 
   it('gives a strict TypeScript user its types, whichever way it is loaded', async () => {

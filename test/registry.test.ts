@@ -1,9 +1,11 @@
 import fc from 'fast-check'
 import { ignore } from '../lib/callback'
 import { Auditor } from '../lib/membership/auditor'
+import { Reaper } from '../lib/membership/reaper'
 import type { Spark } from '../lib/types'
 import { Healer } from '../lib/registry/healer'
 import { Keys } from '../lib/registry/keys'
+import { Namer } from '../lib/registry/namer'
 import type { Beat, Identity } from '../lib/registry/records'
 import { Registry } from '../lib/registry/registry'
 import { Table } from '../lib/registry/table'
@@ -25,7 +27,8 @@ function spark(id: string): Spark {
 
 /** One server's side of the registry, without Primus. */
 class Side {
-  readonly table = new Table()
+  readonly namer = new Namer()
+  readonly table = new Table({ disowned: ignore, owned: ignore })
   readonly doubts: Error[] = []
   readonly me: Identity
   readonly registry: Registry
@@ -35,8 +38,8 @@ class Side {
   constructor(redis: RedisProcess, space: string, name: string, life = `life-of-${name}`) {
     this.me = { address: `http://${name}`, life }
     this.registry = Registry.open(redis.client(), space, { timeout: 5000 }, { ready: () => undefined, lost: () => undefined })
-    this.writer = new Writer(this.registry, this.table, { doubt: error => this.doubts.push(error), committed: () => undefined })
-    this.healer = new Healer(this.registry, this.table, this.writer)
+    this.writer = new Writer(this.registry, this.table, this.namer, { doubt: error => this.doubts.push(error), committed: () => undefined })
+    this.healer = new Healer(this.registry, this.table, this.namer.names, this.writer, ids => this.registry.places(ids))
     using(() => this.registry.close())
   }
 
@@ -57,6 +60,13 @@ class Side {
 
   disconnect(one: Spark): void {
     if (this.table.remove(one.id, one)) this.writer.disconnect(one.id)
+  }
+
+  /** A spark of a user; resolves when the registry has it. */
+  async named(id: string, user: string): Promise<void> {
+    this.connect(spark(id))
+    this.writer.rename(id, undefined, user, true)
+    await this.namer.written(id)
   }
 
   /** A beat, and whether it found what has been written. */
@@ -161,10 +171,14 @@ describe('the registry', () => {
 
     it('refuses a commit whose number was seen, and one of another life', async () => {
       const a = await joined('a')
+      const named = [{ id: 'x', from: undefined, to: 'ann' }]
       assume((await a.registry.commit(a.me, 1, ['x'], [])).as).equals('ok')
       assume((await a.registry.commit(a.me, 1, ['y'], [])).as).equals('old')
       assume((await a.registry.commit({ ...a.me, life: 'another' }, 2, ['y'], [])).as).equals('refused')
+      assume((await a.registry.users.commit(a.me, 1, named)).as).equals('old')
+      assume((await a.registry.users.commit({ ...a.me, life: 'another' }, 2, named)).as).equals('refused')
       assume(await a.registry.places(['x', 'y'])).eql(['http://a', null])
+      assume(await a.registry.users.sparks(['ann'])).eql([[]])
     })
 
     for (const id of [':', '{}', '%41', '*', 'a\nb', 'ünï¢ødé 🚀', '__proto__', 'x'.repeat(10_240), '0', ' ']) {
@@ -269,6 +283,17 @@ describe('the registry', () => {
       assume(a.table.owns('s')).false()
     })
 
+    it('leaves the user of a spark to the server that the registry says has it', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      await b.named('s', 'ann')
+      await a.settled()
+      a.namer.names.add('s', 'ann')
+      assume((await a.beat()).right).false()
+      assume(await a.healer.heal(a.me)).equals(0)
+      assume(await redis.client().hgetall(keys.user('ann'))).eql({ s: b.me.address })
+      assume(await redis.client().exists(keys.usersOf(a.me.address))).equals(0)
+    })
+
     it('fences off a commit that is still on its way', async () => {
       const a = await joined('a')
       a.table.add('s', spark('s'))
@@ -327,6 +352,23 @@ describe('the registry', () => {
       assume(await redis.client().smembers(keys.sparksOf(a.me.address))).eql(['s'])
     })
 
+    it('puts right what is exchanged or lacking in the sparks of users', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      const client = redis.client()
+      for (const id of ['kept', 'deleted', 'changed', 'exchanged']) await a.named(id, 'ann')
+      await a.settled()
+      await client.hdel(keys.user('ann'), 'deleted')
+      await client.hset(keys.user('ann'), 'changed', b.me.address, 'ghost', a.me.address)
+      await client.multi().hdel(keys.usersOf(a.me.address), 'exchanged').hset(keys.usersOf(a.me.address), 'ghost', 'ann').exec()
+      assume((await a.beat()).right).true()
+      assume(await a.healer.audit(a.me, haste)).equals(4)
+      const sparks = ['changed', 'deleted', 'exchanged', 'kept']
+      assume(Object.entries(await client.hgetall(keys.user('ann'))).sort()).eql(sparks.map(id => [id, a.me.address]))
+      assume((await client.hkeys(keys.usersOf(a.me.address))).sort()).eql(sparks)
+      assume((await a.beat()).right).true()
+      assume(await a.healer.audit(a.me, haste)).equals(0)
+    })
+
     it('rests between slices, and gives up when it is told to', async () => {
       const a = await joined('a')
       for (let i = 0; i < 2000; i++) a.connect(spark(`s${i}`))
@@ -343,9 +385,9 @@ describe('the registry', () => {
       await a.settled()
       await redis.client().hset(keys.sparks, 'ghost', a.me.address)
       assume((await a.beat()).right).true()
-      const { owners } = await a.registry.entries('0')
+      const { owners } = await a.registry.remains.entries('0')
       assume(owners.get(a.me.address)?.sort()).eql(['ghost', 's'])
-      assume(await a.registry.astray(a.me.address, ['ghost', 's'])).eql({ handed: 1, removed: [] })
+      assume(await a.registry.remains.astray(a.me.address, ['ghost', 's'])).eql({ handed: 1, removed: [] })
       assume((await a.beat()).right).false()
       await a.healer.heal(a.me)
       assume(await redis.client().hgetall(keys.sparks)).eql({ s: a.me.address })
@@ -354,7 +396,7 @@ describe('the registry', () => {
     it('removes an entry where nobody is, and names it', async () => {
       const a = await joined('a')
       await redis.client().hset(keys.sparks, 'orphan', 'http://nobody')
-      assume(await a.registry.astray('http://nobody', ['orphan', 'unknown'])).eql({ handed: 0, removed: ['orphan'] })
+      assume(await a.registry.remains.astray('http://nobody', ['orphan', 'unknown'])).eql({ handed: 0, removed: ['orphan'] })
       assume(await redis.client().hlen(keys.sparks)).equals(0)
     })
 
@@ -368,7 +410,7 @@ describe('the registry', () => {
       const owners = ['http://dead', 'http://aside', 'http://old']
       for (const owner of owners) {
         await client.hset(keys.sparks, `of ${owner}`, owner)
-        assume(await a.registry.astray(owner, [`of ${owner}`])).eql({ handed: 0, removed: [] })
+        assume(await a.registry.remains.astray(owner, [`of ${owner}`])).eql({ handed: 0, removed: [] })
       }
       assume(await client.hlen(keys.sparks)).equals(3)
     })
@@ -377,13 +419,13 @@ describe('the registry', () => {
     const auditAll = async (a: Side, every: number, goOn = () => true): Promise<unknown[]> => {
       const reaped: unknown[] = []
       let turns = 0
-      const { registry } = a
+      const { remains } = a.registry
       const watched: ConstructorParameters<typeof Auditor>[1] = {
-        turn: (...args) => { turns++; return registry.turn(...args) },
-        hold: (...args) => registry.hold(...args),
-        entries: cursor => registry.entries(cursor),
-        lacking: owners => registry.lacking(owners),
-        astray: (...args) => registry.astray(...args)
+        turn: (...args) => { turns++; return remains.turn(...args) },
+        hold: (...args) => remains.hold(...args),
+        entries: cursor => remains.entries(cursor),
+        lacking: owners => remains.lacking(owners),
+        astray: (...args) => remains.astray(...args)
       }
       const auditor = new Auditor({ audit: () => Promise.resolve(0) }, watched, every, { healed: () => undefined, reap: (...args) => reaped.push(args) })
       await eventually(async () => { await auditor.look(a.me, goOn); return turns > 0 })
@@ -431,8 +473,31 @@ describe('the registry', () => {
 
     it('is one server\'s turn at a time', async () => {
       const a = await joined('a')
-      assume(await a.registry.turn('one', 60_000)).true()
-      assume(await a.registry.turn('two', 60_000)).false()
+      assume(await a.registry.remains.turn('one', 60_000)).true()
+      assume(await a.registry.remains.turn('two', 60_000)).false()
+    })
+  })
+
+  describe('cleaning up', () => {
+    /** How often it is looked for users when it is cleaned up after a server that left. */
+    const looks = async ({ registry, me }: Side): Promise<number> => {
+      const reaper = new Reaper(registry, { hold: 60_000, ...terms }, { buried: () => undefined, reap: () => undefined })
+      await registry.leave(me)
+      const before = await calls(redis, 'hscan')
+      await reaper.clean(me, false)
+      return await calls(redis, 'hscan') - before
+    }
+
+    it('takes one look where there are no users, and one for each slice of them otherwise', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      for (let i = 0; i < 1000; i++) a.connect(spark(`of a ${i}`))
+      await a.settled()
+      await Promise.all(Array.from({ length: 1000 }, (_, i) => b.named(`of b ${i}`, `user ${i % 300}`)))
+      await b.settled()
+      assume(await looks(a)).equals(1)
+      assume(await looks(b)).within(3, 1000 / 40)
+      assume(await redis.client().keys(`${space}*user*`)).eql([])
+      assume(await redis.client().exists(keys.sparks)).equals(0)
     })
   })
 
@@ -455,10 +520,10 @@ describe('the registry', () => {
       second.writer.open(second.me, true)
       second.connect(spark('back'))
       await second.settled()
-      const { ids } = await second.registry.leftovers('http://a', 'life-of-a', '0')
+      const { ids } = await second.registry.remains.leftovers('http://a', 'life-of-a', '0')
       assume(ids).eql(['gone'])
-      await second.registry.clear('http://a', ids)
-      await second.registry.forget('http://a', 'life-of-a')
+      await second.registry.remains.clear('http://a', ids)
+      await second.registry.remains.forget('http://a', 'life-of-a')
       assume(await redis.client().exists(keys.aside('http://a', 'life-of-a'))).equals(0)
       assume(await second.registry.places(['back', 'gone'])).eql(['http://a', null])
       assume(await redis.client().hget(keys.life('http://a'), 'aside')).equals('')

@@ -9,7 +9,7 @@ import type { SparkUnderTest } from '../../test/support/primus-types'
 import { isSuccessor, server } from './server'
 
 /** What makes the ids of Primus itself. */
-const { nanoid } = createRequire(require.resolve('primus'))('nanoid') as { nanoid: () => string }
+export const { nanoid } = createRequire(require.resolve('primus'))('nanoid') as { nanoid: () => string }
 /** So many are made up within one turn of the event loop, and written in one, where the subject is not asked to write itself. */
 const TOGETHER = 1000
 

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { ignore } from '../../lib/callback'
 import type { Description, Identity } from '../../lib/registry/records'
-import { Registry, SLICE } from '../../lib/registry/registry'
+import { SLICE } from '../../lib/registry/pace'
+import { Registry } from '../../lib/registry/registry'
 import { namespaces } from '../../lib/registry/sharding'
 import type { RedisClient } from '../../lib/types'
 

@@ -1,6 +1,7 @@
 import { ignore } from '../../lib/callback'
 import { Reaper } from '../../lib/membership/reaper'
 import { Healer } from '../../lib/registry/healer'
+import { Namer } from '../../lib/registry/namer'
 import type { Registry } from '../../lib/registry/registry'
 import { Table } from '../../lib/registry/table'
 import { Writer } from '../../lib/registry/writer'
@@ -120,11 +121,12 @@ async function cleaning({ first, some, price }: Work): Promise<void> {
 
   const empty = await Promise.all(first.map(({ registry }) => new Lane(registry).open()))
   const healers = new Map(empty.map(({ registry, me }, i) => {
-    const table = new Table()
+    const table = new Table({ disowned: ignore, owned: ignore })
     for (const id of ids(each)) table.add(id, { id } as Spark)
-    const writer = new Writer(registry, table, { doubt: ignore, committed: ignore })
+    const namer = new Namer()
+    const writer = new Writer(registry, table, namer, { doubt: ignore, committed: ignore })
     writer.open(me, false)
-    return [i, new Healer(registry, table, writer)]
+    return [i, new Healer(registry, table, namer.names, writer, some => registry.places(some))]
   }))
   await price('heal', 1, each * first.length, ['sscan'], () => inTurns(empty, empty.length, async ({ me }, turn) => healers.get(turn)?.heal(me)))
   await price('audit', 1, each * first.length, ['sscan'], () => inTurns(empty, empty.length, async ({ me }, turn) => healers.get(turn)?.audit(me, none)))
@@ -145,10 +147,10 @@ async function straying({ first, some, price }: Work): Promise<void> {
       for (const space of spaces) {
         let cursor = '0'
         do {
-          const page = await space.entries(cursor)
+          const page = await space.remains.entries(cursor)
           pages++
           groups += page.owners.size
-          await space.lacking(page.owners)
+          await space.remains.lacking(page.owners)
           cursor = page.cursor
         } while (cursor !== '0')
       }
@@ -200,7 +202,7 @@ async function lists({ ruler, first, some, price }: Work): Promise<number> {
   const leaving = crowd.slice(0, some(500))
   await price('leave', 1, leaving.length, [], () => inTurns(leaving, leaving.length, async ({ registry, me }) => {
     await registry.leave(me)
-    await registry.bid(me)
+    await registry.remains.bid(me)
   }))
   return bytes / crowd.length
 }

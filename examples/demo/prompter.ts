@@ -1,10 +1,9 @@
-import { rm } from 'node:fs/promises'
 import type { Redis } from 'ioredis'
 import type { Result } from 'metroplex'
 import type Primus from 'primus'
 import { deadline } from '../../test/support/wait'
 import { part } from './part'
-import { forget } from './registry'
+import { clear } from './registry'
 
 /** What a server process does when it is told to. */
 export interface Orders {
@@ -82,7 +81,7 @@ export function obey(primus: Primus, redis: Redis): void {
     if (left) return
     deadline(leave(primus), PATIENCE, 'the end')
       .catch(() => undefined)
-      .then(() => deadline(clear(redis), PATIENCE, 'the end of Redis'))
+      .then(() => deadline(clear(redis, part()), PATIENCE, 'the end of Redis'))
       .then(() => process.exit(0), () => process.exit(1))
   })
 }
@@ -94,18 +93,6 @@ function leave(primus: Primus): Promise<void> {
       else resolve()
     })
   })
-}
-
-/** What `npm start` would have done at its end. */
-async function clear(redis: Redis): Promise<void> {
-  const { redisDirectory, namespace } = part()
-  if (redisDirectory === '') {
-    await forget(redis, namespace)
-    return
-  }
-  // It ends without an answer; or another server has ended it already.
-  redis.shutdown('NOSAVE').catch(() => undefined)
-  await rm(redisDirectory, { recursive: true, force: true, maxRetries: 3 })
 }
 
 function tell(report: Report): void {

@@ -49,6 +49,17 @@ export async function forget(redis: Redis, namespace: string): Promise<void> {
   } while (cursor !== '0')
 }
 
+/** What a run would have done at its end, by a process of it that is left alone. */
+export async function clear(redis: Redis, { redisDirectory, namespace }: { readonly redisDirectory: string; readonly namespace: string }): Promise<void> {
+  if (redisDirectory === '') {
+    await forget(redis, namespace)
+    return
+  }
+  // It ends without an answer; or another one has ended it already.
+  redis.shutdown('NOSAVE').catch(() => undefined)
+  await rm(redisDirectory, { recursive: true, force: true, maxRetries: 3 })
+}
+
 /** Somebody's Redis: we take a namespace of our own in it, and give it back. */
 async function borrow(url: string, namespace: string): Promise<Registry> {
   const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null })

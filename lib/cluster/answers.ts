@@ -1,5 +1,5 @@
 import { crash } from '../callback'
-import { now } from '../deadline'
+import { LONGEST, now } from '../deadline'
 import { MetroplexError, shown } from '../errors'
 import { Message } from '../message'
 import { Malformed, type Incoming } from '../transport/envelope'
@@ -215,9 +215,6 @@ export class Answers {
     this.#timer = undefined
   }
 }
-
-/** The longest that a timer can be set to, in ms. */
-export const LONGEST = 2 ** 31 - 1
 
 const EMPTY = Message.of(NOTHING, false)
 

@@ -1,10 +1,10 @@
 import { crash, ignore } from '../callback'
-import { heed, now } from '../deadline'
+import { heed, LONGEST, now } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file, Message } from '../message'
 import { Malformed, type Incoming } from '../transport/envelope'
 import type { Reply } from '../transport/reception'
-import { isId, LONGEST, type Answered, type Answers, type Question } from './answers'
+import { isId, type Answered, type Answers, type Question } from './answers'
 import { ANSWER, ASK, DROP, NOTHING, WAIT, type Mail } from './mail'
 import { isTold, revived, told, type Told } from './told'
 
@@ -85,7 +85,7 @@ export class Questions {
       const unheed = heed(signal, () => { this.#give(id, asError(signal?.reason)) })
       this.#asked.set(id, { address, began: now(), local: here, timer: undefined, unheed, resolve, reject })
       this.#counts.set(address, (this.#counts.get(address) ?? 0) + 1)
-      this.#timer ??= setInterval(() => { this.#still() }, STILL).unref()
+      this.#timer ??= setInterval(() => { this.#still(({ began }) => now() - began > STILL / 2) }, STILL).unref()
       if (here) this.#here(id, address, question, ms)
       else this.#there(id, address, question, ms, deadline)
     })
@@ -98,6 +98,11 @@ export class Questions {
         this.#fail(id, new MetroplexError('EUNREACHABLE', `${address} has left the cluster before it answered.`, { address, maybe: true }))
       }
     }
+  }
+
+  /** The way to a server was broken: its answers come to us on the way on which we said something last. */
+  broken(address: string): void {
+    if (this.self() === '') this.#still(asked => asked.address === address)
   }
 
   /** Ask nobody any more. What is open fails with `ECLOSED`. */
@@ -186,10 +191,10 @@ export class Questions {
     })
   }
 
-  /** Say of what is open for long that it is still waited for. */
-  #still(): void {
+  /** Say of some of what is open that it is still waited for. */
+  #still(those: (asked: Asked) => boolean): void {
     const waiting = new Map<string, number[]>()
-    for (const [id, { address, began, local }] of this.#asked) if (!local && now() - began > STILL / 2) file(waiting, address, id)
+    for (const [id, asked] of this.#asked) if (!asked.local && those(asked)) file(waiting, asked.address, id)
     for (const [address, ids] of waiting) this.#name(address, WAIT, ids)
   }
 

@@ -1,6 +1,6 @@
 import { checked } from '../address'
+import { LONGEST } from '../deadline'
 import { shown } from '../errors'
-import { LONGEST } from './answers'
 import type { AskOptions } from '../types'
 
 /** How a question is to be asked, checked. */

@@ -1,11 +1,12 @@
 import { absent, type Courier, type Delivered, type Whom } from '../courier'
-import { deferred, now } from '../deadline'
+import { now } from '../deadline'
 import { asError, MetroplexError, shown } from '../errors'
-import { idOf, idsOf, Message } from '../message'
-import type { Result } from '../types'
+import { idOf, idsOf, Message, usersOf } from '../message'
+import type { Result, UserPlace } from '../types'
 import { IDS_PER_REQUEST, Lanes, type Places, type Room } from './lanes'
 import type { Here } from './local'
 import { REGISTRY, Sum } from './sum'
+import { Turns } from './turns'
 
 /** What forwarding asks of the cluster. */
 export interface Whereabouts extends Places {
@@ -17,7 +18,14 @@ export interface Whereabouts extends Places {
   knowsExcept(address: string): boolean
   /** The ids registered under an address. */
   sparksOn(address: string): AsyncIterable<string>
+  /** Ids of our own sparks that a user is behind. */
+  ownOf(user: string): readonly string[]
+  /** Where the sparks of users are, on servers that live. */
+  sparksOf(users: readonly string[]): Promise<readonly UserPlace[]>
 }
+
+/** The line of broadcasts. */
+const ALL = ['']
 
 /** How a forwarder works. */
 export interface ForwarderTerms {
@@ -37,8 +45,10 @@ export interface ForwarderTerms {
  */
 export class Forwarder {
   readonly #lanes: Lanes
-  /** The last broadcast, until it has been handed to all peers. */
-  #turn: Promise<void> = Promise.resolve()
+  /** Broadcasts, until they have been handed to all peers. */
+  readonly #broadcasts = new Turns()
+  /** What is for users, until it is known where those are. */
+  readonly #users = new Turns()
   #said: string | undefined
   #warned = false
 
@@ -53,22 +63,37 @@ export class Forwarder {
 
   /** To all sparks of the cluster. */
   broadcast(msg: unknown): Promise<Result> {
-    return this.#counted(() => this.#everybody(msg, []))
+    return this.#counted(() => this.#everybody(this.#message(msg), []))
   }
 
   /** To all sparks of the cluster but these. */
   except(ids: unknown, msg: unknown): Promise<Result> {
-    return this.#counted(() => this.#everybody(msg, idsOf(ids)))
+    return this.#counted(() => this.#everybody(this.#message(msg), idsOf(ids)))
   }
 
   /** To these sparks; ids that nobody has do not count against `ok`. */
   sparks(ids: unknown, msg: unknown): Promise<Result> {
-    return this.#counted(() => this.#those(idsOf(ids), msg, false))
+    return this.#counted(() => this.#those(idsOf(ids), this.#message(msg), false))
   }
 
   /** To this spark. */
   spark(id: unknown, msg: unknown): Promise<Result> {
-    return this.#counted(() => this.#those([idOf(id)], msg, true))
+    return this.#counted(() => this.#those([idOf(id)], this.#message(msg), true))
+  }
+
+  /** To all sparks of a user, or of several. */
+  user(users: unknown, msg: unknown): Promise<Result> {
+    return this.#counted(() => this.#theirs(usersOf(users), this.#message(msg)))
+  }
+
+  /** End these sparks, an id or ids, after all that was sent there before. */
+  end(ids: unknown, reconnect: boolean): Promise<Result> {
+    return this.#counted(() => this.#those(Array.isArray(ids) ? idsOf(ids) : [idOf(ids)], Message.ending(reconnect), true))
+  }
+
+  /** End all sparks of a user, or of several. */
+  endUser(users: unknown, reconnect: boolean): Promise<Result> {
+    return this.#counted(() => this.#theirs(usersOf(users), Message.ending(reconnect)))
   }
 
   /**
@@ -80,6 +105,10 @@ export class Forwarder {
     return this.#counted(() => this.#named(servers, msg, sparks))
   }
 
+  #message(msg: unknown): Message {
+    return Message.of(msg, this.terms.binary)
+  }
+
   async #counted(operation: () => Result | Promise<Result>): Promise<Result> {
     const began = now()
     const result = await operation()
@@ -87,23 +116,58 @@ export class Forwarder {
     return result
   }
 
-  #those(ids: readonly string[], msg: unknown, strict: boolean): Result | Promise<Result> {
-    const message = Message.of(msg, this.terms.binary)
+  #those(ids: readonly string[], message: Message, strict: boolean): Result | Promise<Result> {
+    const { sum, others } = this.#ours(ids, message)
+    if (others.length === 0) return sum.result(strict)
+    return this.#lanes.bring(message, others, sum).then(() => sum.result(strict))
+  }
+
+  /** To those of these that are here; who the others are. */
+  #ours(ids: readonly string[], message: Message): { sum: Sum, others: string[] } {
     // To whom something is under way, it has to follow; perhaps the spark has come to us only since.
     const following = this.#lanes.idle ? [] : ids.filter(id => this.#lanes.busy(id))
     const free = following.length === 0 ? ids : ids.filter(id => !this.#lanes.busy(id))
     const { send, missing } = this.local.some(free, message)
     const others = following.length === 0 ? missing : [...missing, ...following]
-    const sum = new Sum(this.terms.timeout, send, others.length === 0)
-    if (others.length === 0) return sum.result(strict)
-    return this.#lanes.bring(message, others, sum).then(() => sum.result(strict))
+    return { sum: new Sum(this.terms.timeout, send, others.length === 0), others }
+  }
+
+  /** To all sparks of these users: to our own at once, to others where the registry says that they are. */
+  async #theirs(users: readonly string[], message: Message): Promise<Result> {
+    const behind = new Map(users.map(user => [user, new Set(this.where.ownOf(user))]))
+    const own = new Set([...behind.values()].flatMap(ids => [...ids]))
+    const { sum, others } = this.#ours([...own], message)
+    const turn = this.#users.enter(users)
+    let failure: Error | undefined
+    try {
+      for (const { user, spark } of await this.where.sparksOf(users)) behind.get(user)?.add(spark)
+    } catch (error) {
+      failure = asError(error)
+      sum.fail(REGISTRY, error)
+    }
+    await turn.before
+    const elsewhere = [...new Set([...behind.values()].flatMap(ids => [...ids]))].filter(id => !own.has(id))
+    const beyond = [...others, ...elsewhere]
+    sum.local = failure === undefined && beyond.length === 0
+    const bringing = beyond.length === 0 ? undefined : this.#lanes.bring(message, beyond, sum)
+    turn.leave()
+    await bringing
+    if (failure !== undefined && own.size === 0) throw failure
+    const { missing: gone = [], ...result } = sum.result(false)
+    const lacking = new Set(gone)
+    // Of whom nothing is known because Redis cannot be asked, nobody can say that he is not there.
+    const missing = users.filter(user => {
+      const ids = [...behind.get(user) ?? []]
+      return (failure === undefined || ids.length > 0) && ids.every(id => lacking.has(id))
+    })
+    return { ...result, ok: result.ok && missing.length === 0, ...missing.length > 0 && { missing } }
   }
 
   async #named(servers: unknown, msg: unknown, sparks: unknown): Promise<Result> {
     const addresses = addressesOf(servers)
     const everybody = sparks === undefined || sparks === null || sparks === ''
     const ids = everybody ? [] : Array.isArray(sparks) ? idsOf(sparks) : [idOf(sparks)]
-    const message = Message.of(msg, this.terms.binary)
+    const message = this.#message(msg)
     if (everybody) this.#noticeLoop(message)
     const others = addresses.filter(address => address !== this.where.self)
     if (everybody) {
@@ -122,14 +186,11 @@ export class Forwarder {
     return sum.result(true)
   }
 
-  async #everybody(msg: unknown, except: readonly string[]): Promise<Result> {
-    const message = Message.of(msg, this.terms.binary)
+  async #everybody(message: Message, except: readonly string[]): Promise<Result> {
     const sum = new Sum(this.terms.timeout, 0)
     this.#here(message, new Set(except), sum)
     // Who there is may be known sooner for a later one, which must not overtake this one.
-    const turn = this.#turn
-    const handed = deferred<undefined>()
-    this.#turn = handed.promise
+    const turn = this.#broadcasts.enter(ALL)
     let peers: string[] = []
     try {
       peers = await this.where.peers()
@@ -137,9 +198,9 @@ export class Forwarder {
     } catch (error) {
       sum.fail(REGISTRY, error)
     }
-    await turn
+    await turn.before
     const sending = peers.map(address => this.#all(address, message, except, sum))
-    handed.resolve(undefined)
+    turn.leave()
     await Promise.all(sending)
     return sum.result(true)
   }

@@ -149,6 +149,10 @@ export class Local {
 
   #write(spark: Deep, message: Message): boolean {
     if (spark.readyState === this.primus.Spark.CLOSED) return false
+    if (message.ending !== undefined) {
+      spark.end(undefined, message.ending)
+      return true
+    }
     if (this.#prepared?.message !== message) this.#prepared = { message, packet: this.#encoded(spark, message) }
     const { packet } = this.#prepared
     const outlet = this.#outlet(spark)

@@ -1,7 +1,7 @@
 import { now, pause } from '../deadline'
 import type { Healer } from '../registry/healer'
 import type { Identity } from '../registry/records'
-import type { Registry } from '../registry/registry'
+import type { Remains } from '../registry/remains'
 
 /** What an auditor reports. */
 export interface AuditorEvents {
@@ -28,7 +28,7 @@ export class Auditor {
 
   constructor(
     private readonly healer: Pick<Healer, 'audit'>,
-    private readonly registry: Pick<Registry, 'turn' | 'hold' | 'entries' | 'lacking' | 'astray'>,
+    private readonly remains: Pick<Remains, 'turn' | 'hold' | 'entries' | 'lacking' | 'astray'>,
     /** From one audit to the next, in ms. */
     private readonly every: number,
     private readonly events: AuditorEvents
@@ -57,7 +57,7 @@ export class Auditor {
       this.#all = this.#soon()
       // Whoever comes first does it for all, and for as long as it does, nobody else.
       const hold = Math.floor(this.every / 2)
-      if (await this.registry.turn(me.life, hold)) await this.#stray(() => this.#goOn(me, hold, rest))
+      if (await this.remains.turn(me.life, hold)) await this.#stray(() => this.#goOn(me, hold, rest))
     }
   }
 
@@ -66,16 +66,16 @@ export class Auditor {
     if (!await rest()) return false
     if (now() - this.#renewed < hold / 3) return true
     this.#renewed = now()
-    return this.registry.hold('audit', life, hold)
+    return this.remains.hold('audit', life, hold)
   }
 
   async #stray(goOn: () => Promise<boolean>): Promise<void> {
     this.#renewed = now()
     let cursor = '0'
     do {
-      const page = await this.registry.entries(cursor)
-      for (const [owner, ids] of await this.registry.lacking(page.owners)) {
-        const { removed } = await this.registry.astray(owner, ids)
+      const page = await this.remains.entries(cursor)
+      for (const [owner, ids] of await this.remains.lacking(page.owners)) {
+        const { removed } = await this.remains.astray(owner, ids)
         if (removed.length > 0) this.events.reap(owner, removed)
       }
       cursor = page.cursor

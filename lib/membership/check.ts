@@ -1,5 +1,5 @@
 import { asError } from '../errors'
-import type { Health } from '../types'
+import type { Health, State } from '../types'
 import type { Shards } from './shards'
 
 /** Looks whether this server can do its work. */
@@ -11,7 +11,9 @@ export class Check {
   constructor(
     private readonly shards: Shards,
     /** Find out who answers at an address; `'self'`, too, where nobody could be asked. */
-    private readonly ask: (address: string) => Promise<'self' | 'other' | 'nobody'>
+    private readonly ask: (address: string) => Promise<'self' | 'other' | 'nobody'>,
+    /** How we stand. */
+    private readonly state: () => State
   ) {}
 
   /** Nothing can be done any more. */
@@ -25,6 +27,8 @@ export class Check {
     const { address } = shards
     const reasons = this.#ended ? ['This server has been destroyed.'] : shards.reasons
     const warnings: string[] = []
+    const state = this.state()
+    if (state === 'draining') reasons.unshift('This server is draining: it takes no new sparks.')
     if (address !== '' && shards.reachable) {
       const [held, answerer] = await Promise.all([shards.held().catch(asError), this.ask(address)])
       if (held instanceof Error) reasons.push(held.message)
@@ -32,6 +36,6 @@ export class Check {
       if (answerer === 'self') this.#reached = true
       else (this.#reached ? reasons : warnings).push(`Its own address, ${address}, does not lead to this server.`)
     }
-    return { ok: reasons.length === 0, state: shards.state, reasons, warnings }
+    return { ok: reasons.length === 0, state, reasons, warnings }
   }
 }

@@ -1,10 +1,9 @@
 import { ignore } from '../callback'
 import { now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
-import { file } from '../message'
 import { Lookup, type Found } from '../registry/lookup'
 import { Places, type Place } from '../registry/places'
-import { shardOf } from '../registry/sharding'
+import { eachOf, shardOf } from '../registry/sharding'
 import type { Stats } from '../stats'
 import type { Shard } from './shard'
 
@@ -56,7 +55,7 @@ export class Finder {
 
   /** The addresses of the servers that hold these ids, in their order; `null` where no server that lives does. */
   places(ids: readonly string[]): Promise<(string | null)[]> {
-    return this.#grouped(ids, ({ lookup }, group) => lookup.places(group))
+    return eachOf(this.#sources, ids, ({ lookup }, group) => lookup.places(group))
   }
 
   /** Where an id was a moment ago; `undefined` where that would have to be asked. Of who is messaged without a pause it is asked in time. */
@@ -81,7 +80,7 @@ export class Finder {
     const last = ({ shard }: Source, group: readonly string[]): (string | undefined)[] => group.map(id => this.#remembered(shard, id, young)?.address)
     let failure: Error | undefined
     const known = ids.some(id => this.#places.last(id, young) !== undefined)
-    const found = await this.#grouped<string | null | undefined>(ids, async (source, group) => {
+    const found = await eachOf<Source, string | null | undefined>(this.#sources, ids, async (source, group) => {
       if (known && !source.shard.registry.reachable) {
         const places = last(source, group)
         if (places.every(place => place !== undefined)) return places
@@ -97,6 +96,16 @@ export class Finder {
     })
     if (failure !== undefined && found.every(place => place === undefined)) throw failure
     return found
+  }
+
+  /** The addresses that these ids are registered under, in their order, whether or not anybody lives there. */
+  registered(ids: readonly string[]): Promise<(string | null)[]> {
+    return eachOf(this.#sources, ids, ({ shard }, group) => shard.registry.places(group))
+  }
+
+  /** A server that lives was said to hold an id just now: nobody has to ask for it again. */
+  note(id: string, address: string): void {
+    this.#places.note(id, address, now())
   }
 
   /** A server has gone. */
@@ -118,20 +127,6 @@ export class Finder {
   #of(id: string): Source {
     const sources = this.#sources
     return sources[shardOf(id, sources.length)] as Source
-  }
-
-  /** Ask something of the registries that ids lie in; the answers are in their order. */
-  async #grouped<T>(ids: readonly string[], ask: (source: Source, ids: readonly string[]) => Promise<T[]>): Promise<T[]> {
-    if (ids.length === 0) return []
-    if (this.#sources.length === 1 || ids.length === 1) return ask(this.#of(ids[0] ?? ''), ids)
-    const groups = new Map<Source, number[]>()
-    ids.forEach((id, i) => { file(groups, this.#of(id), i) })
-    const answers = new Array<T>(ids.length)
-    await Promise.all([...groups].map(async ([source, positions]) => {
-      const found = await ask(source, positions.map(at => ids[at] ?? ''))
-      positions.forEach((at, i) => { answers[at] = found[i] as T })
-    }))
-    return answers
   }
 
   async #ask({ registry, members }: Shard, ids: readonly string[]): Promise<(string | null)[]> {

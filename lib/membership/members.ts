@@ -39,7 +39,7 @@ export class Members {
   #ours = ''
 
   constructor(
-    private readonly registry: Pick<Registry, 'census' | 'changes' | 'listed' | 'bid'>,
+    private readonly registry: Pick<Registry, 'census' | 'changes' | 'listed' | 'remains'>,
     /** How long a server that is merely absent is believed in, in ms. */
     private readonly patience: number,
     private readonly events: MembersEvents
@@ -195,7 +195,7 @@ export class Members {
       member.missing ??= now()
       if (now() - member.missing <= this.patience) return
       // Nobody else can say that it ended. Said there, it holds for the server, too: should it be back, it is another life.
-      const ended = record !== undefined || await this.registry.bid({ address, life })
+      const ended = record !== undefined || await this.registry.remains.bid({ address, life })
       if (ended && this.#members.get(address) === member) this.#lost(address, life, 'expired')
     }
   }

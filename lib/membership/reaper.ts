@@ -25,7 +25,7 @@ export interface ReaperTerms {
  * Removes servers that died, with all that they held. One server sweeps at a time for the whole cluster.
  *
  * A life without a lease is declared dead, in one script with the check; from then on nobody finds it. Its sparks are
- * removed in slices, each told before it is forgotten, so that a reaper that dies half-way leaves none unreported.
+ * removed in slices, each told before it is forgotten, so that a reaper that dies half-way leaves none unreported. Then come the users behind them.
  * A server of 1.x, which has no life, is dead when its alive key has been missing for a whole `interval` of ours.
  */
 export class Reaper {
@@ -36,7 +36,7 @@ export class Reaper {
   #stopped = false
 
   constructor(
-    private readonly registry: Pick<Registry, 'census' | 'vitals' | 'bury' | 'doomed' | 'reap' | 'bid' | 'leftovers' | 'clear' | 'forget' | 'hold'>,
+    private readonly registry: Pick<Registry, 'census' | 'vitals' | 'remains' | 'users'>,
     private readonly terms: ReaperTerms,
     private readonly events: ReaperEvents
   ) {}
@@ -49,24 +49,38 @@ export class Reaper {
   /** Remove what is left of a life that has ended. `told`: whether its ids are reported. */
   async clean(dead: Identity, told: boolean, aside: readonly string[] = [], goOn: () => Promise<boolean> = yes): Promise<void> {
     for (const name of aside) await this.clear(dead.address, name, told, goOn)
-    let next = this.registry.doomed(dead, '0')
+    const { registry, events } = this
+    const { address } = dead
+    const reaped = await this.#through(cursor => registry.remains.doomed(dead, cursor), ({ ids }) => {
+      if (told && ids.length > 0) events.reap(address, ids)
+      return registry.remains.reap(dead, ids)
+    }, goOn)
+    if (!reaped) return
+    const { users } = registry
+    const unnamed = await this.#through(cursor => users.page(address, cursor), ({ named }) => users.unname(dead, named), goOn)
+    if (unnamed) await registry.remains.bid(dead)
+  }
+
+  /** Read all slices, and remove each; `false` when that was given up, or is no longer right. */
+  async #through<S extends { readonly cursor: string }>(
+    read: (cursor: string) => Promise<S | null>, remove: (slice: S) => Promise<boolean>, goOn: () => Promise<boolean>
+  ): Promise<boolean> {
+    let next = read('0')
     let removed = Promise.resolve(true)
     while (!this.#stopped && await goOn()) {
       const slice = await next
-      if (slice === null) return
+      if (slice === null) return false
       const last = slice.cursor === '0'
       // Redis reads the next slice while we tell of this one, and it removes this one while we hear of the next.
-      if (!last) next = this.registry.doomed(dead, slice.cursor)
+      if (!last) next = read(slice.cursor)
       next.catch(ignore)
-      if (told && slice.ids.length > 0) this.events.reap(dead.address, slice.ids)
       const before = removed
-      removed = this.registry.reap(dead, slice.ids)
+      removed = remove(slice)
       removed.catch(ignore)
-      if (!await before) return
-      if (!last) continue
-      if (await removed) await this.registry.bid(dead)
-      return
+      if (!await before) return false
+      if (last) return removed
     }
+    return false
   }
 
   /**
@@ -77,17 +91,20 @@ export class Reaper {
   async clear(
     address: string, aside: string, told: boolean, goOn: () => Promise<boolean> = yes, back: (id: string) => boolean = no
   ): Promise<void> {
-    let cursor = '0'
-    while (!this.#stopped && await goOn()) {
-      const slice = await this.registry.leftovers(address, aside, cursor)
-      const stale = slice.ids.filter(id => !back(id))
-      if (told && stale.length > 0) this.events.reap(address, stale)
-      if (stale.length > 0) await this.registry.clear(address, stale)
-      cursor = slice.cursor
-      if (cursor !== '0') continue
-      await this.registry.forget(address, aside)
-      return
-    }
+    const { registry, events } = this
+    const { users } = registry
+    const cleared = await this.#through(cursor => registry.remains.leftovers(address, aside, cursor), async ({ ids }) => {
+      const stale = ids.filter(id => !back(id))
+      if (told && stale.length > 0) events.reap(address, stale)
+      if (stale.length > 0) await registry.remains.clear(address, stale)
+      return true
+    }, goOn)
+    if (!cleared) return
+    const unnamed = await this.#through(cursor => users.page(address, cursor, aside), async ({ named }) => {
+      await users.clear(address, named)
+      return true
+    }, goOn)
+    if (unnamed) await registry.remains.forget(address, aside)
   }
 
   /** Begin no further slice; resolves when none is in flight. */
@@ -119,7 +136,8 @@ export class Reaper {
     // A life that left cleans up after itself, and has been told as such.
     const told = record?.state !== 'left'
     if (record?.state !== 'dead') {
-      const verdict = await this.registry.bury(dead, sweeper, this.terms)
+      const verdict = await this.registry.remains.bury(dead, sweeper, this.terms)
+      if (verdict === 'replaced') await this.clear(address, dead.life, false)
       if (verdict !== 'dead') return verdict !== 'late'
     }
     this.#missing.delete(address)
@@ -144,7 +162,7 @@ export class Reaper {
     if (this.#stopped) return false
     if (now() - this.#renewed < this.terms.hold / 3) return true
     this.#renewed = now()
-    return this.registry.hold('sweep', life, this.terms.hold)
+    return this.registry.remains.hold('sweep', life, this.terms.hold)
   }
 }
 

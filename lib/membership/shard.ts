@@ -1,7 +1,8 @@
 import { Healer } from '../registry/healer'
 import type { Description } from '../registry/records'
 import type { Registry } from '../registry/registry'
-import { Table } from '../registry/table'
+import { Namer } from '../registry/namer'
+import { Table, type TableEvents } from '../registry/table'
 import { Writer } from '../registry/writer'
 import type { Agreement } from './agreement'
 import { Auditor } from './auditor'
@@ -23,12 +24,14 @@ export interface Part {
   /** Finds out who listens at an address. */
   readonly ask: (address: string) => Promise<Answerer>
   readonly agreement: Agreement
+  /** Under which addresses sparks are registered, in whichever registry they lie. */
+  readonly places: (ids: readonly string[]) => Promise<(string | null)[]>
   /** The random word of the nth life. */
   readonly word: (nth: number) => string
 }
 
 /** What happens in one registry. */
-export interface ShardEvents extends LifeEvents, MembersEvents {
+export interface ShardEvents extends LifeEvents, MembersEvents, TableEvents {
   /** On the one server that cleans up: it has found a server dead. */
   buried(): void
   /** On that server: spark ids of the dead one. */
@@ -57,21 +60,24 @@ export function period({ lease, interval, latency }: Pick<Part, 'lease' | 'inter
 /** One registry, and our part in it. Introduces to each other whatever has to do with it; a cluster has one, or as many as it has shards. */
 export class Shard {
   /** Those of our sparks that lie in this registry. */
-  readonly table = new Table()
+  readonly table: Table
+  /** Those of our users that lie in this registry. */
+  readonly namer = new Namer()
   readonly writer: Writer
   readonly members: Members
   readonly life: Life
 
   constructor(readonly registry: Registry, part: Part, events: ShardEvents) {
-    const { table } = this
+    const { namer } = this
+    const table = this.table = new Table(events)
     const { lease, interval, timeout, ask, agreement } = part
     const beats = period(part)
     const hold = 2 * beats
-    const writer = this.writer = new Writer(registry, table, {
+    const writer = this.writer = new Writer(registry, table, namer, {
       doubt: () => { this.life.stir() },
       committed: ms => { events.committed(ms) }
     })
-    const healer = new Healer(registry, table, writer)
+    const healer = new Healer(registry, table, namer.names, writer, part.places)
     const members = this.members = new Members(registry, Math.min(lease + beats + timeout + RETRY, LEASES_OF_PATIENCE * lease), events)
     const reaper = new Reaper(registry, { hold, lease, interval }, {
       buried: (address, life) => {
@@ -81,7 +87,7 @@ export class Shard {
       reap: (address, sparks) => { events.reap(address, sparks) }
     })
     const registration = new Registration(registry, ask, { lease, interval }, { taken: error => { events.failed(error) } })
-    const auditor = new Auditor(healer, registry, LEASES_PER_AUDIT * lease, {
+    const auditor = new Auditor(healer, registry.remains, LEASES_PER_AUDIT * lease, {
       healed: (sparks, ms) => { events.healed(sparks, ms) },
       reap: (address, sparks) => { events.reap(address, sparks) }
     })

@@ -11,9 +11,10 @@ import type { Life } from './life'
 import { Peers } from './peers'
 import { Roll, type RollEvents } from './roll'
 import { period, Shard, type Part } from './shard'
+import { Users } from './users'
 
 /** What the registries of a cluster need to know. */
-export interface ShardsSettings extends Omit<Part, 'agreement' | 'word'> {
+export interface ShardsSettings extends Omit<Part, 'agreement' | 'places' | 'word'> {
   readonly redis: RedisClient
   readonly namespace: string
   readonly shards: number
@@ -43,6 +44,7 @@ export class Shards {
   readonly #roll: Roll
   readonly #finder: Finder
   readonly #peers: Peers
+  readonly #users: Users
   /** What has been told as failed since all was right. */
   readonly #told = new Set<string>()
   #state: State = 'connecting'
@@ -82,7 +84,10 @@ export class Shards {
     const agreement = this.#agreement = new Agreement(
       { secret: registries[0] ?? base, layout: base }, shards, { lease, often: period(settings) / 2 }
     )
-    const part = { ...settings, agreement, word: (nth: number) => this.#words[nth] ??= randomBytes(12).toString('base64url') }
+    const part = {
+      ...settings, agreement, word: (nth: number) => this.#words[nth] ??= randomBytes(12).toString('base64url'),
+      places: (ids: readonly string[]) => this.#finder.registered(ids)
+    }
     this.#shards = registries.map((registry, at) => new Shard(registry, part, {
       registered: address => { roll.enter(at, address) },
       unregistered: address => { roll.depart(at, address) },
@@ -111,10 +116,13 @@ export class Shards {
       reap: (address, sparks) => {
         stats.count('reaped', sparks.length)
         events.reap(address, sparks)
-      }
+      },
+      disowned: id => { this.#users.disowned(id) },
+      owned: id => { this.#users.owned(id) }
     }))
     this.#peers = new Peers(this.#shards, timeout)
     this.#finder = new Finder(this.#shards, () => this.address, { timeout, young: interval }, stats)
+    this.#users = new Users(this.#shards, this.#finder, () => this.address, timeout)
   }
 
   /** The address that we have or try to have; `''` for none. */
@@ -204,7 +212,9 @@ export class Shards {
   /** A spark of ours has gone. */
   disconnect(id: string, spark: Spark): void {
     const { table, writer } = this.#of(id)
-    if (!table.remove(id, spark)) return
+    const gone = table.remove(id, spark)
+    if (!table.holds(id)) this.#users.forget(id)
+    if (!gone) return
     this.stats.count('disconnects')
     writer.disconnect(id)
   }
@@ -212,6 +222,11 @@ export class Shards {
   /** The other servers. */
   get peers(): Peers {
     return this.#peers
+  }
+
+  /** Who is behind which sparks. */
+  get users(): Pick<Users, 'identify' | 'find' | 'own' | 'size'> {
+    return this.#users
   }
 
   /** Where sparks are. */
@@ -227,7 +242,12 @@ export class Shards {
   /** Look soon who has joined or left: somebody says that it has. */
   look(): void {
     // What fails here, the next beat does again.
-    for (const { members } of this.#shards) members.verify().catch(ignore)
+    this.catchUp().catch(ignore)
+  }
+
+  /** Look who has joined or left. */
+  async catchUp(): Promise<void> {
+    await this.#all(({ members }) => members.verify())
   }
 
   /** Look again which secret the servers have agreed upon. */

@@ -1,5 +1,8 @@
-import type { Identity, Written } from './records'
-import { SLICE, type Registry } from './registry'
+import type { Identity, Named, Written } from './records'
+import { SLICE } from './pace'
+import type { Registry } from './registry'
+import { slices } from './slices'
+import type { Names } from './names'
 import type { Table } from './table'
 import type { Writer } from './writer'
 
@@ -8,7 +11,8 @@ import type { Writer } from './writer'
  *
  * What we hold and the registry lacks is added, unless another server that lives has it: such an id is
  * disowned, and asked for again at each beat until its owner lets go of it or our spark has gone.
- * What the registry has under our name and we do not hold is removed. Meanwhile the registry can be used.
+ * What the registry has under our name and we do not hold is removed. The same is done with the users behind them.
+ * Meanwhile the registry can be used.
  */
 export class Healer {
   #running: Promise<number> | undefined
@@ -16,7 +20,10 @@ export class Healer {
   constructor(
     private readonly registry: Pick<Registry, 'page' | 'listed'>,
     private readonly table: Table,
-    private readonly writer: Writer
+    private readonly names: Names,
+    private readonly writer: Writer,
+    /** Under which addresses sparks are registered, wherever in the cluster's registries they lie. */
+    private readonly places: (ids: readonly string[]) => Promise<(string | null)[]>
   ) {}
 
   /** Whether a heal is under way. */
@@ -53,17 +60,17 @@ export class Healer {
     return wrong
   }
 
-  async #compare({ address }: Identity, rest: () => Promise<boolean>): Promise<number> {
+  async #compare(me: Identity, rest: () => Promise<boolean>): Promise<number> {
+    const wrong = await this.#compareSparks(me, rest)
+    return await rest() ? wrong + await this.#compareUsers(me, rest) : wrong
+  }
+
+  async #compareSparks({ address }: Identity, rest: () => Promise<boolean>): Promise<number> {
     let wrong = 0
-    let slice: string[] = []
-    for (const id of this.table.ids()) {
-      slice.push(id)
-      if (slice.length < SLICE) continue
+    for (const slice of slices(this.table.ids(), SLICE)) {
       wrong += await this.#claim(slice)
-      slice = []
-      if (!await rest()) return wrong
+      if (slice.length === SLICE && !await rest()) return wrong
     }
-    if (slice.length > 0) wrong += await this.#claim(slice)
 
     let cursor = '0'
     do {
@@ -72,6 +79,34 @@ export class Healer {
       cursor = page.cursor
     } while (cursor !== '0' && await rest())
     return wrong
+  }
+
+  async #compareUsers(me: Identity, rest: () => Promise<boolean>): Promise<number> {
+    let wrong = 0
+    // What is too much goes first: while a spark is listed under another user, what it is to have would be written over that.
+    let cursor = '0'
+    do {
+      const page = await this.writer.releaseUsers(me, cursor)
+      wrong += page.wrong
+      cursor = page.cursor
+    } while (cursor !== '0' && await rest())
+    if (cursor !== '0') return wrong
+
+    for (const slice of slices(this.names, SLICE)) {
+      wrong += await this.#claimUsers(me, slice)
+      if (slice.length === SLICE && !await rest()) return wrong
+    }
+    return wrong
+  }
+
+  async #claimUsers({ address }: Identity, named: readonly Named[]): Promise<number> {
+    const { missing, others } = accepted(await this.writer.claimUsers(named, false))
+    const theirs = [...others.values()].flat()
+    if (theirs.length === 0) return missing
+    // Who has the spark has its user. Where that is another server, this spark of ours is about to be disowned.
+    const places = await this.places(theirs.map(([id]) => id))
+    const ours = theirs.filter((_, i) => places[i] === address)
+    return ours.length === 0 ? missing : missing + accepted(await this.writer.claimUsers(ours, true)).missing
   }
 
   async #claim(ids: readonly string[]): Promise<number> {
@@ -88,7 +123,7 @@ export class Healer {
   }
 }
 
-function accepted(written: Written): Extract<Written, { as: 'ok' }> {
+function accepted<T>(written: Written<T>): Extract<Written<T>, { as: 'ok' }> {
   if (written.as !== 'ok') throw new Error(`The registry has ${written.as} what we claim.`)
   return written
 }

@@ -44,6 +44,16 @@ export class Keys {
     return `${this.prefix}${address}:sparks`
   }
 
+  /** HASH: spark id → address, of the sparks that a user is behind. */
+  user(user: string): string {
+    return `${this.prefix}user:${user}`
+  }
+
+  /** HASH of a server: spark id → user. */
+  usersOf(address: string): string {
+    return `${this.prefix}${address}:users`
+  }
+
   /** HASH of what is known of the server's life; its last word, expiring, once that has ended. */
   life(address: string): string {
     return `${this.prefix}${address}:life`
@@ -54,8 +64,18 @@ export class Keys {
     return `${this.prefix}${address}:lease`
   }
 
+  /** The keys that say whether a server lives, in the order all scripts take them. */
+  personal(address: string): [life: string, lease: string, alive: string] {
+    return [this.life(address), this.lease(address), this.alive(address)]
+  }
+
   /** SET of the spark ids a former life left behind, put aside when another took over. */
   aside(address: string, life: string): string {
     return `${this.prefix}${address}:sparks:${life}`
+  }
+
+  /** HASH: spark id → user, of what a former life left behind, put aside with its sparks. */
+  usersAside(address: string, life: string): string {
+    return `${this.prefix}${address}:users:${life}`
   }
 }

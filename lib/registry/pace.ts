@@ -1,3 +1,8 @@
+import { now } from '../deadline'
+
+/** The most ids in one write of our own sparks, so that no script keeps Redis from others. */
+export const SLICE = 500
+
 /** The bounds of a slice, in ids. */
 const [LEAST, FIRST, MOST] = [50, 250, 400]
 
@@ -15,6 +20,14 @@ export class Pace {
   /** Ids in the next script. */
   get slice(): number {
     return Math.round(this.#size)
+  }
+
+  /** Go by how long a script takes, unless it fails. */
+  async timed<T>(script: Promise<T>): Promise<T> {
+    const began = now()
+    const answer = await script
+    this.took(now() - began)
+    return answer
   }
 
   /** A script has taken so long, in ms. */

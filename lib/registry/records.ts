@@ -49,7 +49,19 @@ export type Beat =
     readonly prompt: boolean
     /** How many beats of this life were not prompt. */
     readonly breaks: number
+    /** Of how many sparks the registry says that they are ours and have a user. */
+    readonly users: number
   }
+
+/** A spark, and the user behind it. */
+export type Named = readonly [id: string, user: string]
+
+/** A spark that has another user than the registry says; `undefined`: none. */
+export interface Renamed {
+  readonly id: string
+  readonly from: string | undefined
+  readonly to: string | undefined
+}
 
 /** A part of a long list of ids, and where the next one begins: `'0'` at the first and after the last. Ids may repeat. */
 export interface Slice {
@@ -57,15 +69,15 @@ export interface Slice {
   readonly ids: string[]
 }
 
-/** What became of a write of our sparks. */
-export type Written =
+/** What became of a write of our sparks, or of their users. */
+export type Written<T = string> =
   | { readonly as: 'refused' | 'old' }
   | {
     readonly as: 'ok'
     /** How many entries were wrong, and are right now. */
     readonly missing: number
-    /** Ids by their owners: whom they were taken from by a commit; who keeps them otherwise. */
-    readonly others: ReadonlyMap<string, readonly string[]>
+    /** By their owners: whom they were taken from by a commit; who keeps them otherwise. */
+    readonly others: ReadonlyMap<string, readonly T[]>
   }
 
 /** What all servers have to agree upon, and since when, by Redis's clock in epoch ms; `''` for a value that nobody has agreed to yet. */

@@ -1,19 +1,20 @@
-import { now } from '../deadline'
 import { MetroplexError } from '../errors'
 import type { RedisClient } from '../types'
 import { asLife, asText, byOwner, LIFE, Texts, words } from './answers'
 import { Connection, type ConnectionEvents } from './connection'
+import { Directory } from './directory'
+import { list } from './encoding'
 import { Keys } from './keys'
-import { Pace } from './pace'
+import { Pace, SLICE } from './pace'
 import type {
-  Agreed, Beat, Census, Description, Identity, Joined, LifeRecord, Slice, Sweeper, Terms, Vital, Written
+  Agreed, Beat, Census, Description, Identity, Joined, LifeRecord, Slice, Terms, Vital, Written
 } from './records'
+import { half, Remains } from './remains'
 import * as deadScripts from './scripts/dead'
 import * as lifeScripts from './scripts/life'
 import * as sparkScripts from './scripts/sparks'
-
-/** The most ids in one write of our own sparks, so that no script keeps Redis from others. */
-export const SLICE = 500
+import * as userScripts from './scripts/users'
+import type { Verbs } from './verbs'
 
 /**
  * The only place that reads and writes our keys: verbs of the domain outside, Redis inside.
@@ -21,19 +22,32 @@ export const SLICE = 500
  * A method is one round trip, where it does not say otherwise, and rejects with `EREGISTRY` when Redis does not answer within the deadline.
  */
 export class Registry {
+  /** The verbs that are about users. */
+  readonly users: Directory
+  /** The verbs that are about what servers have left behind. */
+  readonly remains: Remains
   readonly #connection: Connection
   readonly #keys: Keys
-  readonly #pace = new Pace()
   readonly #texts = new Texts()
 
   private constructor(connection: Connection, namespace: string) {
     this.#keys = new Keys(namespace)
     this.#connection = connection
+    const pace = new Pace()
+    const run: Verbs['list'] = (name, args) => this.#run(name, args)
+    const verbs: Verbs = {
+      run: (name, args) => connection.run(name, args),
+      list: run,
+      timed: (name, args) => pace.timed(run(name, args)),
+      pipeline: commands => connection.pipeline(commands)
+    }
+    this.users = new Directory(this.#keys, pace, verbs)
+    this.remains = new Remains(this.#keys, pace, verbs)
   }
 
   /** The registry of a namespace, on a connection of its own that the first question opens. */
   static open(redis: RedisClient, namespace: string, options: { readonly timeout: number }, events: ConnectionEvents): Registry {
-    return new Registry(new Connection(redis, { ...lifeScripts, ...sparkScripts, ...deadScripts }, options, events), namespace)
+    return new Registry(new Connection(redis, { ...lifeScripts, ...sparkScripts, ...deadScripts, ...userScripts }, options, events), namespace)
   }
 
   /** The registry of another namespace, on the same connection. */
@@ -82,7 +96,8 @@ export class Registry {
     const aside = expected === '' ? life : expected
     const keys = this.#keys
     const answer = await this.#run('join', [
-      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.sparksOf(address), keys.aside(address, aside), keys.changes,
+      keys.servers, keys.lives, keys.members, ...keys.personal(address), keys.sparksOf(address), keys.aside(address, aside), keys.changes,
+      keys.usersOf(address), keys.usersAside(address, aside),
       address, life, expected, over ? '1' : '0', terms.lease, terms.interval, aside,
       'seq', seq, ...Object.entries(description).flatMap(([field, value]: [string, string]) => [field, value])
     ])
@@ -95,14 +110,15 @@ export class Registry {
   /** Renew lease and alive key. `sweep`: for how many ms to hold the sweep if it is free, 0 not to ask. */
   async beat(me: Identity, terms: Terms, sweep: number): Promise<Beat> {
     const keys = this.#keys
-    const [as, seq, sparks, whole, members, servers, turn, prompt, breaks] = await this.#run('beat', [
-      ...this.#personal(me.address), keys.servers, keys.members, keys.sparksOf(me.address), keys.sweep, keys.lives, keys.changes,
-      me.life, terms.lease, terms.interval, me.address, sweep, half(terms)
+    const [as, seq, sparks, whole, members, servers, turn, prompt, breaks, users] = await this.#run('beat', [
+      ...keys.personal(me.address), keys.servers, keys.members, keys.sparksOf(me.address), keys.sweep, keys.lives, keys.changes,
+      keys.usersOf(me.address), me.life, terms.lease, terms.interval, me.address, sweep, half(terms)
     ])
     if (as !== 'ok') return { as: as as 'gone' | 'other' | 'ended' }
     return {
       as, seq: Number(seq), sparks: Number(sparks), whole: whole === 1,
-      members: asText(members), servers: Number(servers), turn: turn === 1, prompt: prompt === 1, breaks: Number(breaks)
+      members: asText(members), servers: Number(servers), turn: turn === 1, prompt: prompt === 1, breaks: Number(breaks),
+      users: Number(users)
     }
   }
 
@@ -110,7 +126,7 @@ export class Registry {
   async leave({ address, life }: Identity): Promise<boolean> {
     const keys = this.#keys
     return await this.#connection.run('leave', [
-      keys.servers, keys.members, ...this.#personal(address), keys.lives, keys.changes, address, life
+      keys.servers, keys.members, ...keys.personal(address), keys.lives, keys.changes, address, life
     ]) === 1
   }
 
@@ -169,94 +185,6 @@ export class Registry {
     return { since: asText(since), value: asText(value) }
   }
 
-  // Cleaning up
-
-  /** Go on holding what one server at a time does for all, for `ms`; `false` when another server has it. */
-  async hold(what: 'sweep' | 'audit', life: string, ms: number): Promise<boolean> {
-    return await this.#connection.run('hold', [this.#keys[what], life, ms]) === 1
-  }
-
-  /** Declare a life dead, if it is; `late` when we have not beaten lately, or were paused since the sweep became our turn. */
-  async bury({ address, life }: Identity, { me, breaks }: Sweeper, terms: Pick<Terms, 'lease'>): Promise<'late' | 'changed' | 'alive' | 'replaced' | 'dead'> {
-    const keys = this.#keys
-    return await this.#connection.run('bury', [
-      keys.servers, keys.lives, keys.members, ...this.#personal(address), keys.life(me.address), keys.lease(me.address), keys.changes,
-      address, life, me.life, half(terms), breaks
-    ]) as 'late' | 'changed' | 'alive' | 'replaced' | 'dead'
-  }
-
-  /** A slice of the sparks of a life that has ended, from `cursor`; `null` when it is no longer ended. */
-  async doomed({ address, life }: Identity, cursor: string): Promise<Slice | null> {
-    const keys = this.#keys
-    const [as, next, ids] = await this.#run('doomed', [
-      ...this.#personal(address), keys.sparks, keys.sparksOf(address), life, address, cursor, this.#pace.slice
-    ])
-    return as === 'ok' ? { cursor: String(next), ids: ids as string[] } : null
-  }
-
-  /** Remove sparks of a life that has ended; `false` when it is no longer ended. */
-  async reap({ address, life }: Identity, ids: readonly string[]): Promise<boolean> {
-    const [as] = await this.#timed('reap', [...this.#personal(address), this.#keys.sparks, life, address, ...ids])
-    return as === 'ok'
-  }
-
-  /** Write the last word on a life, once all that it held is cleaned up; `false` when it is no longer ended. */
-  async bid({ address, life }: Identity): Promise<boolean> {
-    const keys = this.#keys
-    const [as] = await this.#run('close', [
-      ...this.#personal(address), keys.sparksOf(address), keys.lives, life, address
-    ])
-    return as === 'ok'
-  }
-
-  /** A slice of what a former life left behind, from `cursor`: those that nobody holds. */
-  async leftovers(address: string, aside: string, cursor: string): Promise<Slice> {
-    const keys = this.#keys
-    const [next, ids] = await this.#timed('leftovers', [
-      keys.sparks, keys.aside(address, aside), keys.sparksOf(address), address, cursor, this.#pace.slice
-    ])
-    return { cursor: String(next), ids: ids as string[] }
-  }
-
-  /** Remove some of what a former life left behind. */
-  async clear(address: string, ids: readonly string[]): Promise<void> {
-    await this.#connection.run('clear', [this.#keys.sparks, this.#keys.sparksOf(address), address, ...ids])
-  }
-
-  /** Forget what a former life left behind, once all of it is cleaned up. */
-  async forget(address: string, aside: string): Promise<void> {
-    await this.#connection.run('forget', [this.#keys.life(address), this.#keys.aside(address, aside), aside])
-  }
-
-  /** Make it our turn, for `ms`, to look for entries that are nobody's; `false` when it is another's, or was ours. */
-  async turn(life: string, ms: number): Promise<boolean> {
-    return await this.#connection.run('turn', [this.#keys.audit, life, ms]) === 1
-  }
-
-  /** A page of all entries, ids by their owners; the cursor is `'0'` at the first and after the last. Ids may repeat. */
-  async entries(cursor: string): Promise<{ cursor: string; owners: Map<string, string[]> }> {
-    const [next, pairs] = await this.#run('HSCAN', [this.#keys.sparks, cursor, 'COUNT', SLICE])
-    return { cursor: String(next), owners: byOwner(pairs as string[]) }
-  }
-
-  /** Of entries, ids by their owners, those that their owner does not have among its own; who has all of them is left out. */
-  async lacking(owners: ReadonlyMap<string, readonly string[]>): Promise<Map<string, string[]>> {
-    if (owners.size === 0) return new Map()
-    const answers = await this.#run('lacking', [
-      owners.size, ...[...owners.keys()].map(owner => this.#keys.sparksOf(owner)), ...[...owners.values()].map(list)
-    ]) as string[][]
-    return new Map([...owners.keys()].map((owner, i): [string, string[]] => [owner, answers[i] ?? []]).filter(([, ids]) => ids.length > 0))
-  }
-
-  /** See to entries that their owner does not have among its own: handed to an owner that lives, removed where nobody is. */
-  async astray(owner: string, ids: readonly string[]): Promise<{ handed: number; removed: string[] }> {
-    const keys = this.#keys
-    const [handed, ...removed] = await this.#run('astray', [
-      keys.sparks, ...this.#personal(owner), keys.sparksOf(owner), owner, ...ids
-    ])
-    return { handed: Number(handed), removed: removed as string[] }
-  }
-
   // Our sparks
 
   /** Write connects and disconnects as commit `seq`. `others` are the former owners of what moved to us. */
@@ -281,7 +209,7 @@ export class Registry {
   /** Take ids from an owner that is dead, or does not have them among its own, as commit `seq`. */
   async wrest(me: Identity, seq: number, owner: string, ids: readonly string[]): Promise<Written> {
     const [as, taken, ...stay] = await this.#run('wrest', [
-      ...this.#ours(me), ...this.#personal(owner), this.#keys.sparksOf(owner), me.life, seq, me.address, owner, ...ids
+      ...this.#ours(me), ...this.#keys.personal(owner), this.#keys.sparksOf(owner), me.life, seq, me.address, owner, ...ids
     ])
     return as === 'ok' ? { as, missing: Number(taken), others: new Map([[owner, stay as string[]]]) } : { as: as as 'refused' | 'old' }
   }
@@ -317,22 +245,9 @@ export class Registry {
     return lives
   }
 
-  /** The keys that say whether a server lives, in the order all scripts take them. */
-  #personal(address: string): [life: string, lease: string, alive: string] {
-    return [this.#keys.life(address), this.#keys.lease(address), this.#keys.alive(address)]
-  }
-
   /** The keys of whoever writes sparks, in the order all scripts take them. */
   #ours({ address }: Identity): [life: string, sparks: string, own: string] {
     return [this.#keys.life(address), this.#keys.sparks, this.#keys.sparksOf(address)]
-  }
-
-  /** Run a script on a slice that may be as large as it likes: the next one is larger or smaller by how long it takes. */
-  async #timed(name: string, args: readonly (string | number)[]): Promise<unknown[]> {
-    const began = now()
-    const answer = await this.#run(name, args)
-    this.#pace.took(now() - began)
-    return answer
   }
 
   async #run(name: string, args: readonly (string | number)[]): Promise<unknown[]> {
@@ -340,22 +255,4 @@ export class Registry {
     if (!Array.isArray(answer)) throw new MetroplexError('EREGISTRY', `Redis answered ${name} with something that is no list.`)
     return answer as unknown[]
   }
-}
-
-/** Ids as one argument, in JSON: many arguments cost us and Redis more than all the rest of a write. */
-function list(ids: readonly string[]): string {
-  const json = JSON.stringify(ids)
-  // What is no Unicode becomes a replacement character in UTF-8, as it does in every other argument.
-  return LONE.test(json) ? JSON.stringify(ids.map(id => Buffer.from(id).toString())) : json
-}
-
-/** How JSON has half a pair of surrogates. */
-const LONE = /\\ud[89a-f]/
-
-/**
- * How much of a lease is left, in ms, when its server has beaten lately: beats come three times a lease. A server that has,
- * knows of every other one that it has had the time to beat, too, within the rest of its own lease.
- */
-function half({ lease }: Pick<Terms, 'lease'>): number {
-  return Math.floor(lease / 2)
 }

@@ -1,3 +1,5 @@
+import { file } from '../message'
+
 /**
  * How one cluster's registry is split into several, side by side.
  *
@@ -34,6 +36,21 @@ export function shardOf(id: string, shards: number): number {
   let hash = 0x811c9dc5
   for (const byte of Buffer.from(id)) hash = Math.imul(hash ^ byte, 0x01000193)
   return ((hash >>> 16 ^ hash & 0xffff) >>> 0) % shards
+}
+
+/** Ask something of the parts that keys lie in, of which there is one for each registry; the answers are in the order of the keys. */
+export async function eachOf<P, T>(parts: readonly P[], keys: readonly string[], ask: (part: P, keys: readonly string[]) => Promise<T[]>): Promise<T[]> {
+  if (keys.length === 0) return []
+  const partOf = (key: string): P => parts[shardOf(key, parts.length)] as P
+  if (parts.length === 1 || keys.length === 1) return ask(partOf(keys[0] ?? ''), keys)
+  const groups = new Map<P, number[]>()
+  keys.forEach((key, i) => { file(groups, partOf(key), i) })
+  const answers = new Array<T>(keys.length)
+  await Promise.all([...groups].map(async ([part, positions]) => {
+    const found = await ask(part, positions.map(at => keys[at] ?? ''))
+    positions.forEach((at, i) => { answers[at] = found[i] as T })
+  }))
+  return answers
 }
 
 /** The slot of a key without a hash tag, or of a hash tag: CRC16 (XMODEM), as Redis Cluster has it. */

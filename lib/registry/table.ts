@@ -1,6 +1,14 @@
 import type { Spark } from '../types'
 import { BigMap } from './big-map'
 
+/** What a table tells. */
+export interface TableEvents {
+  /** Another server has this id: we no longer answer for it, though it is connected here. */
+  disowned(id: string): void
+  /** That id is ours again. */
+  owned(id: string): void
+}
+
 /**
  * The sparks that are connected to this process: the truth that the registry has to follow.
  *
@@ -10,6 +18,8 @@ import { BigMap } from './big-map'
 export class Table {
   readonly #sparks = new BigMap<Spark | Spark[]>()
   readonly #disowned = new Set<string>()
+
+  constructor(private readonly events: TableEvents) {}
 
   /** How many ids are connected here. */
   get size(): number {
@@ -24,7 +34,7 @@ export class Table {
   /** Note a connection; `true` when its id is now here for the first time, or ours again. */
   add(id: string, spark: Spark): boolean {
     const there = this.#sparks.get(id)
-    const returned = this.#disowned.size > 0 && this.#disowned.delete(id)
+    const returned = this.own(id)
     if (there === undefined) {
       this.#sparks.set(id, spark)
       return true
@@ -71,12 +81,16 @@ export class Table {
 
   /** Another server that lives has this id. */
   disown(id: string): void {
-    if (this.#sparks.has(id)) this.#disowned.add(id)
+    if (!this.owns(id)) return
+    this.#disowned.add(id)
+    this.events.disowned(id)
   }
 
-  /** The id is ours again. */
-  own(id: string): void {
-    this.#disowned.delete(id)
+  /** The id is ours again; whether it was not. */
+  own(id: string): boolean {
+    const returned = this.#disowned.size > 0 && this.#disowned.delete(id)
+    if (returned) this.events.owned(id)
+    return returned
   }
 
   /** All ids that are connected here. */

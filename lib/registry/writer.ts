@@ -1,16 +1,13 @@
 import { ignore } from '../callback'
 import { now } from '../deadline'
 import { asError } from '../errors'
-import { BigMap } from './big-map'
-import type { Beat, Identity, Written } from './records'
-import { SLICE, type Registry } from './registry'
+import type { Namer } from './namer'
+import type { Beat, Identity, Named, Written } from './records'
+import { SLICE } from './pace'
+import type { Registry } from './registry'
 import type { Table } from './table'
-
-/** What is to be written of one id: it has come, it has gone, or it has gone and come again while the registry had it. */
-type Pending = 'new' | 'gone' | 'back'
-
-/** By how many entries the registry's number is short of ours for it. */
-const SHORT: Readonly<Record<Pending, number>> = { new: 1, gone: -1, back: 0 }
+import { Turnover } from './turnover'
+import { Untold } from './untold'
 
 /** How long after a commit the next one waits when there is little to write, in ms: what comes one by one would cost as many commits. */
 const GATHER = 4
@@ -24,24 +21,19 @@ export interface WriterEvents {
 }
 
 /**
- * Writes our sparks into the registry, many in one go.
+ * Writes our sparks and their users into the registry, many in one go.
  *
  * What gathers while a commit is in flight, and for some milliseconds after it left, goes into the next one. A connect that is followed by its
  * disconnect before either was written is not written at all; a disconnect followed by a connect is a connect.
  * After a failure nothing more is written until a heal has found out what the registry says:
- * the table of what is connected is the truth, so that what waits meanwhile is never more than that.
+ * the tables of what is connected and named are the truth, so that what waits meanwhile is never more than that.
  */
 export class Writer {
   #me: Identity | undefined
   #seq = 0
   #acknowledged = 0
-  readonly #pending = new BigMap<Pending>()
-  /** What `#pending` adds up to, by `SHORT`. */
-  #short = 0
-  /** What was connected when we joined, as far as it has not been written. */
-  #backlog: { readonly ids: Iterator<string, undefined>; left: number } | undefined
-  /** Ids that we may have taken from servers which do not know it: the answer that names them was lost. */
-  readonly #untold = new Set<string>()
+  readonly #turnover: Turnover
+  readonly #untold: Untold
   #doubt = false
   #scheduled: 'not' | 'soon' | 'at once' = 'not'
   #timer: NodeJS.Timeout | undefined
@@ -50,10 +42,14 @@ export class Writer {
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(
-    private readonly registry: Pick<Registry, 'commit' | 'claim' | 'wrest' | 'moved'>,
+    private readonly registry: Pick<Registry, 'commit' | 'claim' | 'wrest' | 'moved' | 'users'>,
     private readonly table: Table,
+    private readonly namer: Namer,
     private readonly events: WriterEvents
-  ) {}
+  ) {
+    this.#turnover = new Turnover(table)
+    this.#untold = new Untold(registry)
+  }
 
   /** Whether the registry may say something else than we think. */
   get inDoubt(): boolean {
@@ -65,21 +61,27 @@ export class Writer {
     return this.#seq
   }
 
-  /** How many ids are waiting to be written. */
+  /** How many ids are waiting to be written, or their users. */
   get waiting(): number {
-    return this.#pending.size
+    return this.#turnover.waiting + this.namer.waiting
   }
 
   /** An id is here. */
   connect(id: string): void {
-    const before = this.#pending.get(id)
-    if (before !== 'new') this.#note(id, before === undefined ? 'new' : 'back')
+    this.#turnover.connect(id)
+    this.#noted()
   }
 
   /** An id has gone. */
   disconnect(id: string): void {
-    if (this.#pending.get(id) === 'new') this.#forget(id)
-    else this.#note(id, 'gone')
+    this.#turnover.disconnect(id)
+    this.#noted()
+  }
+
+  /** An id has another user. @param sure whether the registry has the former one, as far as we know */
+  rename(id: string, from: string | undefined, to: string | undefined, sure: boolean): void {
+    this.namer.rename(id, from, to, sure && !this.#doubt)
+    this.#noted()
   }
 
   /**
@@ -91,12 +93,8 @@ export class Writer {
     if (this.#me?.life !== me.life) this.#seq = this.#acknowledged = 0
     this.#me = me
     this.#doubt = !fresh
-    this.#backlog = undefined
-    if (fresh) {
-      this.#pending.clear()
-      this.#short = 0
-      if (this.table.size > 0) this.#backlog = { ids: this.table.ids(), left: this.table.size }
-    }
+    this.#turnover.open(fresh)
+    this.namer.open(fresh)
     this.#schedule()
   }
 
@@ -108,22 +106,18 @@ export class Writer {
   /** A heal is through: the registry says what we think. */
   trust(): void {
     this.#doubt = false
+    this.namer.settle()
     this.#schedule()
   }
 
-  /** Whether servers may have lost ids to us and not know it. */
+  /** Whether servers may have lost something to us and not know it. */
   get owesWord(): boolean {
-    return this.#untold.size > 0
+    return this.#untold.any
   }
 
-  /** Tell these servers what they may have lost to us; to others it means nothing. */
+  /** Tell these servers what they may have lost to us. */
   async tell(addresses: Iterable<string>): Promise<void> {
-    const ids = [...this.#untold]
-    for (const address of addresses) {
-      if (address === this.#me?.address) continue
-      for (let first = 0; first < ids.length; first += SLICE) await this.registry.moved(address, ids.slice(first, first + SLICE))
-    }
-    for (const id of ids) this.#untold.delete(id)
+    await this.#untold.tell([...addresses].filter(address => address !== this.#me?.address))
   }
 
   /** Do something while no write of ours is in flight. */
@@ -135,9 +129,9 @@ export class Writer {
 
   /** Whether a beat, taken while no write was in flight, found what we have written. */
   agrees(beat: Extract<Beat, { as: 'ok' }>): boolean {
-    const expected = this.table.size - this.table.disowned.size - this.#short
     // Until all that was there when we joined has been written, only those writes themselves can tell.
-    return beat.whole && beat.seq === this.#acknowledged && (beat.sparks === expected || this.#backlog !== undefined)
+    const sparks = beat.sparks === this.#turnover.expected || this.#turnover.behind
+    return beat.whole && beat.seq === this.#acknowledged && sparks && this.namer.agrees(beat.users)
   }
 
   /** Add those of these ids that the registry lacks, as far as they are (still) connected and not about to be written anyway. */
@@ -153,38 +147,46 @@ export class Writer {
   /** Remove those of these ids that are not ours (any more); how many that were. */
   async release(ids: readonly string[]): Promise<number> {
     return this.exclusive(async () => {
-      const due = ids.filter(id => !this.table.owns(id) && !this.#pending.has(id))
+      const due = ids.filter(id => !this.table.owns(id) && !this.#turnover.has(id))
       if (due.length > 0) await this.#numbered((me, seq) => this.registry.commit(me, seq, [], due))
       return due.length
     })
   }
 
+  /** Add those of these users that the registry lacks, as far as they are (still) behind our sparks. @param over also take them from whom the registry names */
+  async claimUsers(named: readonly Named[], over: boolean): Promise<Written<Named>> {
+    return this.exclusive(() => this.#numbered((me, seq) => {
+      const settled = named.filter(one => this.namer.settled(one))
+      if (!over) return this.registry.users.claim(me, seq, settled)
+      return this.registry.users.commit(me, seq, settled.map(([id, to]) => ({ id, from: undefined, to })))
+    }))
+  }
+
+  /** Remove what a page of the users behind our sparks has too much; how many that were, and where the next page begins. */
+  async releaseUsers(me: Identity, cursor: string): Promise<{ cursor: string; wrong: number }> {
+    return this.exclusive(async () => {
+      const page = await this.registry.users.page(me.address, cursor)
+      const excess = this.namer.excess(page.named)
+      if (excess.length > 0) await this.#numbered((us, seq) => this.registry.users.commit(us, seq, excess))
+      return { cursor: page.cursor, wrong: excess.length }
+    })
+  }
+
   /** Whether an id is here, and not about to be written anyway. */
   #settled(id: string): boolean {
-    return this.table.holds(id) && !this.#pending.has(id)
+    return this.table.holds(id) && !this.#turnover.has(id)
   }
 
-  #note(id: string, pending: Pending): void {
-    const before = this.#pending.get(id)
-    if (before !== undefined) this.#forget(id)
-    this.#pending.set(id, pending)
-    this.#short += SHORT[pending]
-    if (this.#scheduled === 'not' || this.#pending.size === SLICE) this.#schedule()
-  }
-
-  #forget(id: string): void {
-    const before = this.#pending.get(id)
-    if (before === undefined) return
-    this.#pending.delete(id)
-    this.#short -= SHORT[before]
+  #noted(): void {
+    if (this.#scheduled === 'not' || this.waiting === SLICE) this.#schedule()
   }
 
   #schedule(): void {
     if (this.#doubt || this.#me === undefined) return
-    const { size } = this.#pending
-    if (size === 0 && this.#backlog === undefined) return
+    const behind = this.#turnover.behind || this.namer.behind
+    if (this.waiting === 0 && !behind) return
     // What is full leaves at once; what trickles waits until a little has gathered.
-    const pause = size >= SLICE || this.#backlog !== undefined ? 0 : this.#left + GATHER - now()
+    const pause = this.waiting >= SLICE || behind ? 0 : this.#left + GATHER - now()
     if (this.#scheduled === 'at once' || (this.#scheduled === 'soon' && pause > 0)) return
     clearTimeout(this.#timer)
     this.#scheduled = pause > 0 ? 'soon' : 'at once'
@@ -199,43 +201,59 @@ export class Writer {
 
   #hesitate(error: unknown): void {
     this.#doubt = true
-    this.#backlog = undefined
+    this.#turnover.drop()
+    this.namer.drop()
     this.events.doubt(asError(error))
   }
 
   async #commit(): Promise<void> {
     this.#scheduled = 'not'
     if (this.#me === undefined || this.#doubt) return
-    const connects: string[] = []
-    const disconnects: string[] = []
-    for (const [id, pending] of this.#pending) {
-      (pending === 'gone' ? disconnects : connects).push(id)
-      this.#forget(id)
-      if (connects.length + disconnects.length === SLICE) break
-    }
-    while (this.#backlog !== undefined && connects.length + disconnects.length < SLICE) {
-      const next = this.#backlog.ids.next()
-      if (next.done === true || --this.#backlog.left === 0) this.#backlog = undefined
-      if (next.done !== true && !this.#pending.has(next.value)) connects.push(next.value)
-    }
+    await this.#commitSparks()
+    await this.#commitUsers()
+    this.#schedule()
+  }
+
+  async #commitSparks(): Promise<void> {
+    const { connects, disconnects } = this.#turnover.take(SLICE)
     if (connects.length + disconnects.length === 0) return
+    await this.#send((me, seq) => this.registry.commit(me, seq, connects, disconnects), connects, {
+      tell: (owner, ids) => this.registry.moved(owner, ids),
+      owe: ids => { this.#untold.sparks(ids) }
+    })
+  }
+
+  async #commitUsers(): Promise<void> {
+    if (this.#me === undefined || this.#doubt) return
+    const renamed = this.namer.take(SLICE)
+    const named = renamed.flatMap(({ id, to }): Named[] => to === undefined ? [] : [[id, to]])
+    if (renamed.length > 0) {
+      await this.#send((me, seq) => this.registry.users.commit(me, seq, renamed), named, {
+        tell: (owner, theirs) => this.registry.users.moved(owner, theirs),
+        owe: theirs => { this.#untold.users(theirs) }
+      })
+    }
+    this.namer.settle()
+  }
+
+  /** Send a commit, and tell whoever lost something by it. @param ours what it may have taken from others */
+  async #send<T>(write: (me: Identity, seq: number) => Promise<Written<T>>, ours: readonly T[], word: Word<T>): Promise<void> {
     const began = now()
-    const written = await this.#numbered((me, seq) => this.registry.commit(me, seq, connects, disconnects)).catch((error: unknown) => {
-      for (const id of connects) this.#untold.add(id)
+    const written = await this.#numbered(write).catch((error: unknown) => {
+      word.owe(ours)
       throw error
     })
     this.events.committed(now() - began)
     if (written.as !== 'ok') throw new Error(`The registry has ${written.as} our commit.`)
-    for (const [owner, ids] of written.others) {
-      this.registry.moved(owner, ids).catch((error: unknown) => {
-        for (const id of ids) this.#untold.add(id)
+    for (const [owner, theirs] of written.others) {
+      word.tell(owner, theirs).catch((error: unknown) => {
+        word.owe(theirs)
         this.#hesitate(error)
       })
     }
-    this.#schedule()
   }
 
-  async #numbered(write: (me: Identity, seq: number) => Promise<Written>): Promise<Written> {
+  async #numbered<T>(write: (me: Identity, seq: number) => Promise<Written<T>>): Promise<Written<T>> {
     if (this.#me === undefined) return { as: 'refused' }
     const seq = ++this.#seq
     const written = await write(this.#me, seq)
@@ -243,4 +261,10 @@ export class Writer {
     if (written.as === 'ok') this.#acknowledged = seq
     return written
   }
+}
+
+/** How others hear of what we have taken from them: at once, or, when that may have been lost, with the next heal. */
+interface Word<T> {
+  tell(owner: string, theirs: readonly T[]): Promise<void>
+  owe(theirs: readonly T[]): void
 }

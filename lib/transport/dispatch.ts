@@ -65,6 +65,7 @@ export class Dispatch implements Courier {
 
   /** To who speaks another wire than ours, is unknown, or cannot be talked to. */
   async #otherwise(omega: OmegaSender | undefined, address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
+    if (message.ending !== undefined) return this.#ended(address, message, whom, deadline)
     if (this.always() && omega !== undefined) return omega.send(address, message, whom, deadline)
     const card = this.directory.find(address) ?? await this.#joined(address, deadline)
     if (card === 'old' || (card === undefined && omega !== undefined)) {
@@ -72,6 +73,12 @@ export class Dispatch implements Courier {
       throw refused('EPROTOCOL', address, 'runs metroplex 1.x, which is reached on the wire of omega-supreme alone, and `omega: false` forbids that')
     }
     return this.#ours(address, this.#spoken(address, card), message, whom, deadline)
+  }
+
+  /** What ends sparks has no words on omega-supreme's wire: each server has to hear it on ours. */
+  async #ended(address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
+    const { sparks = [] } = whom
+    return understood(address, sparks, await this.carry(address, outgoing('end', sparks, message), deadline))
   }
 
   /** Of who is not known: it may have joined since we looked last. */
@@ -95,7 +102,7 @@ export class Dispatch implements Courier {
 
   #ours(address: string, card: Card, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
     const { sparks, except = [] } = whom
-    const outward = sparks === undefined ? outgoing('all', except, message) : outgoing('some', sparks, message)
+    const outward = sparks === undefined ? outgoing('all', except, message) : outgoing(message.ending === undefined ? 'some' : 'end', sparks, message)
     return this.messenger.send(address, card, outward, deadline).then(
       reply => understood(address, sparks, reply),
       (error: unknown) => this.#refused(error, address, message, whom, deadline)
@@ -104,7 +111,7 @@ export class Dispatch implements Courier {
 
   /** Where a server of ours has been, one of 1.x may have been started since. That is for the registry to say: whoever answers there may want our password. */
   async #refused(error: unknown, address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
-    const omega = this.omega()
+    const omega = message.ending === undefined ? this.omega() : undefined
     const foreign = error instanceof MetroplexError && error.code === 'EPROTOCOL' && error.maybe === false
     if (omega === undefined || !foreign || !await this.#inTime(this.directory.superseded(address), false, deadline)) throw error
     return this.#old(omega, address, message, whom, deadline)

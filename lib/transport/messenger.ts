@@ -6,6 +6,7 @@ import type { Keyring } from './keyring'
 import { Queue, type Budget } from './queue'
 import { Reception, type Handler, type Place, type Reply } from './reception'
 import { Session } from './session'
+import { unreachable, Ways } from './ways'
 
 /** How a messenger works. */
 export interface MessengerTerms {
@@ -20,6 +21,22 @@ export interface MessengerTerms {
 export interface MessengerEvents {
   /** A batch has come in and was carried out; was one that had come before; was refused; or one of ours is sent once more. */
   told(what: 'batch' | 'repeated' | 'refused' | 'retried'): void
+  /** The connection on which somebody had asked us has ended, and within a second he has not asked on another one. What waits for him has failed. Never told where connections are not the asker's, as through Redis. */
+  lost(word: string): void
+  /**
+   * The way to a peer broke, or a batch had to be sent once more. Only something new, sent now, shows that peer the way back: whoever waits for something from there has to say so.
+   */
+  broken(address: string): void
+}
+
+/** What is sent over: to a peer at its address, or back to who has asked. */
+type Carrier = Pick<Transport, 'greet' | 'send' | 'release'>
+
+/** What waits for somebody. */
+interface Entry {
+  readonly queue: Queue
+  readonly peer: Peer
+  readonly carrier: Carrier
 }
 
 /** A queue that nothing has gone through for this long is given up, with the connection that it uses, in ms. */
@@ -36,7 +53,9 @@ const IDLE = 60_000
  */
 export class Messenger {
   readonly #reception: Reception
-  readonly #queues = new Map<string, { readonly queue: Queue; readonly peer: Peer }>()
+  readonly #ways: Ways
+  /** By address; of who is reached on its way back, by its word. */
+  readonly #queues = new Map<string, Entry>()
   readonly #budget: Budget
   #timer: NodeJS.Timeout | undefined
   #closed = false
@@ -48,7 +67,11 @@ export class Messenger {
     private readonly terms: MessengerTerms,
     private readonly events: MessengerEvents
   ) {
-    this.#reception = new Reception(place, keyring, terms, what => { events.told(what) })
+    this.#ways = new Ways(word => {
+      this.#drop(word, unreachable(word))
+      events.lost(word)
+    })
+    this.#reception = new Reception(place, keyring, terms, this.#ways, events)
     this.#budget = { ...terms.maxQueue, used: 0 }
   }
 
@@ -87,15 +110,35 @@ export class Messenger {
    */
   send(address: string, card: Omit<Peer, 'address'>, message: Outgoing, deadline: number): Promise<Reply> {
     if (this.#closed) return Promise.reject(closed(address))
-    return this.#queue(address, card).add(message, deadline)
+    return this.#queue({ address, word: card.word, pathname: card.pathname }, this.transport).add(message, deadline)
+  }
+
+  /** Whether there is a way back to somebody who has asked us, or was one a moment ago. */
+  reachable(word: string): boolean {
+    return this.#ways.has(word)
+  }
+
+  /**
+   * As `send`, to who has asked us, on its own connection: for those who have no address. When that breaks, it waits for the next one.
+   *
+   * @param word of the process that has asked
+   * @throws MetroplexError with `maybe`; at once when there is no way back
+   */
+  back(word: string, message: Outgoing, deadline: number): Promise<Reply> {
+    if (this.#closed) return Promise.reject(closed(word))
+    if (!this.#ways.has(word)) return Promise.reject(unreachable(word))
+    // Who has no address is called by its word.
+    return this.#queue({ address: word, word, pathname: '' }, this.#ways).add(message, deadline)
   }
 
   /** A peer has ended: what waits for it has not arrived. */
   gone(address: string): void {
-    const entry = this.#queues.get(address)
-    if (entry === undefined) return
-    this.#reception.forget(entry.peer.word)
-    this.#drop(address, entry.queue, new MetroplexError('EUNREACHABLE', `${address} has left the cluster.`, { address, maybe: false }))
+    const word = this.#queues.get(address)?.peer.word
+    if (word === undefined) return
+    this.#reception.forget(word)
+    const left = new MetroplexError('EUNREACHABLE', `${address} has left the cluster.`, { address, maybe: false })
+    this.#drop(address, left)
+    this.#drop(word, left)
   }
 
   /** Answer nothing and send nothing any more. What is under way fails with `ECLOSED`. */
@@ -103,35 +146,41 @@ export class Messenger {
     this.#closed = true
     clearInterval(this.#timer)
     this.#reception.close()
-    for (const [address, { queue }] of [...this.#queues]) this.#drop(address, queue, closed(address))
+    for (const name of [...this.#queues.keys()]) this.#drop(name, closed(name))
+    this.#ways.close()
     await this.transport.close()
   }
 
-  #queue(address: string, { word, pathname }: Omit<Peer, 'address'>): Queue {
+  #queue(peer: Peer, carrier: Carrier): Queue {
+    const { address, word } = peer
     const there = this.#queues.get(address)
     if (there?.peer.word === word) return there.queue
-    const peer = { address, word, pathname }
     // Another process has taken the address: what was meant for the former one is not for it.
     if (there !== undefined) this.gone(address)
     const { transport, place, keyring, terms, events } = this
-    const session = new Session(transport, place, keyring, peer, terms.timeout, () => { events.told('retried') })
+    const session = new Session(carrier, place, keyring, peer, terms.timeout, () => {
+      events.told('retried')
+    }, () => {
+      if (carrier === transport) events.broken(address)
+    })
     const sizes = { body: Math.min(transport.limits.body, terms.maxBody), batch: Math.min(transport.limits.batch, terms.maxBody) }
     const queue = new Queue(address, session, sizes, this.#budget, terms.timeout)
-    this.#queues.set(address, { queue, peer })
+    this.#queues.set(address, { queue, peer, carrier })
     this.#timer ??= setInterval(() => { this.#tidy() }, IDLE / 2).unref()
     return queue
   }
 
-  #drop(address: string, queue: Queue, error: MetroplexError): void {
-    this.#queues.delete(address)
-    queue.close(error)
-    this.transport.release(address)
+  #drop(name: string, error: MetroplexError): void {
+    const entry = this.#queues.get(name)
+    this.#queues.delete(name)
+    entry?.queue.close(error)
+    entry?.carrier.release(name)
   }
 
   /** Give up what has not been used for long. */
   #tidy(): void {
-    for (const [address, { queue }] of [...this.#queues]) {
-      if (queue.idle && now() - queue.used > IDLE) this.#drop(address, queue, closed(address))
+    for (const [name, { queue }] of [...this.#queues]) {
+      if (queue.idle && now() - queue.used > IDLE) this.#drop(name, closed(name))
     }
     if (this.#queues.size > 0) return
     clearInterval(this.#timer)

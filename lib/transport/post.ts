@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Transport } from '../contract'
 import type { Courier } from '../courier'
-import { MetroplexError } from '../errors'
 import type { Message } from '../message'
 import type { Settings } from '../options'
 import type { Middleware, Primus } from '../types'
@@ -86,7 +85,12 @@ export class Post {
       namespace: cluster.namespace,
       get address() { return cluster.address }
     }
-    this.#messenger = new Messenger(transport, place, cluster, settings, events)
+    this.#messenger = new Messenger(transport, place, cluster, settings, {
+      told: what => { events.told(what) },
+      broken: address => { events.broken(address) },
+      // Who has an address is told what there is to be told there.
+      lost: word => { if (this.addressOf(word) === '') events.lost(word) }
+    })
     this.#dispatch = new Dispatch(
       this.#messenger,
       () => settings.omega ? this.#omega?.sender : undefined,
@@ -143,9 +147,7 @@ export class Post {
 
   /** Hand what comes in to the sparks of this server. */
   handle(sink: Sink, together: (work: () => string) => string): void {
-    const { some, all } = sparkHandlers(sink)
-    this.#messenger.handle('some', some)
-    this.#messenger.handle('all', all)
+    for (const [kind, handler] of Object.entries(sparkHandlers(sink))) this.#messenger.handle(kind, handler)
     this.#messenger.together = together
   }
 
@@ -174,7 +176,7 @@ export class Post {
   back(word: string, kind: string, detail: unknown, message: Message, deadline: number): Promise<Reply> {
     const address = this.addressOf(word)
     if (address !== '') return this.carry(address, kind, detail, message, deadline)
-    return Promise.reject(new MetroplexError('EUNREACHABLE', 'Whoever has asked has no address, and its connection is closed.', { maybe: false }))
+    return this.#messenger.back(word, outgoing(kind, detail, message), deadline)
   }
 
   /** Whether everybody is reached on omega-supreme's wire, because the application reads its requests. */

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import type { Answer, Receiver, Request } from '../contract'
+import type { Answer, Back, Receiver, Request } from '../contract'
 import { now } from '../deadline'
 import { asError } from '../errors'
 import { HELLO, JSON_TYPE, Malformed, unpack, type Incoming } from './envelope'
 import type { Keyring } from './keyring'
-import { digest, genuine, read, signed, VERSION, type SignedHead } from './signature'
+import { digest, genuine, isWord, read, signed, VERSION, type SignedHead } from './signature'
+import type { Ways } from './ways'
 
 /** What a server did with one message: sparks it was handed to, with those that are not there; or why it did nothing. */
 export type Reply = number | readonly [send: number, missing: readonly string[]] | { readonly code: string; readonly message: string }
@@ -32,6 +33,14 @@ export interface Bounds {
   readonly maxBody: number
   /** How long a body may take to come, in ms. */
   readonly timeout: number
+}
+
+/** What happens there. */
+export interface ReceptionEvents {
+  /** A batch was carried out; was one that had come before; or something was refused. */
+  told(what: 'batch' | 'repeated' | 'refused'): void
+  /** The way to a peer has broken. */
+  broken(address: string): void
 }
 
 /** What is remembered of a sender. */
@@ -82,8 +91,8 @@ export class Reception implements Receiver {
     private readonly place: Place,
     private readonly keyring: Keyring,
     private readonly bounds: Bounds,
-    /** Something was refused, or carried out. */
-    private readonly told: (what: 'refused' | 'repeated' | 'batch') => void
+    private readonly ways: Pick<Ways, 'note' | 'closed' | 'forget'>,
+    private readonly events: ReceptionEvents
   ) {}
 
   get maxBody(): number {
@@ -107,6 +116,7 @@ export class Reception implements Receiver {
   /** A sender has gone for good. */
   forget(from: string): void {
     this.#sessions.delete(from)
+    this.ways.forget(from)
   }
 
   /** From now on everything is refused. */
@@ -127,16 +137,24 @@ export class Reception implements Receiver {
     }
   }
 
-  receive({ head: line, type, body }: Request): Answer {
+  receive({ head: line, type, body }: Request, back?: Back): Answer {
     try {
       const head = this.#coming.get(line) ?? this.#judge(line, type)
       this.#coming.delete(line)
       if (this.#closed) throw closing(head)
       if (digest(body) !== head.digest) throw new Refusal(401, 'EAUTH', 'The body is not the one that was signed.')
-      return head.number === 0 ? this.#welcome(head) : this.#carryOut(head, body)
+      return head.number === 0 ? this.#welcome(head) : this.#carryOut(head, body, back)
     } catch (error) {
       return this.#refused(error)
     }
+  }
+
+  closed(back: Back): void {
+    this.ways.closed(back)
+  }
+
+  broken(address: string): void {
+    this.events.broken(address)
   }
 
   /** Who asks, as far as that can be told without the body. @throws Refusal */
@@ -150,7 +168,9 @@ export class Reception implements Receiver {
     if (this.#closed) throw closing(head)
     if (head.number === 0) {
       if (type !== HELLO) throw new Refusal(400, 'EPROTOCOL', `A hello has the content type ${HELLO}.`, head)
-      if (address !== '' && head.to !== address) throw new Refusal(421, 'EUNREACHABLE', `This is ${address}.`, head)
+      // Who has no address yet is reached at any; on its own connection it is called by its word.
+      const ours = head.to === word || (address === '' ? !isWord(head.to) : head.to === address)
+      if (!ours) throw new Refusal(421, 'EUNREACHABLE', `This is ${address || word}.`, head)
       return head
     }
     const session = this.#sessions.get(head.from)
@@ -169,7 +189,7 @@ export class Reception implements Receiver {
     return this.#answer(head, 200, body, session.word)
   }
 
-  #carryOut(head: SignedHead, body: Buffer): Answer {
+  #carryOut(head: SignedHead, body: Buffer, back: Back | undefined): Answer {
     const session = this.#sessions.get(head.from)
     // It may have been forgotten while the body came, or a later one may have been quicker.
     if (session?.word !== head.session) throw new Refusal(409, 'ESESSION', 'No such session is known here: say hello first.', head)
@@ -177,16 +197,18 @@ export class Reception implements Receiver {
     session.heard = now()
     if (head.number === session.number) {
       if (head.digest !== session.digest) throw new Refusal(409, 'EOLD', 'Another batch has had this number.', head)
-      this.told('repeated')
+      this.events.told('repeated')
       return this.#answer(head, 200, session.answer)
     }
     const messages = this.#understood(body, head)
     session.number = head.number
     session.digest = head.digest
     session.answer = ''
+    // Whoever plays back what was recorded has nothing new to say, and is told nothing.
+    if (back !== undefined) this.ways.note(head.from, back)
     const apply = (): string => JSON.stringify(messages.map(({ handler, message }) => applied(handler, message)))
     session.answer = messages.length > 1 ? this.#together(apply) : apply()
-    this.told('batch')
+    this.events.told('batch')
     return this.#answer(head, 200, session.answer)
   }
 
@@ -205,7 +227,7 @@ export class Reception implements Receiver {
   }
 
   #refused(error: unknown): Answer {
-    this.told('refused')
+    this.events.told('refused')
     const { status, code, message, head } = error instanceof Refusal ? error : new Refusal(500, 'EPROTOCOL', asError(error).message)
     const body = JSON.stringify({ code, reason: message })
     if (head !== undefined) return this.#answer(head, status, body)
@@ -228,7 +250,7 @@ export class Reception implements Receiver {
     const silent = now() - SILENCE
     if (sessions.size <= MOST && this.#tidied > silent) return
     this.#tidied = now()
-    for (const [from, { heard }] of sessions) if (sessions.size > MOST || heard < silent) sessions.delete(from)
+    for (const [from, { heard }] of sessions) if (sessions.size > MOST || heard < silent) this.forget(from)
   }
 }
 

@@ -74,7 +74,9 @@ export class Session {
     /** How long an operation may take, in ms. */
     private readonly timeout: number,
     /** A batch is being sent once more. */
-    private readonly repeated: () => void
+    private readonly repeated: () => void,
+    /** One that was sent more than once has got through, or has failed. */
+    private readonly through: () => void
   ) {}
 
   /** The largest body that the peer takes, in bytes; unbounded while it has not said so. */
@@ -95,23 +97,34 @@ export class Session {
    * @throws MetroplexError with `maybe`: whether it may have been carried out all the same
    */
   async deliver(body: Buffer, deadline: number, gone: AbortSignal): Promise<string> {
-    const over = (): boolean => gone.aborted
     this.#leaving = false
     const progress: Progress = { body, digest: digest(body), deadline, session: '', number: 0, maybe: false, refreshed: false }
-    for (let attempt = 0; ; attempt++) {
-      try {
-        if (attempt > 0) this.repeated()
-        return await this.#attempt(progress)
-      } catch (failed) {
-        const { error, again } = this.#failed(failed, progress)
-        if (again === 'never' || over()) throw error
-        const left = deadline - now()
-        if (left <= 0) throw error.code === 'EDEADLINE' || error.code === 'EREGISTRY' ? error : this.#error('EDEADLINE', `could not be reached within the deadline of ${this.timeout} ms: ${error.message}`, progress.maybe, error)
-        // Who has to begin anew again and again is in no hurry either.
-        if (again === 'later' || attempt >= ATTEMPTS) await pause(Math.min(left, SHORTEST * 2 ** Math.min(attempt, 10), LONGEST) * (0.5 + Math.random() / 2), gone)
-        if (over()) throw error
+    let attempt = 0
+    try {
+      for (;;) {
+        try {
+          return await this.#attempt(progress)
+        } catch (failed) {
+          await this.#rest(failed, progress, attempt, gone)
+        }
+        attempt++
+        this.repeated()
       }
+    } finally {
+      if (attempt > 0) this.through()
     }
+  }
+
+  /** After an attempt that failed: wait until there may be another one. @throws MetroplexError when there is no use in it */
+  async #rest(failed: unknown, progress: Progress, attempt: number, gone: AbortSignal): Promise<void> {
+    const { error, again } = this.#failed(failed, progress)
+    const over = (): boolean => gone.aborted
+    if (again === 'never' || over()) throw error
+    const left = progress.deadline - now()
+    if (left <= 0) throw error.code === 'EDEADLINE' || error.code === 'EREGISTRY' ? error : this.#error('EDEADLINE', `could not be reached within the deadline of ${this.timeout} ms: ${error.message}`, progress.maybe, error)
+    // Who has to begin anew again and again is in no hurry either.
+    if (again === 'later' || attempt >= ATTEMPTS) await pause(Math.min(left, SHORTEST * 2 ** Math.min(attempt, 10), LONGEST) * (0.5 + Math.random() / 2), gone)
+    if (over()) throw error
   }
 
   async #attempt(progress: Progress): Promise<string> {

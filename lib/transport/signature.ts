@@ -50,6 +50,11 @@ export function signed(secret: string, namespace: string, head: Head, type: stri
   return `${VERSION} ${from} ${to} ${session} ${number} ${digest} ${signature(secret, namespace, head, type, answering)}`
 }
 
+/** Whether something is the word of a process: no address is. */
+export function isWord(text: string): boolean {
+  return WORD.test(text)
+}
+
 /** Read a line that `signed` has written; `undefined` for anything else. It proves nothing yet. */
 export function read(line: string): SignedHead | undefined {
   if (line.length > LONGEST) return undefined

@@ -30,7 +30,7 @@ export class End implements Mail {
   constructor(readonly address: string, private readonly all: readonly End[], network: Network, bounds: Bounds) {
     this.word = `the-word-of-${address.slice(7).replace(':', '-')}`
     const place = { word: this.word, namespace: 'test', address }
-    this.#messenger = new Messenger(network.at(address), place, keyring, { timeout: 1000, maxBody: 1_000_000, maxQueue: bounds }, { told: () => undefined })
+    this.#messenger = new Messenger(network.at(address), place, keyring, { timeout: 1000, maxBody: 1_000_000, maxQueue: bounds }, { told: () => undefined, lost: () => undefined, broken: () => undefined })
     this.answers = new Answers(this, bounds, () => address)
     this.questions = new Questions(this, this.answers, () => address, bounds.messages)
     using(async () => {

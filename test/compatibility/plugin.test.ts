@@ -39,8 +39,12 @@ describe('compatibility: the plugin of 1.x', () => {
       assume(exported.server).is.a('function')
     })
 
-    it('has no client half', () => {
-      assume((exported as unknown as { client?: unknown }).client).equals(undefined)
+    it('adds its client half to the library of Primus, and nothing else', async () => {
+      const { primus } = await create({ listen: false })
+      const bundler = primus as unknown as { library(): string, ark: Record<string, unknown> }
+      const bundled = bundler.library()
+      delete bundler.ark['metroplex']
+      assume(bundled.replace(`Primus.prototype.ark["metroplex"] = ${exported.client.toString()};\n`, '')).equals(bundler.library())
     })
 
     it('constructs an instance', () => {

@@ -1,79 +1,15 @@
-import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Where, Who } from '../../examples/demo/page'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
-import { killAtExit } from '../support/orphans'
-import { eventually } from '../support/wait'
+import { nothingIsLeft, run, type Run } from './run'
 
-const start = join(__dirname, '..', '..', 'examples', 'start.js')
-
-/** The demo as a process, with a temporary directory of its own in which it must leave nothing. */
-interface Run {
-  /** What it has said so far. */
-  text(): string
-  /** Waits for something it says. */
-  said(pattern: RegExp): Promise<RegExpExecArray>
-  signal(name: NodeJS.Signals): void
-  ended: Promise<number | null>
-  /** What it started, as far as it told. */
-  pids(): number[]
-  temporary: string
-}
-
-async function run(...args: string[]): Promise<Run> {
-  const temporary = await mkdtemp(join(tmpdir(), 'metroplex-start-test-'))
-  const child = spawn(process.execPath, [start, ...args], {
-    // It watches its parent when npm started it, and npm may have started us.
-    env: { ...process.env, TMPDIR: temporary, npm_lifecycle_event: 'test' },
-    stdio: ['ignore', 'pipe', 'pipe']
-  })
-  killAtExit(child, temporary)
-  let text = ''
-  child.stdout.on('data', (chunk: Buffer) => { text += chunk.toString() })
-  child.stderr.on('data', (chunk: Buffer) => { text += chunk.toString() })
-  const ended = new Promise<number | null>(resolve => { child.once('close', resolve) })
-  using(async () => {
-    // SIGTERM has it take its own processes along.
-    child.kill('SIGTERM')
-    await ended
-    await rm(temporary, { recursive: true, force: true })
-  })
-  return {
-    text: () => text,
-    said: pattern => eventually(() => {
-      if (child.exitCode !== null) throw new Error(`it has ended:\n${text}`)
-      return pattern.exec(text)
-    }, { within: 30_000, what: `${String(pattern)} in what it says` }),
-    signal: name => { child.kill(name) },
-    ended,
-    pids: () => [...text.matchAll(/\(.*?pid (\d+)\)/g)].map(([, pid]) => Number(pid)),
-    temporary
-  }
-}
-
-function runs(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
-
-async function nothingIsLeft(demo: Run): Promise<void> {
-  // Whoever has been killed is there until somebody asks how it ended.
-  await eventually(() => demo.pids().filter(runs).length === 0, { within: 15_000, what: 'the end of all processes' })
-  assume(await readdir(demo.temporary)).deep.equals([])
-}
+const start = (...args: string[]): Promise<Run> => run('start.js', ...args)
 
 describe('npm start', function () {
   this.timeout(90_000)
 
   it('tells a story that comes true, and ends with 0', async () => {
-    const demo = await run('--once')
+    const demo = await start('--once')
     const code = await demo.ended
     const text = demo.text()
     assume(code).equals(0, text)
@@ -97,7 +33,7 @@ describe('npm start', function () {
   })
 
   it('serves a page that sends each tab to another server, until SIGINT, and leaves nothing behind', async () => {
-    const demo = await run()
+    const demo = await start()
     const [, url = ''] = await demo.said(/open (http:\/\/localhost:\d+) in two tabs/)
 
     const html = await (await fetch(url)).text()
@@ -119,7 +55,7 @@ describe('npm start', function () {
   })
 
   it('replaces a server that dies, and its processes end by themselves when it is killed itself', async () => {
-    const demo = await run()
+    const demo = await start()
     await demo.said(/Ctrl-C ends it all/)
     const [, pid] = await demo.said(/server 1 {2}registered as .*pid (\d+)/)
     process.kill(Number(pid), 'SIGKILL')
@@ -132,10 +68,10 @@ describe('npm start', function () {
   })
 
   it('explains itself, and refuses what it does not know', async () => {
-    const help = await run('--help')
+    const help = await start('--help')
     assume(await help.ended).equals(0)
     assume(help.text()).includes('Usage: npm start')
-    const unknown = await run('--twice')
+    const unknown = await start('--twice')
     assume(await unknown.ended).equals(2)
     assume(unknown.text()).includes('does not know --twice')
   })
@@ -147,7 +83,7 @@ describe('npm start', function () {
       else process.env['REDIS_URL'] = url
     })
     process.env['REDIS_URL'] = 'redis://127.0.0.1:1'
-    const demo = await run('--once')
+    const demo = await start('--once')
     assume(await demo.ended).equals(1)
     assume(demo.text()).includes('The Redis of REDIS_URL cannot be reached: connect ECONNREFUSED')
   })

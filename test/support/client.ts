@@ -1,5 +1,5 @@
 import { adopt, type Scope } from './dispose'
-import { loadPrimus, type SocketConstructor, type SocketUnderTest } from './primus-types'
+import { loadPlugin, loadPrimus, type SocketConstructor, type SocketUnderTest } from './primus-types'
 import { deadline, eventually } from './wait'
 
 const patience = 5000
@@ -12,6 +12,8 @@ export interface ClientOptions {
   transformer?: string
   /** One of Primus's parsers; the server's. @default Primus's own default, JSON */
   parser?: string
+  /** Whether it loads the client half of the plugin. @default false */
+  half?: boolean
   /** Options of Primus's client, `{ strategy: false }` to never reconnect for instance. @default none */
   options?: Record<string, unknown>
   /** Until when it lives. @default 'test' */
@@ -32,8 +34,8 @@ export interface ClientOptions {
  * assume(await client.next()).equals('hello')
  */
 export async function openClient(url: string, options: ClientOptions = {}): Promise<Client> {
-  const { transformer = 'websockets', parser } = options
-  const Socket = constructorFor(transformer, parser)
+  const { transformer = 'websockets', parser, half = false } = options
+  const Socket = constructorFor({ transformer, ...parser !== undefined && { parser } }, half)
   const client = new Client(new Socket(url, options.options))
   clients.add(client)
   adopt(() => client.close(), options.scope)
@@ -130,11 +132,11 @@ export class Client {
   }
 }
 
-function constructorFor(transformer: string, parser: string | undefined): SocketConstructor {
-  const key = `${transformer} ${parser ?? ''}`
+function constructorFor(how: { transformer: string, parser?: string }, half: boolean): SocketConstructor {
+  const key = JSON.stringify([how, half])
   let Socket = constructors.get(key)
   if (!Socket) {
-    Socket = loadPrimus().createSocket(parser === undefined ? { transformer } : { transformer, parser })
+    Socket = loadPrimus().createSocket(half ? { ...how, plugin: { metroplex: loadPlugin('../../index') } } : how)
     constructors.set(key, Socket)
   }
   return Socket

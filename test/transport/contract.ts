@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Answer, Peer, Receiver, Request, Transport } from '../../lib/contract'
+import type { Answer, Back, Peer, Receiver, Request, Transport } from '../../lib/contract'
 import { MetroplexError } from '../../lib/errors'
 import { assume } from '../support/assume'
 import { rejection } from '../support/rejection'
@@ -22,6 +22,8 @@ export interface Served {
 export interface Stage {
   /** Asks; has been opened, and takes bodies of up to 10 MB. */
   readonly asker: Transport
+  /** What comes in at the asker: on its way back. */
+  readonly home: Echo
   readonly network: Network
   /** Starts a server, and opens its transport with this receiver. Resolves when it can be asked. */
   serve(receiver: Receiver): Promise<Served>
@@ -40,6 +42,11 @@ export class Echo implements Receiver {
   readonly received: Request[] = []
   /** The heads that were judged. */
   readonly judged: string[] = []
+  /** The ways back to those who asked, each once; and those that have ended. */
+  readonly backs = new Set<Back>()
+  readonly ended: Back[] = []
+  /** Whose ways have broken. */
+  readonly lost: string[] = []
   /** How to judge; whoever has `stranger` in his head gets a 401 otherwise. */
   judge: (head: string, type: string) => Answer | undefined = head => head.includes('stranger') ? refusal(401) : undefined
   /** How to answer. */
@@ -55,9 +62,18 @@ export class Echo implements Receiver {
     return this.judge(head, type)
   }
 
-  receive(request: Request): Answer {
+  receive(request: Request, back?: Back): Answer {
     this.received.push(request)
+    if (back !== undefined) this.backs.add(back)
     return this.reply(request)
+  }
+
+  closed(back: Back): void {
+    this.ended.push(back)
+  }
+
+  broken(address: string): void {
+    this.lost.push(address)
   }
 
   /** The heads of what was received, but for hellos. */
@@ -104,8 +120,9 @@ export async function failure(promise: Promise<unknown>): Promise<MetroplexError
  * What every transport promises, tried on real ones.
  *
  * @param make called in each test
+ * @param back whether it has ways back to who asks
  */
-export function contract(name: string, make: () => Promise<Stage>): void {
+export function contract(name: string, make: () => Promise<Stage>, back = true): void {
   describe(`the contract of transports, kept by ${name}`, () => {
     let stage: Stage
     let asker: Transport
@@ -339,6 +356,85 @@ export function contract(name: string, make: () => Promise<Stage>): void {
       receiver.reply = echo
       assume((await asker.greet(peer, hello(), after())).status).equals(200)
       assume((await asker.send(peer, request('right'), after())).head).equals('re right')
+    })
+
+    if (!back) {
+      it('has no way back to who asks', async () => {
+        const peer = await greeted()
+        await asker.send(peer, request('asked'), after())
+        assume(receiver.received).has.length(2)
+        assume(receiver.backs.size).equals(0)
+      })
+      return
+    }
+
+    describe('goes back to who asked, without an address,', () => {
+      /** The way on which a peer was asked. */
+      const way = async (): Promise<{ back: Back, peer: Peer, transport: Transport }> => {
+        const { peer, transport } = await stage.serve(receiver)
+        await asker.greet(peer, hello(), after())
+        await asker.send(peer, request('asked'), after())
+        const [back] = receiver.backs
+        if (back === undefined) throw new Error('there is no way back')
+        return { back, peer, transport }
+      }
+
+      it('with a request, and brings the answer', async () => {
+        const { back } = await way()
+        assume(back.open).is.true()
+        const asked = request('2 from to session 1 digest signature', 'what is asked')
+        assume(await back.ask(asked, after())).deep.equals(echo(asked))
+        assume(stage.home.received).deep.equals([asked])
+      })
+
+      it('on one way, whatever is asked on it', async () => {
+        const { peer } = await way()
+        for (const head of ['one', 'two', 'three']) await asker.send(peer, request(head), after())
+        assume(receiver.backs.size).equals(1)
+      })
+
+      it('while it is asked itself, all in order and as it was, of any size', async () => {
+        const { back, peer } = await way()
+        const bodies = Array.from({ length: 100 }, (_, turn) => Buffer.alloc(turn % 10 === 0 ? 900_000 : turn * 100, turn))
+        const talk = async (ask: (asked: Request) => Promise<Answer>): Promise<void> => {
+          for (const [turn, body] of bodies.entries()) {
+            const answer = await ask(request(`turn ${turn}`, body))
+            assume(answer.body.equals(body)).is.true()
+          }
+        }
+        await Promise.all([talk(asked => asker.send(peer, asked, after(20_000))), talk(asked => back.ask(asked, after(20_000)))])
+        const heads = bodies.map((_, turn) => `turn ${turn}`)
+        assume(receiver.heads).deep.equals(['asked', ...heads])
+        assume(stage.home.heads).deep.equals(heads)
+      })
+
+      it('judges who asks, and hands nothing over of a stranger', async () => {
+        const { back } = await way()
+        assume(await back.ask(request('a stranger', randomBytes(100_000)), after())).deep.equals(refusal(401))
+        assume(stage.home.judged).deep.equals(['a stranger'])
+        assume(stage.home.received).deep.equals([])
+      })
+
+      it('fails at its deadline when no answer comes, and says that the request may have arrived', async () => {
+        const { back } = await way()
+        stage.network.freezeReplies()
+        const { ms, value: error } = await elapsed(() => failure(back.ask(request('unheard'), after(300))))
+        assume(error.code).equals('EDEADLINE')
+        assume(error.maybe).is.true()
+        assume(ms).is.below(2000)
+        stage.network.thaw()
+      })
+
+      it('fails what goes back with ECLOSED when the receiver\'s end is closed, and what would', async () => {
+        const { back, transport } = await way()
+        stage.network.freezeReplies()
+        const asked = failure(back.ask(request('unheard'), after()))
+        await transport.close()
+        assume((await asked).code).equals('ECLOSED')
+        const late = await failure(back.ask(request('late'), after()))
+        assume(['ECLOSED', 'EUNREACHABLE']).includes(late.code)
+        assume(late.maybe).is.false()
+      })
     })
   })
 }

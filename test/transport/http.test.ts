@@ -19,8 +19,10 @@ import { peerAt, serve, transport } from './http-stage'
 /** All servers lie behind one weather. */
 function stage(inFront: (port: number) => Promise<number>): Stage {
   const proxies: TcpProxy[] = []
+  const home = new Echo()
   return {
-    asker: transport(),
+    asker: transport(home),
+    home,
     network: {
       cut: () => { for (const proxy of proxies) proxy.cut() },
       freezeReplies: () => { for (const proxy of proxies) proxy.freezeReplies() },
@@ -37,7 +39,7 @@ function stage(inFront: (port: number) => Promise<number>): Stage {
 }
 
 contract('HTTP on streams', () => Promise.resolve(stage(port => Promise.resolve(port))))
-contract('HTTP where upgrades are refused', () => Promise.resolve(stage(async port => (await startUpgradeless(port)).port)))
+contract('HTTP where upgrades are refused', () => Promise.resolve(stage(async port => (await startUpgradeless(port)).port)), false)
 
 /** Asks, on terms of its own. */
 function client(differing: Partial<ConstructorParameters<typeof HttpClient>[0]> = {}): HttpClient {

@@ -35,7 +35,7 @@ class Server {
   #start(nth: number): Messenger {
     const place = { word: `${this.peer.word}-${nth}`, namespace: 'test', address: this.address }
     const keyring = { secrets: this.how.secrets ?? [SECRET], refresh: () => Promise.resolve() }
-    const messenger = new Messenger(this.network.at(this.address), place, keyring, { ...terms, ...this.how.terms }, { told: what => { this.told.push(what) } })
+    const messenger = new Messenger(this.network.at(this.address), place, keyring, { ...terms, ...this.how.terms }, { told: what => { this.told.push(what) }, lost: () => undefined, broken: () => undefined })
     messenger.handle('some', {
       check: () => undefined,
       apply: ({ message }) => {

@@ -14,6 +14,7 @@ import { HttpServer } from '../../lib/transport/http/server'
 import { cut, read as readPiece } from '../../lib/transport/redis/pieces'
 import { Reception, wordOf, type Handler, type Reply } from '../../lib/transport/reception'
 import { digest, genuine, read, signed, type Answering } from '../../lib/transport/signature'
+import { Ways } from '../../lib/transport/ways'
 import type { Answer } from '../../lib/contract'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
@@ -161,7 +162,7 @@ describe('PROTOCOL.md', () => {
     /** A receiver that counts what it has carried out. */
     function receiver(secrets = [secret]): { reception: Reception, done: () => number } {
       let done = 0
-      const reception = new Reception(place, { secrets, refresh: () => Promise.resolve() }, { maxBody: 1000, timeout: 1000 }, () => undefined)
+      const reception = new Reception(place, { secrets, refresh: () => Promise.resolve() }, { maxBody: 1000, timeout: 1000 }, new Ways(() => undefined), { told: () => undefined, broken: () => undefined })
       const apply = (): Reply => ++done
       reception.handle('some', { check: () => undefined, apply })
       return { reception, done: () => done }
@@ -245,7 +246,7 @@ describe('PROTOCOL.md', () => {
       await once(server, 'listening')
       const { port } = server.address() as AddressInfo
       const address = `http://127.0.0.1:${port}`
-      const reception = new Reception({ word, namespace: 'metroplex', address }, { secrets: [secret], refresh: () => Promise.resolve() }, { maxBody: 1000, timeout: 1000 }, () => undefined)
+      const reception = new Reception({ word, namespace: 'metroplex', address }, { secrets: [secret], refresh: () => Promise.resolve() }, { maxBody: 1000, timeout: 1000 }, new Ways(() => undefined), { told: () => undefined, broken: () => undefined })
       reception.handle('some', { check: () => undefined, apply: ({ message }) => done.push(message.text) })
       http.open(reception)
       using(() => new Promise(resolve => {

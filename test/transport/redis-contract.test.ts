@@ -30,8 +30,10 @@ describe('Redis as a transport', () => {
       transport.open(receiver)
       return { transport, peer: { address: `http://${word}.invalid`, pathname: '/primus', word } }
     }
+    const home = new Echo()
     return {
-      asker: open(proxy.port, new Echo()).transport,
+      asker: open(proxy.port, home).transport,
+      home,
       network: proxy,
       serve: receiver => {
         const served = open(redis.port, receiver)

@@ -49,6 +49,8 @@ function open(redis: Redis | Cluster, { terms = {}, answer = echo, word = random
       received.push(request)
       return answer(request)
     },
+    closed: () => undefined,
+    broken: () => undefined,
     ...receiver
   })
   return { transport, peer: { address: `http://end:${++ends}`, pathname: '/primus', word }, received, failed }

@@ -1,13 +1,7 @@
-import { CLOCK, UNPACK, type Script } from './script'
+import { CLOCK, ENDED, UNPACK, type Script } from './script'
 
 /** How long the last word on a life that has ended can still be read, in ms: for peers that were away. */
 const LAST_WORD = 3_600_000
-
-/** Give up unless the life in KEYS[1] is the one that ended, and nobody has started at its address since. */
-const ENDED = `
-  local life = redis.call('HMGET', KEYS[1], 'id', 'state')
-  if life[1] ~= ARGV[1] or (life[2] ~= 'dead' and life[2] ~= 'left') then return {'changed'} end
-  if redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then return {'changed'} end`
 
 /** `of(key, owner, ids, from)`: those of the ids, from that place in the list on, that are registered under an owner. */
 const OF = `
@@ -44,12 +38,13 @@ const DROP = `
  * Only who has beaten just now may bury: after a pause that all shared, the others have not had the time to beat.
  *
  * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 life of the server that buries · 8 its lease · 9 changes
+ *          10 its users · 11 where to put them aside, for 1.x would leave them there
  * ARGV     1 address · 2 the life, '' for a server of 1.x · 3 the life that buries · 4 ms that its lease must have left
  *          5 how often a beat of it had not been prompt when the sweep became its turn
  * Returns  'late' · 'changed' · 'alive' · 'replaced' · 'dead'
  */
 export const bury: Script = {
-  numberOfKeys: 9,
+  numberOfKeys: 11,
   lua: `${CLOCK}
     if redis.call('GET', KEYS[8]) ~= ARGV[3] or redis.call('PTTL', KEYS[8]) < tonumber(ARGV[4]) then return 'late' end
     if (redis.call('HGET', KEYS[7], 'breaks') or '0') ~= ARGV[5] then return 'late' end
@@ -61,6 +56,7 @@ export const bury: Script = {
       if not life[1] then return 'alive' end
       redis.call('DEL', KEYS[4])
       redis.call('SREM', KEYS[2], ARGV[1])
+      if redis.call('EXISTS', KEYS[10]) == 1 then redis.call('RENAME', KEYS[10], KEYS[11]) end
       bump(KEYS[3], KEYS[9], ARGV[1])
       return 'replaced'
     end
@@ -138,16 +134,16 @@ export const clear: Script = {
 }
 
 /**
- * Forget a set that was put aside: all that was in it is cleaned up.
+ * Forget what was put aside: all that was in it is cleaned up.
  *
- * KEYS     1 life of the address · 2 the set
- * ARGV     1 name of the set
+ * KEYS     1 life of the address · 2 the sparks · 3 their users
+ * ARGV     1 the name it was put aside under
  * Returns  1
  */
 export const forget: Script = {
-  numberOfKeys: 2,
+  numberOfKeys: 3,
   lua: `
-    redis.call('UNLINK', KEYS[2])
+    redis.call('UNLINK', KEYS[2], KEYS[3])
     local aside = redis.call('HGET', KEYS[1], 'aside')
     if not aside then return 1 end
     local names = {}
@@ -159,15 +155,15 @@ export const forget: Script = {
 }
 
 /**
- * Write the last word on a life, once all that it held is cleaned up, and forget its set; also on one that the registry has forgotten, so that it
+ * Write the last word on a life, once all that it held is cleaned up, and forget its sparks and users; also on one that the registry has forgotten, so that it
  * does not come back when its peers have told that it left.
  *
- * KEYS     1 life · 2 lease · 3 alive · 4 sparks of the life · 5 lives
+ * KEYS     1 life · 2 lease · 3 alive · 4 sparks of the life · 5 lives · 6 users of the life
  * ARGV     1 life · 2 address
  * Returns  'changed' · 'ok'
  */
 export const close: Script = {
-  numberOfKeys: 5,
+  numberOfKeys: 6,
   lua: `
     if ARGV[1] ~= '' and redis.call('EXISTS', KEYS[1], KEYS[2]) == 0 then
       redis.call('HSET', KEYS[1], 'id', ARGV[1], 'state', 'reaped')
@@ -175,7 +171,7 @@ export const close: Script = {
       return {'ok'}
     end
     ${ENDED}
-    redis.call('UNLINK', KEYS[4])
+    redis.call('UNLINK', KEYS[4], KEYS[6])
     redis.call('DEL', KEYS[1])
     redis.call('HSET', KEYS[1], 'id', ARGV[1], 'state', life[2] == 'left' and 'left' or 'reaped')
     redis.call('PEXPIRE', KEYS[1], ${LAST_WORD})

@@ -4,12 +4,13 @@ import { CLOCK, LOGGED, type Script } from './script'
  * Make an address ours.
  *
  * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 sparks of the address · 8 where to put them aside · 9 changes
+ *          10 users of the address · 11 where to put them aside
  * ARGV     1 address · 2 our life · 3 the life that we believe to be there, '' for none · 4 '1': take it over although it has a lease
- *          5 lease ms · 6 interval ms · 7 name of the put-aside set · 8… fields of our life and their values
+ *          5 lease ms · 6 interval ms · 7 the name to put them aside under · 8… fields of our life and their values
  * Returns  'changed' (another life is there than we believed, or ours has ended) · 'held' and the ms its lease has left · 'joined' and all names put aside
  */
 export const join: Script = {
-  numberOfKeys: 9,
+  numberOfKeys: 11,
   lua: `${CLOCK}
     local was = redis.call('HMGET', KEYS[4], 'id', 'state', 'aside')
     local former, state, aside = was[1] or '', was[2] or '', was[3] or ''
@@ -23,10 +24,10 @@ export const join: Script = {
         local left = redis.call('PTTL', KEYS[5])
         if left > 0 then return {'held', left} end
       end
-      if redis.call('EXISTS', KEYS[7]) == 1 then
-        redis.call('RENAME', KEYS[7], KEYS[8])
-        aside = aside .. (aside == '' and '' or ' ') .. ARGV[7]
-      end
+      local sparks, users = redis.call('EXISTS', KEYS[7]) == 1, redis.call('EXISTS', KEYS[10]) == 1
+      if sparks then redis.call('RENAME', KEYS[7], KEYS[8]) end
+      if users then redis.call('RENAME', KEYS[10], KEYS[11]) end
+      if sparks or users then aside = aside .. (aside == '' and '' or ' ') .. ARGV[7] end
     end
     local stamp = now()
     redis.call('DEL', KEYS[4])
@@ -45,13 +46,14 @@ export const join: Script = {
 /**
  * Renew lease and alive key, and learn whether the registry still says what we hold.
  *
- * KEYS     1 life · 2 lease · 3 alive · 4 servers · 5 members · 6 our sparks · 7 sweep · 8 lives · 9 changes
+ * KEYS     1 life · 2 lease · 3 alive · 4 servers · 5 members · 6 our sparks · 7 sweep · 8 lives · 9 changes · 10 our users
  * ARGV     1 our life · 2 lease ms · 3 interval ms · 4 address · 5 ms to hold the sweep, 0: do not ask for it · 6 ms that the lease has left when a beat is prompt
  * Returns  'gone' (no life is there) · 'other' (another one is) · 'ended' (ours was declared dead, or has left) ·
- *          'ok', seq, number of our sparks, 1 if nothing was missing, members, number of servers, 1 if the sweep is ours, 1 if it was prompt, how often one was not
+ *          'ok', seq, number of our sparks, 1 if nothing was missing, members, number of servers, 1 if the sweep is ours, 1 if it was prompt, how often one was not,
+ *          how many of our sparks have a user
  */
 export const beat: Script = {
-  numberOfKeys: 9,
+  numberOfKeys: 10,
   lua: `${CLOCK}
     local life = redis.call('HMGET', KEYS[1], 'id', 'state', 'seq', 'breaks')
     if not life[1] then return {'gone'} end
@@ -79,7 +81,8 @@ export const beat: Script = {
       end
     end
     return {'ok', tonumber(life[3]), redis.call('SCARD', KEYS[6]), whole and 1 or 0,
-      redis.call('GET', KEYS[5]) or '', redis.call('SCARD', KEYS[4]), turn, prompt and 1 or 0, breaks}`
+      redis.call('GET', KEYS[5]) or '', redis.call('SCARD', KEYS[4]), turn, prompt and 1 or 0, breaks,
+      redis.call('HLEN', KEYS[10])}`
 }
 
 /**

@@ -19,6 +19,19 @@ export const UNPACK = 1000
 /** How many joins and leaves are remembered. */
 export const LOGGED = 256
 
+/** Give up unless the life in KEYS[1] is ours, up, and has not seen this number: a late command must not write old truth. */
+export const OURS = `
+  local life = redis.call('HMGET', KEYS[1], 'id', 'state', 'seq')
+  if life[1] ~= ARGV[1] or life[2] ~= 'up' then return {'refused'} end
+  if tonumber(ARGV[2]) <= tonumber(life[3] or '0') then return {'old'} end
+  redis.call('HSET', KEYS[1], 'seq', ARGV[2])`
+
+/** Give up unless the life in KEYS[1] is the one that ended, and nobody has started at its address since. */
+export const ENDED = `
+  local life = redis.call('HMGET', KEYS[1], 'id', 'state')
+  if life[1] ~= ARGV[1] or (life[2] ~= 'dead' and life[2] ~= 'left') then return {'changed'} end
+  if redis.call('EXISTS', KEYS[2], KEYS[3]) > 0 then return {'changed'} end`
+
 /**
  * `now()`: Redis's clock in epoch ms, without an exponent; `bump(counter, log, address)`: a number that no earlier one equals, also after a
  * flush, and a note of whom it is about.

@@ -1,11 +1,4 @@
-import { UNPACK, type Script } from './script'
-
-/** Give up unless the life in KEYS[1] is ours, up, and has not seen this number: a late command must not write old truth. */
-const OURS = `
-  local life = redis.call('HMGET', KEYS[1], 'id', 'state', 'seq')
-  if life[1] ~= ARGV[1] or life[2] ~= 'up' then return {'refused'} end
-  if tonumber(ARGV[2]) <= tonumber(life[3] or '0') then return {'old'} end
-  redis.call('HSET', KEYS[1], 'seq', ARGV[2])`
+import { OURS, UNPACK, type Script } from './script'
 
 /**
  * Write what has connected and disconnected since the last commit.

@@ -1,12 +1,17 @@
-import type { Answer, Peer, Request } from '../../contract'
+import { ignore } from '../../callback'
+import type { Answer, Peer, Receiver, Request } from '../../contract'
 import { now } from '../../deadline'
 import { asError, MetroplexError } from '../../errors'
-import type { AskingStream } from './asking'
 import { Single } from './single'
-import { Upgrade, type UpgradeTerms } from './upgrade'
+import type { Stream } from './stream'
+import { Upgrade, type Upgraded, type UpgradeTerms } from './upgrade'
+import { closing, destroyed } from './wire'
 
 /** For how long after a refused upgrade single requests are sent, in ms. */
 const SINGLE = 60_000
+
+/** How often an upgrade is tried that is answered by the end of the connection: it may have broken, or somebody on the way refuses upgrades like that. */
+const TRIES = 3
 
 /** How peers are asked. */
 export interface ClientTerms extends UpgradeTerms {
@@ -18,7 +23,7 @@ export interface ClientTerms extends UpgradeTerms {
 interface Way {
   /** An upgrade that is under way. */
   upgrade?: Upgrade | undefined
-  stream?: AskingStream | undefined
+  stream?: Stream | undefined
   single: Single
   /** Until when single requests are sent, by `performance.now()`; 0: none are. */
   until: number
@@ -31,9 +36,18 @@ interface Way {
  */
 export class HttpClient {
   readonly #ways = new Map<string, Way>()
+  #receiver: Receiver
   #closed = false
 
-  constructor(private readonly terms: ClientTerms) {}
+  constructor(private readonly terms: ClientTerms) {
+    const { maxBody, timeout } = terms
+    this.#receiver = { maxBody, timeout, admit: closing, receive: closing, closed: ignore, broken: ignore }
+  }
+
+  /** Begin to answer what peers ask on the streams that we open; until then they are told to come later. */
+  open(receiver: Receiver): void {
+    this.#receiver = receiver
+  }
 
   /** Open the way to a peer; one that is open is replaced. */
   async greet(peer: Peer, hello: Request, deadline: number): Promise<Answer> {
@@ -42,21 +56,26 @@ export class HttpClient {
     const way = this.#way(address)
     const replaced = new MetroplexError('EUNREACHABLE', `${address} was greeted anew before it had answered.`, { address, maybe: true })
     way.upgrade?.end(replaced)
-    way.stream?.end('', replaced)
+    way.stream?.end(replaced)
     way.stream = undefined
     way.single.end(replaced)
     if (now() < way.until) return way.single.ask(peer, hello, deadline)
     way.until = 0
 
-    const upgrade = way.upgrade = this.#upgrade(peer, hello, deadline)
-    const upgraded = await upgrade.settled.finally(() => {
-      if (way.upgrade === upgrade) way.upgrade = undefined
-      else upgrade.end(replaced)
-    })
-    // Whoever has let go of it meanwhile must not find it opened.
-    if (this.#ways.get(address) !== way) throw this.#isClosed() ? gone(address, true) : released(address)
-    if (upgraded !== 'refused') {
-      way.stream = upgraded.stream
+    let upgraded: Upgraded = 'closed'
+    for (let tries = 0; upgraded === 'closed' && tries < TRIES; tries++) {
+      const upgrade = way.upgrade = this.#upgrade(peer, hello, deadline)
+      upgraded = await upgrade.settled.finally(() => {
+        if (way.upgrade === upgrade) way.upgrade = undefined
+        else upgrade.end(replaced)
+      })
+      // Whoever has let go of it meanwhile must not find it opened.
+      if (this.#ways.get(address) !== way) throw this.#isClosed() ? destroyed(address, true) : released(address)
+    }
+    if (typeof upgraded === 'object') {
+      const { stream } = upgraded
+      way.stream = stream
+      if (stream !== undefined) stream.gone = broke => { if (broke) this.#receiver.broken(address) }
       return upgraded.answer
     }
     const answer = await way.single.ask(peer, hello, deadline)
@@ -86,7 +105,7 @@ export class HttpClient {
     this.#closed = true
     const ways = [...this.#ways]
     this.#ways.clear()
-    for (const [address, way] of ways) end(way, gone(address, true))
+    for (const [address, way] of ways) end(way, destroyed(address, true))
   }
 
   /** Changes while a peer is asked; TypeScript would not believe it of the field. */
@@ -96,14 +115,14 @@ export class HttpClient {
 
   /** @throws MetroplexError when nothing may be sent any more, or nobody would wait for an answer */
   #allowed(address: string, deadline: number): void {
-    if (this.#closed) throw gone(address)
+    if (this.#closed) throw destroyed(address)
     if (deadline <= now()) throw new MetroplexError('EDEADLINE', `The deadline of ${this.terms.timeout} ms had passed before ${address} was asked.`, { address, maybe: false })
   }
 
   /** The registry may name whatever somebody has written into it. */
   #upgrade(peer: Peer, hello: Request, deadline: number): Upgrade {
     try {
-      return new Upgrade(peer, hello, deadline, this.terms)
+      return new Upgrade(peer, hello, deadline, this.terms, this.#receiver)
     } catch (error) {
       const { address } = peer
       throw new MetroplexError('EUNREACHABLE', `${address} cannot be asked: ${asError(error).message.replace(/\.$/, '')}.`, { address, maybe: false, cause: error })
@@ -121,14 +140,10 @@ export class HttpClient {
 
 function end({ upgrade, stream, single }: Way, error: MetroplexError): void {
   upgrade?.end(error)
-  stream?.end('', error)
+  stream?.end(error)
   single.end(error)
 }
 
 function released(address: string): MetroplexError {
   return new MetroplexError('EUNREACHABLE', `${address} was given up before it had answered.`, { address, maybe: true })
-}
-
-function gone(address: string, maybe = false): MetroplexError {
-  return new MetroplexError('ECLOSED', 'This server was destroyed: it sends no more.', { address, maybe })
 }

@@ -4,7 +4,7 @@ export const LINE = 2048
 /** A body of at most this size is copied behind its line, in bytes: one small write is cheaper than two. */
 const SMALL = 16_384
 
-/** What comes in is no sequence of frames, or one of them is larger than what is taken. */
+/** What comes in is no sequence of frames, or one of them may not come, or is larger than what is taken. */
 export class BadFrame extends Error {
   constructor(readonly tooLarge: boolean, reason: string) {
     super(reason)

@@ -16,8 +16,8 @@ const BATCH = 262_144
 /**
  * Servers talk to each other by HTTP, at the port where Primus listens and below its path, or at a port of their own.
  *
- * There is one stream per pair, opened by an upgrade when it is first needed, on which requests and answers alternate. Where a proxy
- * refuses the upgrade, the same requests go one by one, each in a PUT. See `AskingStream`, `AnsweringStream` and `Single`.
+ * There is one stream to each peer, opened by an upgrade when it is first needed, on which both ends may ask. Where a proxy
+ * refuses the upgrade, the same requests go one by one, each in a PUT, and nothing goes back. See `Stream` and `Single`.
  */
 export class HttpTransport implements Transport {
   readonly name = 'http'
@@ -38,6 +38,7 @@ export class HttpTransport implements Transport {
 
   open(receiver: Receiver): void {
     this.#server.open(receiver)
+    this.#client.open(receiver)
   }
 
   greet(peer: Peer, hello: Request, deadline: number): Promise<Answer> {

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ignore } from '../../callback'
 import type { Answer } from '../../contract'
-import { LINGER } from './answering'
 import { Gathered } from './gathered'
+import { LINGER } from './stream'
 import { headerOf, METROPLEX, tooLarge, tooSlow } from './wire'
 
 /** Bounds of one body. */

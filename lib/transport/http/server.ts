@@ -3,9 +3,9 @@ import type { Socket } from 'node:net'
 import { ignore } from '../../callback'
 import type { Answer, Receiver } from '../../contract'
 import type { Middleware } from '../../types'
-import { AnsweringStream, LINGER } from './answering'
 import { Body, refuse, say } from './reading'
-import { closing, failed, headerOf, headOf, METROPLEX, NOTHING, pathOf, refusal, textOf, tooLarge } from './wire'
+import { IDLE, LINGER, Stream } from './stream'
+import { closing, destroyed, headerOf, headOf, judged, METROPLEX, NOTHING, pathOf, refusal, textOf, tooLarge } from './wire'
 
 /**
  * Takes what peers ask below Primus's path: an upgrade to a stream, or single requests. Whatever else comes is left to others.
@@ -16,7 +16,7 @@ export class HttpServer {
   /** One function with three parameters, always: Primus counts them. Of an upgrade the second one is its socket. */
   readonly middleware: Middleware
   #receiver: Receiver | undefined
-  readonly #streams = new Set<AnsweringStream>()
+  readonly #streams = new Set<Stream>()
   /** Bodies that are being read. */
   readonly #bodies = new Set<Body>()
 
@@ -37,7 +37,7 @@ export class HttpServer {
   close(): void {
     this.#receiver = undefined
     for (const body of [...this.#bodies]) body.end(closing())
-    for (const stream of [...this.#streams]) stream.destroy()
+    for (const stream of [...this.#streams]) stream.end(destroyed(stream.address, true))
   }
 
   /** @returns whether it is ours */
@@ -68,8 +68,13 @@ export class HttpServer {
       return
     }
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${METROPLEX}\r\n\r\n`)
-    const stream: AnsweringStream = new AnsweringStream(socket, receiver, answer, () => { this.#streams.delete(stream) })
+    const { maxBody, timeout } = receiver
+    const stream = new Stream(socket, { address: `${socket.remoteAddress}:${socket.remotePort}`, maxBody, timeout, idle: 2 * IDLE, receiver }, answer)
     this.#streams.add(stream)
+    stream.gone = () => {
+      this.#streams.delete(stream)
+      receiver.closed(stream)
+    }
   }
 
   /** A peer asks one thing. */
@@ -96,15 +101,6 @@ export class HttpServer {
   }
 }
 
-/** What the receiver says; that it never throws is its own duty, and must not be ours to pay for. */
-function judged<T>(judge: () => T): T | Answer {
-  try {
-    return judge()
-  } catch {
-    return failed()
-  }
-}
-
 function headed({ headers }: IncomingMessage): [head: string, type: string] {
   return [headOf(headers[METROPLEX]), textOf(headers['content-type'])]
 }
@@ -118,13 +114,14 @@ function upgradeLost(req: IncomingMessage, res: ServerResponse): void {
 }
 
 /** Answer an upgrade as any other request, and end the connection. */
-function refuseUpgrade(socket: Socket, { status, head, type, body }: Answer): void {
+export function refuseUpgrade(socket: Socket, { status, head, type, body }: Answer, headers: Record<string, string> = {}): void {
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`,
     'connection: close',
     `${METROPLEX}: ${headerOf(head)}`,
     `content-type: ${type}`,
-    `content-length: ${body.length}`
+    `content-length: ${body.length}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
   ]
   socket.end(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), body]))
   const timer = setTimeout(() => { socket.destroy() }, LINGER).unref()

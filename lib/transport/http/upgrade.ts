@@ -2,12 +2,12 @@ import { request as requestPlain, type ClientRequest, type IncomingMessage, type
 import { request as requestSecure } from 'node:https'
 import type { Socket } from 'node:net'
 import { ignore } from '../../callback'
-import type { Answer, Peer, Request } from '../../contract'
+import type { Answer, Peer, Receiver, Request } from '../../contract'
 import { now } from '../../deadline'
 import { MetroplexError, type ErrorCode } from '../../errors'
 import type { TlsOptions } from '../../types'
-import { AskingStream } from './asking'
 import { Gathered } from './gathered'
+import { IDLE, Stream } from './stream'
 import { endpoint, headOf, isOurs, mayBeOurs, METROPLEX, textOf } from './wire'
 
 /** How a stream is opened and used. */
@@ -16,12 +16,12 @@ export interface UpgradeTerms {
   readonly maxBody: number
   /** Of one operation, in ms; for its sentence alone. */
   readonly timeout: number
-  /** For how long a stream may lie idle, in ms. */
+  /** For how long a stream may lie idle, in ms. @default 60000 */
   readonly idle?: number | undefined
 }
 
-/** What came of it: an answer, perhaps with a stream; or whoever answered does not know such upgrades. */
-export type Upgraded = { readonly answer: Answer; readonly stream?: AskingStream } | 'refused'
+/** What came of it: an answer, perhaps with a stream; or whoever answered does not know such upgrades; or the connection was closed in place of an answer. */
+export type Upgraded = { readonly answer: Answer; readonly stream?: Stream } | 'refused' | 'closed'
 
 /**
  * Asks a peer for a stream, with a hello. Once.
@@ -32,12 +32,15 @@ export class Upgrade {
   #reject!: (error: MetroplexError) => void
   readonly #timer: NodeJS.Timeout
   readonly #asking: ClientRequest
-  #stream: AskingStream | undefined
+  #stream: Stream | undefined
   #connected = false
   #over = false
 
-  /** @throws Error for an address or a path that nobody can be asked at */
-  constructor(private readonly peer: Peer, hello: Request, private readonly deadline: number, private readonly terms: UpgradeTerms) {
+  /**
+   * @param receiver who answers what the peer asks on the stream
+   * @throws Error for an address or a path that nobody can be asked at
+   */
+  constructor(private readonly peer: Peer, hello: Request, private readonly deadline: number, private readonly terms: UpgradeTerms, private readonly receiver: Receiver) {
     this.#settled = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -71,7 +74,7 @@ export class Upgrade {
   end(error: MetroplexError): void {
     const finishing = this.#finish()
     this.#asking.destroy()
-    this.#stream?.end('', error)
+    this.#stream?.end(error)
     if (finishing) this.#reject(error)
   }
 
@@ -95,18 +98,19 @@ export class Upgrade {
     socket.on('error', ignore)
     if (this.#over || response.headers.upgrade?.toLowerCase() !== METROPLEX) {
       socket.destroy()
-      this.#refused()
+      this.#failed('refused')
       return
     }
-    const stream = this.#stream = new AskingStream(socket, { ...this.terms, address: this.peer.address })
+    const { terms: { timeout, maxBody, idle = IDLE }, receiver, peer: { address } } = this
+    const stream = this.#stream = new Stream(socket, { address, maxBody, timeout, idle, receiver })
     stream.welcome(early, this.deadline).then(answer => {
       if (!this.#finish()) return
-      if (answer.status !== 200) stream.end('it was refused')
+      if (answer.status !== 200) stream.end()
       this.#resolve({ answer, ...stream.open && { stream } })
     }, (error: unknown) => {
       // A connection that closes now is as good as refused: somebody in between may have promised too much.
       const failure = error instanceof MetroplexError ? error : this.#error('EPROTOCOL', 'could not be understood', true)
-      if (failure.code === 'EUNREACHABLE') this.#refused()
+      if (failure.code === 'EUNREACHABLE') this.#failed('closed')
       else this.end(failure)
     })
   }
@@ -117,7 +121,7 @@ export class Upgrade {
     response.on('error', ignore)
     if (!mayBeOurs(headers)) {
       this.#asking.destroy()
-      this.#refused()
+      this.#failed('refused')
       return
     }
     const gathered = new Gathered(this.terms.maxBody)
@@ -125,18 +129,19 @@ export class Upgrade {
     response.once('close', () => {
       this.#asking.destroy()
       const { bytes } = gathered
-      if (!response.complete || !isOurs(headers, bytes)) this.#refused()
+      if (!response.complete) this.#failed('closed')
+      else if (!isOurs(headers, bytes)) this.#failed('refused')
       else if (this.#finish()) this.#resolve({ answer: { status, head: headOf(headers[METROPLEX]), type: textOf(headers['content-type']), body: bytes } })
     })
   }
 
   #broken(error: Error): void {
-    if (this.#connected) this.#refused()
+    if (this.#connected) this.#failed('closed')
     else if (this.#finish()) this.#reject(this.#error('EUNREACHABLE', `could not be reached: ${error.message}`, false, error))
   }
 
-  #refused(): void {
-    if (this.#finish()) this.#resolve('refused')
+  #failed(how: 'refused' | 'closed'): void {
+    if (this.#finish()) this.#resolve(how)
   }
 
   /** @returns whether it is us who end it */

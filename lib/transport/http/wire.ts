@@ -1,5 +1,5 @@
 import type { Answer, Peer } from '../../contract'
-import type { ErrorCode } from '../../errors'
+import { MetroplexError, type ErrorCode } from '../../errors'
 
 /** The header that carries a head, and the protocol that is asked for in an upgrade. */
 export const METROPLEX = 'metroplex'
@@ -42,6 +42,20 @@ export function malformed(): Answer {
 /** Only a mistake of ours leads here. */
 export function failed(): Answer {
   return refusal(500, 'EPROTOCOL', 'The request could not be handled.')
+}
+
+/** What the receiver says; that it never throws is its own duty, and must not be ours to pay for. */
+export function judged<T>(judge: () => T): T | Answer {
+  try {
+    return judge()
+  } catch {
+    return failed()
+  }
+}
+
+/** Why nothing is sent any more. */
+export function destroyed(address: string, maybe = false): MetroplexError {
+  return new MetroplexError('ECLOSED', 'This server was destroyed: it sends no more.', { address, maybe })
 }
 
 /** The line before the body of a request. */

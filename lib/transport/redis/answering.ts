@@ -1,5 +1,5 @@
 import { ignore } from '../../callback'
-import type { Answer, Receiver } from '../../contract'
+import type { Answer, Back, Receiver, Request } from '../../contract'
 import { MetroplexError, type ErrorCode } from '../../errors'
 import type { PubSub } from '../../redis/pubsub'
 import { cut, Gathering, LARGEST, lineOf, parsed, PIECE, type Piece } from './pieces'
@@ -8,6 +8,8 @@ import { cut, Gathering, LARGEST, lineOf, parsed, PIECE, type Piece } from './pi
 export interface AnsweringTerms {
   /** The random word of this process: the name of our channel. */
   readonly word: string
+  /** Ask whoever has this word, on its channel. */
+  ask(word: string, request: Request, deadline: number): Promise<Answer>
   /** Something is wrong in the background; told once until it works again. */
   failed(error: Error): void
 }
@@ -16,6 +18,14 @@ export interface AnsweringTerms {
 const UNFINISHED = 32 * LARGEST
 /** Of how many senders we remember what came last. */
 const SENDERS = 10_000
+
+/** What is remembered of who has asked. */
+interface Sender {
+  /** Its last request that was handed over: what comes out of an old connection late must not follow a newer one. */
+  last: number
+  /** Its channel is there whatever happens to connections. */
+  readonly back: Back
+}
 
 /** A request to us of which not all is there. */
 interface Coming {
@@ -29,8 +39,8 @@ export class Answering {
   readonly #coming = new Map<string, Coming>()
   /** How much of those is here, in bytes. */
   #held = 0
-  /** The last request that was handed over, by the word of its sender: what comes out of an old connection late must not follow a newer one. */
-  readonly #last = new Map<string, number>()
+  /** By their words; the one that was silent longest comes first. */
+  readonly #senders = new Map<string, Sender>()
   #receiver: Receiver | undefined
 
   constructor(private readonly pubsub: Pick<PubSub, 'ready' | 'usable' | 'publish'>, private readonly terms: AnsweringTerms) {}
@@ -49,13 +59,13 @@ export class Answering {
   /** Let go of what is not complete. */
   close(): void {
     for (const word of [...this.#coming.keys()]) this.#forget(word)
-    this.#last.clear()
+    this.#senders.clear()
   }
 
   #begin(piece: Piece): void {
     const { word, id, pieces } = piece
     this.#forget(word)
-    if (id <= (this.#last.get(word) ?? 0)) return
+    if (id <= (this.#senders.get(word)?.last ?? 0)) return
     const receiver = this.#receiver
     const line = parsed('?', piece.line)
     if (receiver === undefined || line === undefined) return
@@ -104,12 +114,20 @@ export class Answering {
   #receive({ first, body }: Gathering): void {
     const line = parsed('?', first.line)
     if (line === undefined || this.#receiver === undefined) return
-    this.#last.delete(first.word)
-    this.#last.set(first.word, first.id)
-    const [oldest] = this.#last.keys()
-    if (this.#last.size > SENDERS && oldest !== undefined) this.#last.delete(oldest)
     const { head, type } = line
-    this.#answer(first, this.#receiver.receive({ head, type, body }))
+    this.#answer(first, this.#receiver.receive({ head, type, body }, this.#sent(first)))
+  }
+
+  /** Take note of what a sender has sent last. @returns the way back to it */
+  #sent({ word, id }: Piece): Back {
+    const senders = this.#senders
+    const sender = senders.get(word) ?? { last: 0, back: { open: true, ask: (request, deadline) => this.terms.ask(word, request, deadline) } }
+    sender.last = id
+    senders.delete(word)
+    senders.set(word, sender)
+    const [oldest] = senders.keys()
+    if (senders.size > SENDERS && oldest !== undefined) senders.delete(oldest)
+    return sender.back
   }
 
   /** Answer on the sender's channel. When that is lost, the sender asks again. */

@@ -125,7 +125,7 @@ export class Asking {
       if (await this.#reached(asked, messages)) break
       if (!this.#asked.has(id)) return
       this.pubsub.look()
-      if (!await this.#alive(peer.address)) {
+      if (!await this.#alive(peer)) {
         this.#fail(asked, 'EUNREACHABLE', `Nobody listens at ${peer.address}, and its lease has ended.`)
         return
       }
@@ -158,7 +158,9 @@ export class Asking {
   }
 
   /** Whether there is a point in trying again. */
-  async #alive(address: string): Promise<boolean> {
+  async #alive({ address, word }: Peer): Promise<boolean> {
+    // Who has no address has no lease either.
+    if (address === word) return true
     try {
       return await this.terms.alive(address)
     } catch {

@@ -7,7 +7,7 @@ import { Asking, type AskingTerms } from './asking'
 import { LARGEST, PIECE, read } from './pieces'
 
 /** What a transport over Redis has to be told. */
-export interface RedisTerms extends Omit<AskingTerms, 'largest'>, AnsweringTerms {
+export interface RedisTerms extends Omit<AskingTerms, 'largest'>, Omit<AnsweringTerms, 'ask'> {
   /** The user's client: ours are made like it, and it is never used itself. */
   readonly redis: RedisClient
   /** Of the first registry; on Redis Cluster it carries a hash tag. */
@@ -23,6 +23,8 @@ export interface RedisTerms extends Omit<AskingTerms, 'largest'>, AnsweringTerms
  *
  * Redis keeps no message. So a request is published until somebody hears it, and is known to have arrived by its answer alone. When
  * none comes within a second it is given up, as one that may have arrived. What is lost in between is neither delayed nor kept.
+ *
+ * The way back to who asks is its channel, which outlives connections: that it has ended is never told.
  *
  * Bodies up to 1 MB pass, in pieces of 256 kB. On Redis Cluster it needs Redis 7.
  *
@@ -48,7 +50,12 @@ export class RedisTransport implements Transport {
       failed: error => { terms.failed(error) }
     })
     this.#asking = new Asking(this.#pubsub, { word, largest: this.limits.body, alive: address => terms.alive(address) })
-    this.#answering = new Answering(this.#pubsub, terms)
+    this.#answering = new Answering(this.#pubsub, {
+      word,
+      // Who has no address is called by its word.
+      ask: (word, request, deadline) => this.#asking.ask({ address: word, pathname: '', word }, request, deadline),
+      failed: error => { terms.failed(error) }
+    })
   }
 
   /** Begin to connect and to listen. It needs no waiting for: what is asked before that waits itself. */

@@ -1,0 +1,175 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { createClient, type Client, type ClientOptions } from '../index'
+import { assume } from './support/assume'
+import { openClient, type Client as PrimusClient } from './support/client'
+import { using } from './support/dispose'
+import { namespace } from './support/namespace'
+import { startRedis, type RedisProcess } from './support/redis'
+import { rejection } from './support/rejection'
+import { startServer, type ServerProcess } from './support/server'
+import { eventually } from './support/wait'
+
+/** A process that is no server, in this process; closed at the end of the test. */
+function client(redis: RedisProcess, options: ClientOptions): Client {
+  const made = createClient({ redis: redis.client(), ...options })
+  using(() => made.close())
+  return made
+}
+
+describe('a client of the cluster', () => {
+  let redis: RedisProcess
+
+  before(async () => { redis = await startRedis({ scope: 'suite' }) })
+  after(() => redis.stop())
+
+  for (const transport of ['http', 'redis'] as const) {
+    describe(`over ${transport}`, () => {
+      const space = namespace()
+      const terms: ClientOptions = { namespace: space, metroplex: { transport } }
+      let servers: ServerProcess[]
+      let cluster: Client
+
+      before(async () => {
+        const start = (): Promise<ServerProcess> => startServer({
+          redis: { url: redis.url, namespace: space }, scope: 'suite', primus: { interval: 3000, latency: 500, metroplex: { transport } }
+        })
+        servers = await Promise.all([start(), start(), start()])
+      })
+      after(() => Promise.all(servers.map(server => server.stop())))
+      beforeEach(() => { cluster = client(redis, terms) })
+
+      const first = (): ServerProcess => servers[0] as ServerProcess
+      const connected = async (): Promise<PrimusClient[]> => {
+        const clients = await Promise.all(servers.map(server => openClient(server.url)))
+        await eventually(async () => (await cluster.sparks(clients.map(({ id }) => id))).every(place => place !== null))
+        return clients
+      }
+
+      it('finds servers, sparks and how many there are, and is none of the servers', async () => {
+        const clients = await connected()
+        assume((await cluster.servers()).sort()).eql(servers.map(({ address }) => address).sort())
+        assume((await cluster.servers(true)).sort()).eql(servers.map(({ address }) => address).sort())
+        assume(await cluster.spark(clients[1]?.id ?? '')).equals(servers[1]?.address)
+        assume(await cluster.spark('nobody')).equals(null)
+        await eventually(async () => await cluster.count() === 3)
+        const ids: string[] = []
+        for await (const id of cluster.sparksOn(first().address)) ids.push(id)
+        assume(ids).eql([clients[0]?.id])
+      })
+
+      it('sends to one, to some and to all', async () => {
+        const clients = await connected()
+        const [one, two, three] = clients as [PrimusClient, PrimusClient, PrimusClient]
+        assume(await cluster.forward.spark(two.id, 'one')).eql({ ok: true, send: 1 })
+        assume(await cluster.forward.sparks([one.id, three.id, 'nobody'], 'some')).eql({ ok: true, send: 2, missing: ['nobody'] })
+        assume(await cluster.forward.broadcast('all')).eql({ ok: true, send: 3 })
+        assume(await cluster.forward.except([one.id], 'others')).eql({ ok: true, send: 2 })
+        assume(await one.count(2)).eql(['some', 'all'])
+        assume(await two.count(3)).eql(['one', 'all', 'others'])
+      })
+
+      it('ends sparks, after what it sent them before', async () => {
+        const [one, two] = await connected() as [PrimusClient, PrimusClient, PrimusClient]
+        const sent = cluster.forward.spark(one.id, 'last words')
+        assume(await cluster.end([one.id, 'nobody'])).eql({ ok: false, send: 1, missing: ['nobody'] })
+        assume((await sent).ok).true()
+        assume(await one.next()).equals('last words')
+        await eventually(async () => await cluster.spark(one.id) === null)
+        const back = new Promise<void>(resolve => { two.socket.on('reconnected', () => { resolve() }) })
+        assume((await cluster.end(two.id, { reconnect: true })).send).equals(1)
+        await back
+        const id = await two.identify()
+        await eventually(async () => await cluster.spark(id) !== null)
+      })
+
+      it('calls all servers, and the one that holds a spark, and hears their answers', async () => {
+        const [one] = await connected() as [PrimusClient]
+        for (const server of servers) {
+          await server.run(primus => {
+            const { metroplex } = primus as unknown as { metroplex: { method(name: string, fn: unknown): void } }
+            try {
+              metroplex.method('where', function (this: { address: string, from: string, spark?: { id: string } }, word: string) {
+                return Promise.resolve([word, this.address, this.from, this.spark?.id ?? null])
+              })
+            } catch {
+              // It is there from the test before.
+            }
+          })
+        }
+        const answers = await cluster.call('where', ['x'])
+        assume(answers.map(answer => answer.ok ? answer.value : answer.error.message).sort())
+          .eql(servers.map(({ address }) => ['x', address, '', null]).sort())
+        assume(await cluster.apply(one.id, 'where', ['y'])).eql(['y', first().address, '', one.id])
+        assume(await cluster.first('where', ['z'])).has.length(4)
+        assume((await rejection(cluster.apply('nobody', 'where'))).code).equals('ENOSPARK')
+        const [unknown] = await cluster.call('nothing', [], { to: first().address })
+        assume(unknown?.ok === false ? (unknown.error as Error & { code: string }).code : 'ok').equals('ENOMETHOD')
+      })
+
+      it('publishes events', async () => {
+        for (const server of servers) {
+          await server.run(primus => {
+            const { metroplex } = primus as unknown as { metroplex: { subscribe(type: string, handler: (data: unknown) => void): () => void, emit(event: string, data: unknown): void } }
+            const off = metroplex.subscribe('news', data => {
+              off()
+              metroplex.emit('heard', data)
+            })
+          })
+        }
+        assume(await cluster.publish('news', { at: 7 })).eql({ ok: true, send: 3 })
+        assume(await cluster.publish('news', { at: 8 })).eql({ ok: true, send: 0 })
+      })
+
+      it('notices that a server has died', async () => {
+        const doomed = await startServer({ redis: { url: redis.url, namespace: space }, primus: { interval: 3000, latency: 500, metroplex: { transport, lease: 500 } } })
+        const { id } = await openClient(doomed.url)
+        await eventually(async () => await cluster.spark(id) === doomed.address)
+        await doomed.kill()
+        await eventually(async () => await cluster.spark(id) === null, { within: 15_000 })
+        assume(await cluster.servers()).does.not.include(doomed.address)
+      })
+    })
+  }
+
+  it('lets its process end once it is closed, and fails what is under way', async () => {
+    const script = `
+      const { createClient } = require(${JSON.stringify(join(__dirname, '..', 'index.js'))})
+      const Redis = require('ioredis')
+      const redis = new Redis(${JSON.stringify(redis.url)})
+      const cluster = createClient({ redis, namespace: ${JSON.stringify(namespace())} })
+      cluster.servers().then(async servers => {
+        const late = cluster.call('x', [], { to: 'http://127.0.0.1:9' })
+        await cluster.close()
+        await cluster.close()
+        const after = await cluster.servers().catch(error => error.code)
+        console.log(JSON.stringify([servers, (await late)[0].ok, after]))
+        redis.disconnect()
+      })`
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { timeout: 10_000, cwd: join(__dirname, '..', '..') })
+    assume(JSON.parse(stdout)).eql([[], false, 'ECLOSED'])
+  })
+
+  it('reports nothing when it is closed, however soon', async () => {
+    const errors: Error[] = []
+    for (let turns = 0; turns < 40; turns++) {
+      const made = client(redis, { namespace: namespace() })
+      made.on('error', error => { errors.push(error) })
+      if (turns >= 20) await made.servers()
+      for (let turn = 0; turn < turns % 20; turn++) await new Promise(resolve => { setImmediate(resolve) })
+      await made.close()
+    }
+    assume(errors).eql([])
+  })
+
+  it('says which options are wrong', () => {
+    for (const [options, sentence] of [
+      [{ address: 'http://a' }, /no option `address`/],
+      [{ metroplex: { listen: {} } }, /`metroplex.listen` is for servers/],
+      [{ metroplex: { user: () => 'x' } }, /`metroplex.user` is for servers/],
+      [{ redis: {} }, /must be an ioredis client/],
+      [null, /must be an object/]
+    ] as const) assume(() => createClient(options as unknown as ClientOptions)).throws(sentence)
+  })
+})
