@@ -125,6 +125,24 @@ const signedParts: fc.Arbitrary<Case> = fc.array(part, { maxLength: 4 }).map(par
   return handed(expected(await friend.put(friend.batch(known, next(), bodyOf(parts, scene)))))
 })
 
+/** What a question may be about: methods and types that are there or not, in forms that are right or not. */
+const about = fc.oneof(json, text, fc.tuple(fc.constantFrom('echo', 'throws', 'nobody', '__proto__')), fc.tuple(fc.constantFrom('echo', 'nobody'), text))
+const number = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 1, max: 20 }) }, { weight: 1, arbitrary: json })
+const question: fc.Arbitrary<[kind: string, to: unknown]> = fc.oneof(
+  fc.tuple(fc.constant('ask'), fc.tuple(number, fc.oneof(fc.constantFrom('call', 'event', 'request', 'constructor'), json), fc.oneof(fc.integer({ min: 1, max: 200 }), json), about)),
+  fc.tuple(fc.constant('answer'), fc.tuple(number, fc.oneof(fc.constantFrom('value', 'nothing', 'error'), json), json)),
+  fc.tuple(fc.constantFrom('drop', 'wait'), fc.array(number, { maxLength: 4 })),
+  fc.tuple(fc.constantFrom('ask', 'answer', 'drop', 'wait', 'notice'), json),
+  fc.tuple(fc.constant('notice'), fc.oneof(fc.constantFrom('join', 'leave'), text))
+)
+
+/** Questions, answers and notices that nobody expects, within a batch signed rightly. Not one of them is for a spark. */
+const signedQuestions: fc.Arbitrary<Case> = fc.array(fc.tuple(question, fc.oneof(json, fc.array(json))), { minLength: 1, maxLength: 4 }).map(questions => async ({ friend, known, next }) => {
+  const body = `${JSON.stringify(questions.map(([one]) => one))}\n${questions.map(([, value]) => `${JSON.stringify(value)}\n`).join('')}`
+  expected(await friend.put(friend.batch(known, next(), body)))
+  return 0
+})
+
 /** Any bytes, within a batch signed rightly. */
 const signedBytes: fc.Arbitrary<Case> = fc.tuple(fc.array(part, { minLength: 1, maxLength: 3 }), changes).map(([parts, how]) => async scene => {
   const { friend, known, next } = scene
@@ -233,7 +251,7 @@ const fine: fc.Arbitrary<Case> = fc.boolean().map(byStream => async scene => {
 
 /** Any of all of these; each says what it is. */
 export const anyCase: fc.Arbitrary<{ readonly name: string, readonly run: Case }> = fc.oneof(
-  ...Object.entries({ signedParts, signedBytes, signedHead, strangeHead, altered, raw, streamed, fine }).map(([name, cases]) => cases.map(run => ({
+  ...Object.entries({ signedParts, signedQuestions, signedBytes, signedHead, strangeHead, altered, raw, streamed, fine }).map(([name, cases]) => cases.map(run => ({
     name,
     run: async (scene: Scene) => deadline(run(scene), PATIENCE, `the end of a case (${name})`),
     [fc.toStringMethod]: () => name

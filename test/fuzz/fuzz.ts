@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { Metroplex } from '../../index'
 import { assume } from '../support/assume'
 import type { ServerProcess } from '../support/server'
 import { Stranger } from '../support/stranger'
@@ -62,6 +63,11 @@ export async function fuzz(ground: Ground, { seed, cases, path, say }: Amounts):
   const server = await ground.start(bounded, { omega: false })
   const [named, bystander] = [await Ear.open(server.url), await Ear.open(server.url)]
   await ground.settled(server)
+  await server.run(primus => {
+    const { metroplex } = primus as unknown as { metroplex: Metroplex }
+    metroplex.method('echo', (...args: unknown[]) => args)
+    metroplex.method('throws', () => { throw new Error('on purpose') })
+  })
   const kept = await ground.client.get(ground.key('secret')) ?? ''
   const papers = { url: server.url, address: server.address, secret: kept.slice(kept.indexOf(' ') + 1), namespace: ground.space }
   const scenes = await Promise.all(Array.from({ length: TOGETHER }, async (): Promise<Scene> => {
@@ -96,6 +102,7 @@ export async function fuzz(ground: Ground, { seed, cases, path, say }: Amounts):
   await eventually(async () => (left = await connections(server) - before) === 0, { within: 10_000 }).catch(() => { throw new Error(`${left} connections were left behind`) })
   assume(await server.call('forward.spark', named.id, 'last')).eql({ ok: true, send: 1, local: true })
   await eventually(() => named.heard === delivered + 1)
+  await eventually(async () => (await server.call('metroplex.stats') as { answering: number }).answering === 0, { what: 'no question that is still being answered' })
   ground.unharmed(server)
   const [early, late] = [heaps[0], heaps.at(-1)]
   const grown = early === undefined || late === undefined || late.at === early.at ? 0 : (late.bytes - early.bytes) / (late.at - early.at)
