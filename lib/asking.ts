@@ -218,6 +218,7 @@ export class Asking extends EventEmitter<MetroplexEvents> {
       since: Math.round(now() - this.#since),
       sparks: shards.size,
       disowned: shards.disowned,
+      users: shards.users.size,
       waiting: shards.waiting,
       peers: shards.peers.addresses.length,
       places: shards.finder.remembered,
