@@ -53,6 +53,8 @@ describe('a client of the cluster', () => {
         assume((await cluster.servers(true)).sort()).eql(servers.map(({ address }) => address).sort())
         assume(await cluster.spark(clients[1]?.id ?? '')).equals(servers[1]?.address)
         assume(await cluster.spark('nobody')).equals(null)
+        assume((await rejection(cluster.sparks(new Array<string>(1)))).message).includes('must be a string that is not empty')
+        assume((await rejection(cluster.user(new Array<string>(1)))).message).includes('must be a string that is not empty')
         await eventually(async () => await cluster.count() === 3)
         const ids: string[] = []
         for await (const id of cluster.sparksOn(first().address)) ids.push(id)
@@ -151,12 +153,23 @@ describe('a client of the cluster', () => {
     assume(JSON.parse(stdout)).eql([[], false, 'ECLOSED'])
   })
 
+  it('does nothing any more when it is closed before it has begun', async () => {
+    const errors: unknown[] = []
+    const made = client(redis, { namespace: namespace() })
+    made.on('error', error => errors.push(error))
+    await made.close()
+    // Whatever it asked now would fail at once.
+    assume((await rejection(made.servers())).code).equals('ECLOSED')
+    assume(errors).eql([])
+  })
+
   it('says which options are wrong', () => {
     for (const [options, sentence] of [
       [{ address: 'http://a' }, /no option `address`/],
       [{ metroplex: { listen: {} } }, /`metroplex.listen` is for servers/],
       [{ metroplex: { user: () => 'x' } }, /`metroplex.user` is for servers/],
       [{ redis: {} }, /must be an ioredis client/],
+      [{ metroplex: null }, /`metroplex` must be an object/],
       [null, /must be an object/]
     ] as const) assume(() => createClient(options as unknown as ClientOptions)).throws(sentence)
   })
