@@ -244,7 +244,7 @@ export class Asking extends EventEmitter<MetroplexEvents> {
 
   async #placesOf(ids: unknown): Promise<(string | null)[]> {
     if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
-    return this.core.whereabouts.places(ids.map(idOf))
+    return this.core.whereabouts.places(Array.from(ids, idOf))
   }
 }
 

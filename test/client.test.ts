@@ -55,6 +55,8 @@ describe('a client of the cluster', () => {
         assume((await cluster.servers(true)).sort()).eql(servers.map(({ address }) => address).sort())
         assume(await cluster.spark(clients[1]?.id ?? '')).equals(servers[1]?.address)
         assume(await cluster.spark('nobody')).equals(null)
+        assume((await rejection(cluster.sparks(new Array<string>(1)))).message).includes('must be a string that is not empty')
+        assume((await rejection(cluster.user(new Array<string>(1)))).message).includes('must be a string that is not empty')
         await eventually(async () => await cluster.count() === 3)
         const ids: string[] = []
         for await (const id of cluster.sparksOn(first().address)) ids.push(id)
@@ -196,6 +198,7 @@ describe('a client of the cluster', () => {
       [{ metroplex: { listen: {} } }, /`metroplex.listen` is for servers/],
       [{ metroplex: { user: () => 'x' } }, /`metroplex.user` is for servers/],
       [{ redis: {} }, /must be an ioredis client/],
+      [{ metroplex: null }, /`metroplex` must be an object/],
       [null, /must be an object/]
     ] as const) assume(() => createClient(options as unknown as ClientOptions)).throws(sentence)
   })
