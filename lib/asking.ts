@@ -11,8 +11,8 @@ import type {
   AskOptions, Called, EndOptions, MetroplexEvents, Primus, RedisClient, Result, ResultCallback, Statistics, UserPlace
 } from './types'
 
-/** What may stand last in a call: options, a callback, or the one before the other. */
-type Rest<Options, T> = [options?: Options | Callback<T>, fn?: Callback<T>]
+/** What may follow the name of what is asked: anything may be missing, and the callback is the last that is there. */
+type Rest<First, Options, T> = [first?: First | Callback<T>, options?: Options | Callback<T>, fn?: Callback<T>]
 
 /**
  * What a process can ask of a cluster, whether it is one of its servers or not.
@@ -114,10 +114,11 @@ export class Asking extends EventEmitter<MetroplexEvents> {
    * for (const { address, ok, value, error } of await primus.metroplex.call('load')) console.log(address, ok ? value : error.code)
    */
   call(name: string, args?: readonly unknown[], options?: AskOptions): Promise<Called[]>
+  call(name: string, fn: Callback<Called[]>): this
   call(name: string, args: readonly unknown[], fn: Callback<Called[]>): this
   call(name: string, args: readonly unknown[], options: AskOptions, fn: Callback<Called[]>): this
-  call(name: string, args?: readonly unknown[], ...rest: Rest<AskOptions, Called[]>): Promise<Called[]> | this {
-    const [options, fn] = parted(rest)
+  call(name: string, ...rest: Rest<readonly unknown[], AskOptions, Called[]>): Promise<Called[]> | this {
+    const { first: args, options, fn } = arranged(rest)
     return settle(this.core.calls.call(name, args, options), fn, this)
   }
 
@@ -128,10 +129,11 @@ export class Asking extends EventEmitter<MetroplexEvents> {
    * @throws AggregateError when all have failed, with the error of each; TypeError, RangeError, MetroplexError `EMESSAGE` as `call`
    */
   first(name: string, args?: readonly unknown[], options?: AskOptions): Promise<unknown>
+  first(name: string, fn: Callback<unknown>): this
   first(name: string, args: readonly unknown[], fn: Callback<unknown>): this
   first(name: string, args: readonly unknown[], options: AskOptions, fn: Callback<unknown>): this
-  first(name: string, args?: readonly unknown[], ...rest: Rest<AskOptions, unknown>): unknown {
-    const [options, fn] = parted(rest)
+  first(name: string, ...rest: Rest<readonly unknown[], AskOptions, unknown>): unknown {
+    const { first: args, options, fn } = arranged(rest)
     return settle(this.core.calls.first(name, args, options), fn, this)
   }
 
@@ -145,10 +147,11 @@ export class Asking extends EventEmitter<MetroplexEvents> {
    * await primus.metroplex.apply(id, 'kick', ['spam'])
    */
   apply(spark: string, name: string, args?: readonly unknown[], options?: Pick<AskOptions, 'timeout' | 'signal'>): Promise<unknown>
+  apply(spark: string, name: string, fn: Callback<unknown>): this
   apply(spark: string, name: string, args: readonly unknown[], fn: Callback<unknown>): this
   apply(spark: string, name: string, args: readonly unknown[], options: Pick<AskOptions, 'timeout' | 'signal'>, fn: Callback<unknown>): this
-  apply(spark: string, name: string, args?: readonly unknown[], ...rest: Rest<Pick<AskOptions, 'timeout' | 'signal'>, unknown>): unknown {
-    const [options, fn] = parted(rest)
+  apply(spark: string, name: string, ...rest: Rest<readonly unknown[], Pick<AskOptions, 'timeout' | 'signal'>, unknown>): unknown {
+    const { first: args, options, fn } = arranged(rest)
     return settle(this.core.calls.apply(spark, name, args, options), fn, this)
   }
 
@@ -165,10 +168,11 @@ export class Asking extends EventEmitter<MetroplexEvents> {
    * await primus.metroplex.publish('price', { id: 7, value: 12 }, { self: true })
    */
   publish(type: string, data?: unknown, options?: AskOptions): Promise<Result>
+  publish(type: string, fn: ResultCallback): this
   publish(type: string, data: unknown, fn: ResultCallback): this
   publish(type: string, data: unknown, options: AskOptions, fn: ResultCallback): this
-  publish(type: string, data?: unknown, ...rest: [options?: AskOptions | ResultCallback, fn?: ResultCallback]): Promise<Result> | this {
-    const [options, fn] = parted(rest)
+  publish(type: string, ...rest: [data?: unknown, options?: AskOptions | ResultCallback, fn?: ResultCallback]): Promise<Result> | this {
+    const { first: data, options, fn } = arranged<unknown, AskOptions, ResultCallback>(rest)
     return answer(this.core.events.publish(type, data ?? null, options), fn, this)
   }
 
@@ -246,6 +250,13 @@ export class Asking extends EventEmitter<MetroplexEvents> {
     if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
     return this.core.whereabouts.places(Array.from(ids, idOf))
   }
+}
+
+/** What is asked with, options and a callback, of which any may be missing: a function is the callback, wherever it stands, for none can be sent. */
+function arranged<First, Options, F>([first, ...rest]: [first?: First | F, options?: Options | F, fn?: F]): { first: First | undefined; options: Options | undefined; fn: F | undefined } {
+  if (typeof first === 'function') return { first: undefined, options: undefined, fn: first as F }
+  const [options, fn] = parted<Options, F>(rest)
+  return { first: first as First | undefined, options, fn }
 }
 
 /** @throws TypeError for what is no option */

@@ -1,3 +1,4 @@
+import { crash } from './callback'
 import { Answers } from './cluster/answers'
 import { Calls } from './cluster/calls'
 import { Drain } from './cluster/drain'
@@ -51,18 +52,24 @@ export class Core {
   readonly gate: Gate
   readonly #questions: Questions
   readonly #answers: Answers
+  /** Resolves when peers have been told what we told them last. */
+  #notified: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   /** @param parser the option of Primus, by which clients and servers speak with each other */
-  constructor(readonly settings: Settings, readonly primus: Partial<Primus> | undefined, parser: unknown, private readonly tell: Tell) {
+  constructor(readonly settings: Settings, readonly primus: Partial<Primus> | undefined, parser: unknown, tell: Tell) {
     const { stats } = this
     const { timeout, maxQueue } = settings
     this.shards = new Shards({ ...settings, description: () => this.#description(), ask: address => this.post.ask(address) }, stats, {
       registered: address => {
         tell('register', address)
-        this.#announce('join')
+        this.#notify('join')
       },
-      unregistered: address => { tell('unregister', address) },
+      unregistered: address => {
+        tell('unregister', address)
+        this.#notify('leave')
+      },
+      buried: () => { this.#notify('leave') },
       joined: (address, life) => { tell('join', address, life) },
       left: (address, why, life) => {
         this.post.gone(address)
@@ -85,15 +92,17 @@ export class Core {
     this.check = new Check(this.shards, address => post.addressed ? post.ask(address) : Promise.resolve('self'), () => this.state)
 
     this.local = this.#receiver(primus)
-    const own = (): string => this.shards.address
+    const { shards } = this
+    const own = (): string => shards.address || shards.wanted
     const cluster = {
-      get self() { return own() },
+      get self() { return shards.address },
+      get own() { return own() },
       primus: primus as Primus | undefined,
       owns: (id: string) => this.shards.owns(id),
       spark: (id: string) => this.shards.owns(id) ? primus?.spark?.(id) : undefined,
       recent: (id: string) => this.whereabouts.recent(id),
       places: (ids: readonly string[], fresh: boolean) => this.whereabouts.last(ids, fresh),
-      peers: () => this.#peers(),
+      peers: (ms?: number) => this.#peers(ms),
       sparksOn: (address: string) => this.sparksOn(address),
       ownOf: (user: string) => this.shards.users.own(user),
       sparksOf: (users: readonly string[]) => this.shards.users.find(users),
@@ -104,8 +113,8 @@ export class Core {
     const binary = carriesBinary(parser)
     this.forwarder = new Forwarder(this.local, post.courier, cluster, { timeout, binary, room: { messages: maxQueue.messages, bytes: maxQueue.total } })
 
-    const answers = this.#answers = new Answers(post, maxQueue.messages, own)
-    const questions = this.#questions = new Questions(post, answers, own)
+    const answers = this.#answers = new Answers(post, maxQueue, own)
+    const questions = this.#questions = new Questions(post, answers, () => shards.address, maxQueue.messages)
     this.calls = new Calls(questions, answers, cluster, timeout)
     this.events = new Events(questions, answers, cluster, timeout)
     this.replies = new Replies({ spark: cluster.spark, transformers: primus?.transformers ?? { incoming: [] } }, this.local, binary)
@@ -127,7 +136,7 @@ export class Core {
         gate.shut(sparks())
         tell('state', 'draining')
         tell('drain', this.shards.address, this.shards.id)
-        this.#announce('drain')
+        this.#notify('drain')
       },
       emptied: () => this.shards.unregister(),
       lifted: () => {
@@ -182,28 +191,26 @@ export class Core {
   async #close(): Promise<void> {
     this.check.end()
     this.drain.close()
-    const registered = this.shards.address !== ''
-    await this.shards.close()
-    // Who still has a question for us must not wait until the end.
+    // Who asks, and who was asked, must not wait until the end.
+    this.#questions.close()
     this.#answers.close()
     this.replies.close()
-    if (registered) {
-      const told = new AbortController()
-      await Promise.race([this.notices.tell('leave').finally(() => { told.abort() }), pause(FAREWELL, told.signal)])
-    }
-    this.#questions.close()
+    await this.shards.close()
+    const told = new AbortController()
+    await Promise.race([this.#notified.finally(() => { told.abort() }), pause(FAREWELL, told.signal)])
     await this.post.close()
     if (this.settings.ownRedis) (this.settings.redis as unknown as { disconnect(): void }).disconnect()
   }
 
   /** Peers are to know it at once. */
-  #announce(news: News): void {
-    this.notices.tell(news).catch((error: unknown) => { this.tell('error', error as Error) })
+  #notify(news: News): void {
+    this.#notified = this.notices.tell(news)
+    this.#notified.catch(crash)
   }
 
-  async #peers(): Promise<string[]> {
+  async #peers(ms?: number): Promise<string[]> {
     if (this.closing) throw new MetroplexError('ECLOSED', 'This server has been destroyed: it sends no more.')
-    return this.whereabouts.peers()
+    return this.whereabouts.peers(ms)
   }
 
   /** What writes to the sparks of this process; where there is no Primus, there are none. */

@@ -1,4 +1,5 @@
 import { ignore } from './callback'
+import { asError } from './errors'
 
 /** The longest that a timer can be set to, in ms. */
 export const LONGEST = 2 ** 31 - 1
@@ -6,18 +7,47 @@ export const LONGEST = 2 ** 31 - 1
 /**
  * Bound a promise by time.
  *
- * Rejects with `late()` when `promise` has not settled within `ms` milliseconds; what it does
- * later is ignored. The timer is cleared as soon as either is known, and keeps no process alive.
+ * Rejects with `late()` when `promise` has not settled within `ms` milliseconds, or with its reason when `signal` is aborted;
+ * what it does later is ignored. The timer is cleared as soon as either is known, and keeps no process alive.
  */
-export async function within<T>(promise: Promise<T>, ms: number, late: () => Error): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const expiry = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(late()), ms).unref()
-  })
+export async function within<T>(promise: Promise<T>, ms: number, late: () => Error, signal?: AbortSignal): Promise<T> {
+  const end = deferred<never>()
+  const timer = setTimeout(() => { end.reject(late()) }, ms).unref()
+  const dropped = (): void => { end.reject(asError(signal?.reason)) }
+  const unheed = heed(signal, dropped)
+  if (signal?.aborted === true) dropped()
   try {
-    return await Promise.race([promise, expiry])
+    return await Promise.race([promise, end.promise])
   } finally {
     clearTimeout(timer)
+    unheed()
+  }
+}
+
+/** What is to be done when a signal is aborted. */
+const heeded = new WeakMap<AbortSignal, { readonly tasks: Set<() => void>; readonly listener: () => void }>()
+
+/**
+ * Do something when a signal is aborted. However many do for one signal, it has one listener: Node.js takes many for a leak.
+ *
+ * @returns what ends that
+ */
+export function heed(signal: AbortSignal | undefined, task: () => void): () => void {
+  if (signal === undefined) return ignore
+  let entry = heeded.get(signal)
+  if (entry === undefined) {
+    const tasks = new Set<() => void>()
+    entry = { tasks, listener: () => { for (const one of [...tasks]) one() } }
+    heeded.set(signal, entry)
+    signal.addEventListener('abort', entry.listener, { once: true })
+  }
+  const { tasks, listener } = entry
+  tasks.add(task)
+  return () => {
+    tasks.delete(task)
+    if (tasks.size > 0 || heeded.get(signal)?.listener !== listener) return
+    heeded.delete(signal)
+    signal.removeEventListener('abort', listener)
   }
 }
 

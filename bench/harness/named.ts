@@ -28,7 +28,7 @@ export async function open({ redis, namespace, address, sparks }: NamedSettings)
     redis: client, namespace, shards: 1, timeout: 5000, lease: 60_000, interval: 300_000, latency: 2000, ask: () => Promise.resolve('self'),
     description: () => ({ name: 'named', version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: 'AAAAAAAAAAAAAAAA', kinds: 'some all end answer ask drop wait notice' })
   }, new Stats(), {
-    registered: ignore, unregistered: ignore, joined: ignore, left: ignore, changed: ignore, failed: ignore, healed: ignore, reap: ignore
+    registered: ignore, unregistered: ignore, joined: ignore, left: ignore, buried: ignore, changed: ignore, failed: ignore, healed: ignore, reap: ignore
   })
   ids = Array.from({ length: sparks }, () => Buffer.from(nanoid()).toString())
   await opened.register(address, true)

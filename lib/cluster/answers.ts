@@ -46,7 +46,9 @@ export type Answered =
 interface Running {
   /** The word of the process that asks; `''`: we ourselves. */
   readonly from: string
-  readonly address: string
+  address: string
+  /** Of what was sent along, in bytes. */
+  readonly size: number
   readonly controller: AbortController
   readonly timer: NodeJS.Timeout
   readonly deliver: (answer: Answered) => void
@@ -65,13 +67,15 @@ export const SILENCE = 60_000
 export class Answers {
   readonly #kinds = new Map<string, Prepare>()
   readonly #running = new Map<string, Running>()
+  /** Of all that was sent along, in bytes. */
+  #bytes = 0
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
   constructor(
     private readonly mail: Mail,
-    /** The most tasks at a time. */
-    private readonly most: number,
+    /** The most tasks at a time, and the most bytes of what was sent along with all of them. */
+    private readonly most: { readonly messages: number; readonly total: number },
     /** Our own address. */
     private readonly self: () => string
   ) {
@@ -97,8 +101,7 @@ export class Answers {
    * @throws MetroplexError when it is refused
    */
   here(id: number, question: Question, ms: number, deliver: (answer: Answered) => void): void {
-    const { kind, detail, message } = question
-    this.#begin({ from: '', address: this.self(), id, ms }, kind, { detail, value: message.value, local: true }, deliver)
+    this.#begin({ from: '', address: this.self(), id, ms }, question, deliver)
   }
 
   /** Questions of a process that it has given up. @returns how many were still open */
@@ -116,17 +119,19 @@ export class Answers {
     this.#abandon(running => running.from === from)
   }
 
-  /** Answer nothing any more. */
+  /** Answer nothing any more. Who still waits is told so. */
   close(): void {
     this.#closed = true
+    const error = told(closing())
+    for (const { deliver } of this.#running.values()) deliver({ state: 'error', error })
     this.#abandon(() => true)
   }
 
   #asked({ from, to, message }: Incoming): Reply {
     const [id, kind, ms, detail] = to as [number, string, number, unknown]
-    const until = now() + ms
+    const until = now() + Math.min(ms, LONGEST)
     try {
-      this.#begin({ from, address: this.mail.addressOf(from), id, ms }, kind, { detail, value: message.value, local: false }, answer => {
+      this.#begin({ from, address: this.mail.addressOf(from), id, ms }, { kind, detail, message }, answer => {
         this.#send(from, id, answer, until)
       })
       return 0
@@ -135,21 +140,23 @@ export class Answers {
     }
   }
 
-  #begin(
-    { from, address, id, ms }: { from: string; address: string; id: number; ms: number }, kind: string,
-    asked: Pick<Task, 'detail' | 'value' | 'local'>, deliver: (answer: Answered) => void
-  ): void {
+  #begin(asker: { from: string; address: string; id: number; ms: number }, { kind, detail, message }: Question, deliver: (answer: Answered) => void): void {
+    const { from, address, id, ms } = asker
+    const { size } = message
+    const { messages, total } = this.most
     const key = keyOf(from, id)
     const prepare = this.#kinds.get(kind)
-    if (this.#closed) throw new MetroplexError('ECLOSED', 'This server is shutting down.')
+    if (this.#closed) throw closing()
     if (prepare === undefined) throw new MetroplexError('EPROTOCOL', `Questions of the kind ${shown(kind)} are not known here.`)
     if (this.#running.has(key)) throw new MetroplexError('EPROTOCOL', `A question with the number ${id} is being answered already.`)
-    if (this.#running.size >= this.most) throw new MetroplexError('EBUSY', `More is being answered here than allowed, ${this.most} questions: see \`maxQueue\`.`)
+    const full = this.#running.size >= messages ? `${messages} questions` : this.#bytes + size > total ? `${total} bytes` : ''
+    if (full !== '') throw new MetroplexError('EBUSY', `More is being answered here than allowed, ${full}: see \`maxQueue\`.`)
     const controller = new AbortController()
-    const work = prepare({ ...asked, from: address, signal: controller.signal })
+    const work = prepare({ detail, value: message.value, from: address, local: from === '', signal: controller.signal })
     const timer = setTimeout(() => { this.#end(key, new MetroplexError('EDEADLINE', `Whoever asked waited for ${ms} ms.`)) }, Math.min(ms, LONGEST)).unref()
-    const running = { from, address, controller, timer, deliver, heard: now() }
+    const running = { from, address, size, controller, timer, deliver, heard: now() }
     this.#running.set(key, running)
+    this.#bytes += size
     this.#timer ??= setInterval(() => { this.#tidy() }, SILENCE / 2).unref()
     outcome(work).then(answer => {
       if (this.#running.get(key) !== running) return
@@ -171,7 +178,11 @@ export class Answers {
 
   #heard(from: string, ids: readonly number[]): number {
     const found = ids.map(id => this.#running.get(keyOf(from, id))).filter(running => running !== undefined)
-    for (const running of found) running.heard = now()
+    for (const running of found) {
+      running.heard = now()
+      // It may have joined since it asked.
+      running.address = this.mail.addressOf(from)
+    }
     return found.length
   }
 
@@ -182,7 +193,7 @@ export class Answers {
 
   #abandon(which: (running: Running) => boolean): void {
     for (const [key, running] of [...this.#running]) {
-      if (which(running)) this.#end(key, new MetroplexError('ECLOSED', this.#closed ? 'This server is shutting down.' : 'Whoever asked has gone.'))
+      if (which(running)) this.#end(key, this.#closed ? closing() : new MetroplexError('ECLOSED', 'Whoever asked has gone.'))
     }
   }
 
@@ -195,9 +206,10 @@ export class Answers {
     return true
   }
 
-  #settle(key: string, { timer }: Running): void {
+  #settle(key: string, { timer, size }: Running): void {
     clearTimeout(timer)
     this.#running.delete(key)
+    this.#bytes -= size
     if (this.#running.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
@@ -205,6 +217,10 @@ export class Answers {
 }
 
 const EMPTY = Message.of(NOTHING, false)
+
+function closing(): MetroplexError {
+  return new MetroplexError('ECLOSED', 'This server is shutting down.')
+}
 
 function keyOf(from: string, id: number): string {
   return `${id} ${from}`
@@ -216,12 +232,14 @@ function keyOf(from: string, id: number): string {
  * @throws MetroplexError `EMESSAGE` for what no message can carry
  */
 export function parcel(values: readonly unknown[]): Message {
-  for (const value of values) {
-    if (typeof value === 'function' || typeof value === 'symbol') {
-      throw new MetroplexError('EMESSAGE', `What goes to other servers must be a value that JSON can express, or binary; given: ${shown(value)}.`)
-    }
+  const refused = (given: unknown, cause?: unknown): MetroplexError =>
+    new MetroplexError('EMESSAGE', `What goes to other servers must be a value that JSON can express, or binary; given: ${shown(given)}.`, { cause })
+  for (const value of values) if (typeof value === 'function' || typeof value === 'symbol') throw refused(value)
+  try {
+    return Message.of(values, true)
+  } catch (error) {
+    throw refused(values.length === 1 ? values[0] : values, error instanceof MetroplexError ? error.cause : error)
   }
-  return Message.of(values, true)
 }
 
 async function outcome(work: () => unknown): Promise<Answered> {

@@ -1,16 +1,16 @@
-import { now } from '../deadline'
+import { heed, now } from '../deadline'
 import { asError, MetroplexError, shown } from '../errors'
 import { idOf } from '../message'
 import type { Called, Method, MethodContext, Primus, Spark } from '../types'
 import { parcel, type Answers, type Question, type Task } from './answers'
+import { everybody, type Everybody } from './everybody'
 import { askHolder, unheld, type Located } from './holder'
-import type { Questions } from './questions'
+import type { Patience, Questions } from './questions'
 import { functionOf, nameOf, termsOf, type Terms } from './terms'
+import { failed } from './told'
 
 /** What calls ask of the cluster. */
-export interface CallsCluster extends Located {
-  /** The addresses of all peers that live. */
-  peers(): Promise<string[]>
+export interface CallsCluster extends Located, Everybody {
   /** A spark of ours. */
   spark(id: string): Spark | undefined
   readonly primus: Primus | undefined
@@ -46,12 +46,11 @@ export class Calls {
 
   /** Call a method on servers; each answers for itself. */
   async call(name: unknown, args: unknown, options: unknown): Promise<Called[]> {
-    const { question, terms } = this.#understood(name, args, options)
-    const deadline = now() + terms.timeout
-    const { servers, failure } = await this.#servers(terms)
-    const called = await Promise.all(servers.map(async (address): Promise<Called> => {
+    const { question, terms, patience } = this.#understood(name, args, options)
+    const { servers, failure } = await everybody(this.cluster, terms, patience)
+    const called = await Promise.all(servers.map(async ({ address, here }): Promise<Called> => {
       try {
-        return { address, ok: true, value: await this.questions.ask(address, question, { deadline, signal: terms.signal }) }
+        return { address, ok: true, value: await this.questions.ask(address, question, patience, here) }
       } catch (error) {
         return { address, ok: false, error: asError(error) }
       }
@@ -61,53 +60,46 @@ export class Calls {
 
   /** The first success among servers. The others are told to stop. */
   async first(name: unknown, args: unknown, options: unknown): Promise<unknown> {
-    const { question, terms } = this.#understood(name, args, options)
-    const deadline = now() + terms.timeout
-    const { servers, failure } = await this.#servers(terms)
-    const won = new AbortController()
-    const signal = terms.signal === undefined ? won.signal : AbortSignal.any([terms.signal, won.signal])
+    const { question, terms, patience: { deadline, signal } } = this.#understood(name, args, options)
+    const { servers, failure } = await everybody(this.cluster, terms, { deadline, signal })
+    const over = new AbortController()
+    const unheed = heed(signal, () => { over.abort() })
     try {
       return await Promise.any([
-        ...servers.map(address => this.questions.ask(address, question, { deadline, signal })),
+        ...servers.map(({ address, here }) => this.questions.ask(address, question, { deadline, signal: over.signal }, here)),
         ...failure === undefined ? [] : [Promise.reject(failure)]
       ])
+    } catch (error) {
+      if (signal?.aborted === true) throw asError(signal.reason)
+      const { errors } = error as AggregateError
+      throw new AggregateError(errors, `No server has carried out ${shown(name)}: ${errors.map(one => asError(one).message).join(' ') || 'none was asked.'}`)
     } finally {
-      won.abort()
+      unheed()
+      over.abort()
     }
   }
 
   /** Call a method at the server that holds a spark. */
   async apply(spark: unknown, name: unknown, args: unknown, options: unknown): Promise<unknown> {
     const id = idOf(spark)
-    const { question, terms: { timeout, signal } } = this.#understood(name, args, options, ['timeout', 'signal'], id)
-    const deadline = now() + timeout
-    return askHolder(this.cluster, id, deadline, address => this.questions.ask(address, question, { deadline, signal }))
+    const { question, patience } = this.#understood(name, args, options, ['timeout', 'signal'], id)
+    return askHolder(this.cluster, id, patience.deadline, (address, here) => this.questions.ask(address, question, patience, here), patience.signal)
   }
 
-  #understood(name: unknown, args: unknown, options: unknown, allowed?: readonly string[], spark?: string): { question: Question; terms: Terms } {
+  #understood(name: unknown, args: unknown, options: unknown, allowed?: readonly string[], spark?: string): { question: Question; terms: Terms; patience: Patience } {
     const given = args ?? []
     if (!Array.isArray(given)) throw new TypeError(`metroplex: the arguments of a call must be an array; given: ${shown(args)}.`)
     const detail = spark === undefined ? [nameOf('method', name)] : [nameOf('method', name), spark]
     const terms = termsOf(options, { timeout: this.timeout, self: true }, allowed)
-    return { question: { kind: CALL, detail, message: parcel(given) }, terms }
-  }
-
-  /** Whom to ask; why not all of them are known, if so. */
-  async #servers({ to, self }: Terms): Promise<{ servers: readonly string[]; failure?: Error }> {
-    if (to !== undefined) return { servers: to }
-    const own = self && this.cluster.self !== '' ? [this.cluster.self] : []
-    try {
-      return { servers: [...own, ...await this.cluster.peers()] }
-    } catch (error) {
-      return { servers: own, failure: asError(error) }
-    }
+    const patience = { deadline: now() + terms.timeout, signal: terms.signal }
+    return { question: { kind: CALL, detail, message: parcel(given) }, terms, patience }
   }
 
   #prepare({ detail, value, from, local, signal }: Task): () => unknown {
     const [name, id] = Array.isArray(detail) ? detail as unknown[] : []
     const named = typeof name === 'string' && (id === undefined || typeof id === 'string')
     if (!named || !Array.isArray(value)) throw new MetroplexError('EPROTOCOL', 'A call must name its method, and have a list of arguments.')
-    const { self: address, primus } = this.cluster
+    const { own: address, primus } = this.cluster
     const method = this.#methods.get(name)
     if (method === undefined) throw new MetroplexError('ENOMETHOD', `${address} has no method of the name ${shown(name)}.`)
     const spark = id === undefined ? undefined : this.cluster.spark(id)
@@ -118,14 +110,9 @@ export class Calls {
       try {
         return await method.call(context, ...args as never[])
       } catch (error) {
-        throw failed(error)
+        const { message, cause } = failed(error)
+        throw new MetroplexError('EREMOTE', message, { cause })
       }
     }
   }
-}
-
-/** What a function of the application's has thrown: whatever it is, it is that function's failure. */
-export function failed(thrown: unknown): MetroplexError {
-  const error = asError(thrown)
-  return new MetroplexError('EREMOTE', error.message === '' ? error.name : error.message, { cause: error })
 }

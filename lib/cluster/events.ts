@@ -1,19 +1,11 @@
-import { deferred, now } from '../deadline'
+import { deferred, now, within } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import type { EventContext, Failure, Handler, Result } from '../types'
 import { parcel, type Answers, type Task } from './answers'
-import { failed } from './calls'
+import { everybody, type Everybody } from './everybody'
 import type { Questions } from './questions'
 import { functionOf, nameOf, termsOf } from './terms'
-import { isTold, revived, told, type Told } from './told'
-
-/** What events ask of the cluster. */
-export interface EventsCluster {
-  /** Our own address; `''` while we have none. */
-  readonly self: string
-  /** The addresses of all peers that live. */
-  peers(): Promise<string[]>
-}
+import { failed, isTold, revived, type Told } from './told'
 
 /** What has come of an event at one server. */
 interface Handled {
@@ -42,7 +34,7 @@ export class Events {
   constructor(
     private readonly questions: Questions,
     answers: Answers,
-    private readonly cluster: EventsCluster,
+    private readonly cluster: Everybody,
     /** How long handlers are waited for, in ms. */
     private readonly timeout: number
   ) {
@@ -65,22 +57,22 @@ export class Events {
   /** Tell servers of an event; resolves when their handlers have settled. */
   async publish(type: unknown, data: unknown, options: unknown): Promise<Result> {
     const question = { kind: EVENT, detail: nameOf('type', type), message: parcel([data]) }
-    const { timeout, signal, to, self } = termsOf(options, { timeout: this.timeout, self: false })
-    const deadline = now() + timeout
+    const terms = termsOf(options, { timeout: this.timeout, self: false })
+    const patience = { deadline: now() + terms.timeout, signal: terms.signal }
     const sum = { send: 0, failed: [] as Failure[] }
     const fail = (address: string, error: Error): void => { sum.failed.push(failure(address, error)) }
     // Who there is may be known sooner for a later event, which must not overtake this one.
     const turn = this.#turn
     const handed = deferred<undefined>()
-    this.#turn = handed.promise
-    let servers: readonly string[] = to ?? (self && this.cluster.self !== '' ? [this.cluster.self] : [])
-    if (to === undefined) {
-      await this.cluster.peers().then(peers => { servers = [...servers, ...peers] }, (error: unknown) => { fail(REGISTRY, asError(error)) })
-    }
-    await turn
-    const telling = servers.map(async address => {
+    this.#turn = turn.then(() => handed.promise)
+    const { servers, failure: unknown } = await everybody(this.cluster, terms, patience)
+    if (unknown !== undefined) fail(REGISTRY, unknown)
+    const late = (): Error => new MetroplexError('EDEADLINE', 'Earlier events were not handed over within the deadline.', { maybe: false })
+    const refusal = await within(turn, patience.deadline - now(), late, terms.signal).then(() => undefined, asError)
+    const telling = servers.map(async ({ address, here }) => {
       try {
-        const { handled, failed } = understood(address, await this.questions.ask(address, question, { deadline, signal }))
+        if (refusal !== undefined) throw refusal
+        const { handled, failed } = understood(address, await this.questions.ask(address, question, patience, here))
         sum.send += handled
         for (const one of failed) fail(address, revived(address, one, true))
       } catch (error) {
@@ -96,22 +88,23 @@ export class Events {
     if (typeof detail !== 'string' || !Array.isArray(value)) throw new MetroplexError('EPROTOCOL', 'An event must have a type, and its data in a list.')
     const handlers = [...this.#handlers.get(detail) ?? []]
     const [data] = value as unknown[]
-    const context: EventContext = { type: detail, from, address: this.cluster.self, local, signal }
+    const context: EventContext = { type: detail, from, address: this.cluster.own, local, signal }
     return async (): Promise<Handled> => {
       const settled = await Promise.allSettled(handlers.map(async ({ handler }) => { await handler(data as never, context) }))
       const failures = settled.filter(one => one.status === 'rejected')
-      return { handled: settled.length - failures.length, failed: failures.map(({ reason }) => told(failed(reason))) }
+      return { handled: settled.length - failures.length, failed: failures.map(({ reason }) => failed(reason)) }
     }
   }
 }
 
 function failure(address: string, error: Error): Failure {
-  const { code, maybe } = error instanceof MetroplexError ? error : { code: 'ECLOSED' as const, maybe: true }
+  // Who gives it up has moved the deadline to now.
+  const { code, maybe } = error instanceof MetroplexError ? error : { code: 'EDEADLINE' as const, maybe: true }
   return { address, code, message: error.message, maybe: maybe === true }
 }
 
 function understood(address: string, value: unknown): Handled {
   const { handled, failed } = (value ?? {}) as Partial<Handled>
-  if (typeof handled === 'number' && Array.isArray(failed) && failed.every(isTold)) return { handled, failed }
+  if (Number.isSafeInteger(handled) && Array.isArray(failed) && failed.every(isTold)) return { handled: handled as number, failed }
   throw new MetroplexError('EPROTOCOL', `${address} answered an event with something else.`, { address, maybe: true })
 }

@@ -3,7 +3,7 @@ import { Message } from '../message'
 import { Malformed, type Incoming } from '../transport/envelope'
 import { NOTHING, type Mail } from './mail'
 
-/** What a server tells of itself: that it has joined, has left, or lets its sparks go. */
+/** What a server tells: that somebody has joined, somebody has left, or it lets its own sparks go. */
 export type News = 'join' | 'leave' | 'drain'
 
 /** What notices ask of the cluster, and tell it. */

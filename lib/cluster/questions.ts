@@ -1,12 +1,12 @@
-import { ignore } from '../callback'
-import { LONGEST, now } from '../deadline'
+import { crash, ignore } from '../callback'
+import { heed, LONGEST, now } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file, Message } from '../message'
 import { Malformed, type Incoming } from '../transport/envelope'
 import type { Reply } from '../transport/reception'
 import { isId, type Answered, type Answers, type Question } from './answers'
 import { ANSWER, ASK, DROP, NOTHING, WAIT, type Mail } from './mail'
-import { isTold, revived, type Told } from './told'
+import { isTold, revived, told, type Told } from './told'
 
 /** For how long an answer is waited for. */
 export interface Patience {
@@ -23,14 +23,15 @@ interface Asked {
   readonly began: number
   /** Whether we have asked ourselves. */
   readonly local: boolean
-  readonly timer: NodeJS.Timeout
-  readonly unlisten: () => void
+  /** Once whoever was asked has it: before that it is bounded on its way. */
+  timer: NodeJS.Timeout | undefined
+  readonly unheed: () => void
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
 }
 
 /** How often we say that we still wait, in ms. Who is silent for three times as long has gone. */
-const STILL = 20_000
+export const STILL = 20_000
 
 /** The most questions that one message names. */
 const TOGETHER = 1000
@@ -45,6 +46,8 @@ const FAREWELL = 5000
  */
 export class Questions {
   readonly #asked = new Map<number, Asked>()
+  /** How many of them, by where they were asked. */
+  readonly #counts = new Map<string, number>()
   /** Questions that have been given up, by where they were asked. */
   readonly #dropped = new Map<string, number[]>()
   #count = 0
@@ -55,7 +58,9 @@ export class Questions {
     private readonly mail: Mail,
     private readonly answers: Pick<Answers, 'here' | 'drop'>,
     /** Our own address. */
-    private readonly self: () => string
+    private readonly self: () => string,
+    /** The most that one server is asked at a time. */
+    private readonly most: number
   ) {
     mail.take(ANSWER, { check: checkAnswer, apply: incoming => this.#answered(incoming) })
   }
@@ -68,27 +73,21 @@ export class Questions {
   /**
    * Ask a server, after all that was sent there before.
    *
+   * @param here whether we ask ourselves, by whatever address
    * @throws MetroplexError with the server's `address`, and `maybe`; or what the signal was aborted with
    */
-  ask(address: string, question: Question, { deadline, signal }: Patience): Promise<unknown> {
-    const left = Math.ceil(deadline - now())
-    const refused = (code: 'ECLOSED' | 'EDEADLINE', sentence: string): Promise<never> => Promise.reject(new MetroplexError(code, sentence, { address, maybe: false }))
-    if (this.#closed) return refused('ECLOSED', 'This server has been destroyed: it asks no more.')
-    if (signal?.aborted === true) return Promise.reject(asError(signal.reason))
-    if (left <= 0) return refused('EDEADLINE', `There was no time left to ask ${address}.`)
+  ask(address: string, question: Question, { deadline, signal }: Patience, here = address === this.self()): Promise<unknown> {
+    const ms = Math.ceil(deadline - now())
+    const refusal = signal?.aborted === true ? asError(signal.reason) : this.#refusal(address, ms)
+    if (refusal !== undefined) return Promise.reject(refusal)
     return new Promise((resolve, reject) => {
       const id = ++this.#count
-      const local = address === this.self()
-      const dropped = (): void => { this.#give(id, asError(signal?.reason)) }
-      signal?.addEventListener('abort', dropped, { once: true })
-      // It holds the process, for somebody waits.
-      const timer = setTimeout(() => {
-        this.#fail(id, new MetroplexError('EDEADLINE', `${address} did not answer within ${left} ms.`, { address, maybe: true }))
-      }, Math.min(left, LONGEST))
-      this.#asked.set(id, { address, began: now(), local, timer, unlisten: () => { signal?.removeEventListener('abort', dropped) }, resolve, reject })
+      const unheed = heed(signal, () => { this.#give(id, asError(signal?.reason)) })
+      this.#asked.set(id, { address, began: now(), local: here, timer: undefined, unheed, resolve, reject })
+      this.#counts.set(address, (this.#counts.get(address) ?? 0) + 1)
       this.#timer ??= setInterval(() => { this.#still(({ began }) => now() - began > STILL / 2) }, STILL).unref()
-      if (local) this.#here(id, address, question, left)
-      else this.#there(id, address, question, left, deadline)
+      if (here) this.#here(id, address, question, ms)
+      else this.#there(id, address, question, ms, deadline)
     })
   }
 
@@ -114,25 +113,50 @@ export class Questions {
     }
   }
 
+  /** Why nothing is asked at all. */
+  #refusal(address: string, ms: number): MetroplexError | undefined {
+    const refused = (code: 'ECLOSED' | 'EDEADLINE' | 'EBUSY', sentence: string): MetroplexError => new MetroplexError(code, sentence, { address, maybe: false })
+    if (this.#closed) return refused('ECLOSED', 'This server has been destroyed: it asks no more.')
+    if (ms <= 0) return refused('EDEADLINE', `There was no time left to ask ${address}.`)
+    if ((this.#counts.get(address) ?? 0) < this.most) return undefined
+    return refused('EBUSY', `More answers of ${address} are waited for than allowed, ${this.most}: see \`maxQueue\`.`)
+  }
+
   #here(id: number, address: string, question: Question, ms: number): void {
+    this.#wait(id, address, ms, ms)
     try {
       this.answers.here(id, question, ms, answer => { this.#settle(id, address, answer) })
     } catch (error) {
-      this.#fail(id, asError(error))
+      this.#fail(id, revived(address, told(error), false))
     }
   }
 
   #there(id: number, address: string, { kind, detail, message }: Question, ms: number, deadline: number): void {
     this.mail.carry(address, ASK, [id, kind, ms, detail], message, deadline).then(
-      reply => { if (typeof reply === 'object' && 'code' in reply) this.#fail(id, revived(address, reply, false)) },
-      (error: unknown) => { this.#fail(id, asError(error)) }
-    ).catch(ignore)
+      reply => {
+        if (typeof reply === 'object' && 'code' in reply) this.#fail(id, revived(address, reply, false))
+        else this.#wait(id, address, ms, deadline - now())
+      },
+      (error: unknown) => {
+        const { code, maybe } = error as MetroplexError
+        this.#fail(id, code === 'EDEADLINE' ? late(address, ms, maybe === true, error) : asError(error))
+      }
+    ).catch(crash)
   }
 
-  #answered({ to, message }: Incoming): Reply {
+  /** It has been taken: from now on the answer is waited for, for so many ms of those that there were. */
+  #wait(id: number, address: string, ms: number, left: number): void {
+    const asked = this.#asked.get(id)
+    if (asked === undefined) return
+    // It holds the process, for somebody waits.
+    asked.timer = setTimeout(() => { this.#fail(id, late(address, ms, true)) }, Math.min(Math.max(left, 1), LONGEST))
+  }
+
+  #answered({ from, to, message }: Incoming): Reply {
     const [id, state, error] = to as [number, Answered['state'], Told | undefined]
     const asked = this.#asked.get(id)
-    if (asked === undefined) return 0
+    // Nobody answers for another one.
+    if (asked === undefined || asked.local || this.mail.addressOf(from) !== asked.address) return 0
     this.#settle(id, asked.address, state === 'value' ? { state, message } : error === undefined ? { state: 'nothing' } : { state: 'error', error })
     return 1
   }
@@ -183,9 +207,13 @@ export class Questions {
   #take(id: number): Asked | undefined {
     const asked = this.#asked.get(id)
     if (asked === undefined) return undefined
-    clearTimeout(asked.timer)
-    asked.unlisten()
+    const { address, timer, unheed } = asked
+    clearTimeout(timer)
+    unheed()
     this.#asked.delete(id)
+    const others = (this.#counts.get(address) ?? 0) - 1
+    if (others > 0) this.#counts.set(address, others)
+    else this.#counts.delete(address)
     if (this.#asked.size === 0) {
       clearInterval(this.#timer)
       this.#timer = undefined
@@ -195,6 +223,11 @@ export class Questions {
 }
 
 const EMPTY = Message.of(NOTHING, false)
+
+function late(address: string, ms: number, maybe: boolean, cause?: unknown): MetroplexError {
+  const sentence = maybe ? `${address} did not answer within ${ms} ms.` : `${address} could not be asked within ${ms} ms.`
+  return new MetroplexError('EDEADLINE', sentence, { address, maybe, ...cause !== undefined && { cause } })
+}
 
 function checkAnswer({ to, message }: Incoming): void {
   const [id, state, error] = Array.isArray(to) ? to as unknown[] : []

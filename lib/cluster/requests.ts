@@ -50,7 +50,7 @@ export class Requests {
     const question: Question = { kind: REQUEST, detail: id, message: parcel([Message.of(msg, this.terms.binary).value]) }
     const deadline = now() + timeout
     try {
-      return await askHolder(this.where, id, deadline, address => this.questions.ask(address, question, { deadline, signal }))
+      return await askHolder(this.where, id, deadline, (address, here) => this.questions.ask(address, question, { deadline, signal }, here), signal)
     } catch (error) {
       if (!(error instanceof MetroplexError) || error.code !== 'EDEADLINE') throw error
       // What it says is of a server, which may be quite well.

@@ -20,6 +20,8 @@ export type ShardsSettings = Omit<Part, 'agreement' | 'places' | 'word'> & Regis
 export interface ShardsEvents extends RollEvents {
   /** So many entries were wrong in one registry, and are right again. */
   healed(sparks: number): void
+  /** A server has been found dead by us: the others do not know it yet. */
+  buried(): void
   reap(address: string, sparks: string[]): void
   failed(error: Error): void
   changed(state: State): void
@@ -90,7 +92,10 @@ export class Shards {
         stats.count('commits')
         stats.took('commit', ms)
       },
-      buried: () => { stats.count('buried') },
+      buried: () => {
+        stats.count('buried')
+        events.buried()
+      },
       failed: error => { this.#failed(error) },
       changed: () => { this.#look() },
       join: (address, life) => { roll.join(address, life) },

@@ -53,12 +53,12 @@ export class Whereabouts {
     return this.shards.owns(id) ? undefined : this.shards.finder.recent(id)
   }
 
-  /** The addresses of the peers that live; the last known ones when Redis cannot be asked. Rejects when none were ever known. */
-  async peers(): Promise<string[]> {
+  /** The addresses of the peers that live; the last known ones when Redis cannot be asked, or does not say it within so many ms. Rejects when none were ever known. */
+  async peers(ms = Infinity): Promise<string[]> {
     const { reachable, peers } = this.shards
     if (!reachable && peers.known) return peers.addresses
     // Half of the time is left for the message itself.
-    const patience = this.terms.timeout / 2
+    const patience = Math.min(this.terms.timeout / 2, ms)
     const late = (): Error => new MetroplexError('EREGISTRY', 'Redis cannot be asked who else there is, and we have not known it yet.')
     try {
       return await within(peers.current(), patience, late)

@@ -1,4 +1,5 @@
 import { absent } from './absent'
+import { calls } from './calls'
 import { clients } from './clients'
 import { deaths } from './deaths'
 import { failovers } from './failovers'
@@ -13,6 +14,6 @@ import type { Row } from './row'
 
 /** All rows, in the order of their numbers. */
 export const rows: readonly Row[] = [
-  ...absent, ...clients, ...deaths, ...failovers, ...hostile, ...order, ...outages, ...ownership, ...peers, ...shutdown, ...strangers
+  ...absent, ...calls, ...clients, ...deaths, ...failovers, ...hostile, ...order, ...outages, ...ownership, ...peers, ...shutdown, ...strangers
 ]
   .sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)))

@@ -4,11 +4,15 @@ import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { Answers, SILENCE } from '../../lib/cluster/answers'
+import type { Mail } from '../../lib/cluster/mail'
+import { Notices } from '../../lib/cluster/notices'
+import { Questions, STILL } from '../../lib/cluster/questions'
 import { batch, BATCH, HELLO, JSON_TYPE, outgoing, unpack } from '../../lib/transport/envelope'
 import { frame, FrameReader } from '../../lib/transport/http/frames'
 import { HttpServer } from '../../lib/transport/http/server'
 import { cut, read as readPiece } from '../../lib/transport/redis/pieces'
-import { Reception, wordOf, type Reply } from '../../lib/transport/reception'
+import { Reception, wordOf, type Handler, type Reply } from '../../lib/transport/reception'
 import { digest, genuine, read, signed, type Answering } from '../../lib/transport/signature'
 import { Ways } from '../../lib/transport/ways'
 import type { Answer } from '../../lib/contract'
@@ -104,6 +108,30 @@ describe('PROTOCOL.md', () => {
         ({ kind, to, text: message.text, blobs: message.blobs.map(({ path, bytes }) => ({ path, hex: bytes.toString('hex') })) }))
       assume(understood).deep.equals(messages.map(({ kind, to, text, parts = [] }) => ({ kind, to, text, blobs: parts })))
     }
+  })
+
+  it('gives questions, answers and notices that we would take', () => {
+    const handlers = new Map<string, Handler>()
+    const mail: Mail = {
+      take: (kind, handler) => { handlers.set(kind, handler) },
+      addressOf: () => 'http://10.0.0.5:8080',
+      carry: () => Promise.resolve(0),
+      back: () => Promise.resolve(0)
+    }
+    const answers = new Answers(mail, { messages: 10, total: 10_000 }, () => '')
+    using(() => { answers.close() })
+    for (const what of ['call', 'event']) answers.handle(what, () => () => new Promise(() => undefined))
+    const questions = new Questions(mail, answers, () => '', 10)
+    using(() => { questions.close() })
+    new Notices(mail, { peers: () => [], moved: () => undefined, drains: () => undefined })
+    const replies = vectors.batches.map(({ base64 }) => unpack(Buffer.from(base64, 'base64'), 'the-sender12').filter(({ kind }) => handlers.has(kind)).map(message => {
+      const handler = handlers.get(message.kind)
+      handler?.check(message)
+      return handler?.apply(message)
+    })).filter(list => list.length > 0)
+    assume(replies).eql([[0, 0, 0, 1, 2], [0, 0, 0, 0], [0]])
+    for (const kind of handlers.keys()) assume(text).includes(`\`"${kind}"\``)
+    assume([STILL, SILENCE].map(ms => ms / 1000)).eql([20, 60])
   })
 
   it('gives frames that we would write, and read', () => {
