@@ -42,6 +42,7 @@ declare namespace metroplex {
   export type Forward = ForwardFunction
   export type Answer = contract.Answer
   export type AskOptions = types.AskOptions
+  export type Back = contract.Back
   export type Called = types.Called
   export type Client = ClientClass
   export type ClientOptions = types.ClientOptions

@@ -222,6 +222,7 @@ export class Asking extends EventEmitter<MetroplexEvents> {
       since: Math.round(now() - this.#since),
       sparks: shards.size,
       disowned: shards.disowned,
+      users: shards.users.size,
       waiting: shards.waiting,
       peers: shards.peers.addresses.length,
       places: shards.finder.remembered,
@@ -247,7 +248,7 @@ export class Asking extends EventEmitter<MetroplexEvents> {
 
   async #placesOf(ids: unknown): Promise<(string | null)[]> {
     if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
-    return this.core.whereabouts.places(ids.map(idOf))
+    return this.core.whereabouts.places(Array.from(ids, idOf))
   }
 }
 

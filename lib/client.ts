@@ -80,8 +80,8 @@ function checked(options: unknown): ClientOptions {
   if (typeof options !== 'object' || options === null) throw new TypeError(`metroplex: the options of a client must be an object such as { redis, namespace }; given: ${shown(options)}.`)
   const stranger = Object.keys(options).find(key => !KNOWN.includes(key))
   if (stranger !== undefined) throw new TypeError(`metroplex: a client has no option \`${stranger}\`. Known are: ${KNOWN.join(', ')}.`)
-  const { metroplex = {} } = options as { metroplex?: object }
-  const useless = OF_SERVERS.find(key => key in metroplex)
+  const { metroplex } = options as { metroplex?: unknown }
+  const useless = typeof metroplex === 'object' && metroplex !== null ? OF_SERVERS.find(key => key in metroplex) : undefined
   if (useless !== undefined) throw new TypeError(`metroplex: \`metroplex.${useless}\` is for servers: a client has no sparks, and nobody asks it anything.`)
   return options
 }

@@ -83,6 +83,12 @@ export interface Limits {
  * * MUST ask `admit` before it reads a body, MUST take no body above `maxBody`, and none that takes longer than `timeout`.
  * * MUST NOT keep the process alive, but for an answer that somebody waits for.
  * * May be asked to `send` one request to a peer at a time. It is asked to talk to many peers at once.
+ *
+ * It may hand over ways back with requests, so that who has no address can be told something. Without them that fails with `EUNREACHABLE`. If it does,
+ * * a way back MUST lead to the very connection, or channel, on which the request came, and MUST be the same object for all that comes there.
+ * * its `ask` MUST do what `send` must, and MUST hand what is asked to the receiver that the asker's transport was opened with.
+ * * `closed` MUST be told when one has ended, once, and nothing may be asked on it from then on. One that ends with this transport alone is never told of.
+ * * `broken` MUST be told at the asker's end, when what leads back there has ended with it.
  */
 export interface Transport {
   /** What is written into the registry: servers reach each other when theirs are the same. */

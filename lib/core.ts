@@ -238,7 +238,7 @@ export class Core {
   }
 
   #description(): ReturnType<ConstructorParameters<typeof Shards>[0]['description']> {
-    return { name: this.settings.name, version: VERSION, protocol: LANGUAGE, pathname: this.#pathname, transport: this.post.name, word: this.post.word }
+    return { name: this.settings.name, version: VERSION, protocol: LANGUAGE, pathname: this.#pathname, transport: this.post.name, word: this.post.word, kinds: this.post.kinds }
   }
 
   /** What our end of the transport asks of the cluster. */

@@ -32,12 +32,12 @@ export function plain(id: unknown): unknown {
 /** Ids as the registry knows them, each once. @throws TypeError */
 export function idsOf(ids: unknown): string[] {
   if (!Array.isArray(ids)) throw new TypeError(`metroplex: spark ids must be an array of strings; given: ${shown(ids)}.`)
-  return [...new Set(ids.map(idOf))]
+  return [...new Set(Array.from(ids, idOf))]
 }
 
 /** A user or users, each once. @throws TypeError, RangeError */
 export function usersOf(users: unknown): string[] {
-  return [...new Set((Array.isArray(users) ? users as unknown[] : [users]).map(userOf))]
+  return [...new Set(Array.from(Array.isArray(users) ? users as unknown[] : [users], userOf))]
 }
 
 /** Add to a list that is kept under a name. */

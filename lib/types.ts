@@ -326,6 +326,8 @@ export interface Statistics {
   sparks: number
   /** Sparks that are connected here, while by the registry another server that lives has their ids. */
   disowned: number
+  /** Sparks that are connected here and have a user. */
+  users: number
   /** Ids that are waiting to be written into the registry. */
   waiting: number
   /** Peers that live. */

@@ -6,6 +6,8 @@ import { assume } from './support/assume'
 import { openClient, type Client as PrimusClient } from './support/client'
 import { using } from './support/dispose'
 import { namespace } from './support/namespace'
+import { freePort } from './support/ports'
+import { startProxy } from './support/proxy'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
 import { startServer, type ServerProcess } from './support/server'
@@ -53,6 +55,8 @@ describe('a client of the cluster', () => {
         assume((await cluster.servers(true)).sort()).eql(servers.map(({ address }) => address).sort())
         assume(await cluster.spark(clients[1]?.id ?? '')).equals(servers[1]?.address)
         assume(await cluster.spark('nobody')).equals(null)
+        assume((await rejection(cluster.sparks(new Array<string>(1)))).message).includes('must be a string that is not empty')
+        assume((await rejection(cluster.user(new Array<string>(1)))).message).includes('must be a string that is not empty')
         await eventually(async () => await cluster.count() === 3)
         const ids: string[] = []
         for await (const id of cluster.sparksOn(first().address)) ids.push(id)
@@ -133,6 +137,31 @@ describe('a client of the cluster', () => {
     })
   }
 
+  it('hears what it has asked though connections break while it waits, over HTTP', async () => {
+    const space = namespace()
+    const port = await freePort()
+    const between = await startProxy({ port }, { at: { host: '127.0.0.2', port } })
+    const server = await startServer({ redis: { url: redis.url, namespace: space }, port, primus: { address: `http://127.0.0.2:${port}` } })
+    await server.run(primus => {
+      const { metroplex } = primus as unknown as { metroplex: { method(name: string, fn: unknown): void, once(event: string, fn: () => void): void } }
+      metroplex.method('long', () => new Promise(resolve => {
+        metroplex.once('end of it', () => { resolve('done') })
+      }))
+    })
+    const cluster = client(redis, { namespace: space })
+    await eventually(async () => (await cluster.servers()).length === 1)
+    const answer = cluster.call('long', [], { timeout: 20_000 })
+    await eventually(() => server.run(primus => (primus as unknown as { metroplex: { stats(): { answering: number } } }).metroplex.stats().answering === 1))
+    for (let cut = 0; cut < 3; cut++) {
+      between.cut()
+      await eventually(() => between.connections === 1, { what: 'a stream that was opened again, though nothing is asked' })
+    }
+    await server.run(primus => {
+      (primus as unknown as { metroplex: { emit(event: string): void } }).metroplex.emit('end of it')
+    })
+    assume(await answer).eql([{ address: server.address, ok: true, value: 'done' }])
+  })
+
   it('lets its process end once it is closed, and fails what is under way', async () => {
     const script = `
       const { createClient } = require(${JSON.stringify(join(__dirname, '..', 'index.js'))})
@@ -169,6 +198,7 @@ describe('a client of the cluster', () => {
       [{ metroplex: { listen: {} } }, /`metroplex.listen` is for servers/],
       [{ metroplex: { user: () => 'x' } }, /`metroplex.user` is for servers/],
       [{ redis: {} }, /must be an ioredis client/],
+      [{ metroplex: null }, /`metroplex` must be an object/],
       [null, /must be an object/]
     ] as const) assume(() => createClient(options as unknown as ClientOptions)).throws(sentence)
   })

@@ -11,7 +11,7 @@ import { namespace } from './support/namespace'
 import { startRedis, type RedisProcess } from './support/redis'
 
 const terms = { lease: 60_000, interval: 60_000 }
-const description = { name: 'test', version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: 'a-word' }
+const description = { name: 'test', version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: 'a-word', kinds: 'some all end' }
 const SELF = 'http://self'
 
 /** What happens in a registry, by the verbs that servers use for it, and by the commands of those of 1.x. */

@@ -19,7 +19,7 @@ import { rejection } from './support/rejection'
 import { eventually } from './support/wait'
 
 const terms = { lease: 60_000, interval: 60_000 }
-const description = { name: 'test', version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: 'a-word-of-ours' }
+const description = { name: 'test', version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: 'a-word-of-ours', kinds: 'some all end' }
 
 function spark(id: string): Spark {
   return { id, readyState: 1, write: () => true, end: () => undefined }

@@ -39,7 +39,7 @@ class Server {
     const client = new Redis({ host: '127.0.0.1', port, lazyConnect: true })
     this.shards = new Shards({
       redis: client, namespace, shards, timeout, lease, interval: 60_000, latency: 2000, ask: () => Promise.resolve('self'),
-      description: () => ({ name: address, version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: address })
+      description: () => ({ name: address, version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: address, kinds: 'some all end' })
     }, new Stats(), {
       registered: () => undefined, unregistered: () => undefined, joined: () => undefined, left: () => undefined, buried: () => undefined, changed: () => undefined,
       failed: () => undefined, healed: count => this.healed.push(count), reap: (_address, ids) => this.reaped.push(...ids)

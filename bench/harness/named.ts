@@ -26,7 +26,7 @@ export async function open({ redis, namespace, address, sparks }: NamedSettings)
   const client = connectTo({ ...redis, lazyConnect: true }, load('ioredis') as Ioredis)
   const opened = shards = new Shards({
     redis: client, namespace, shards: 1, timeout: 5000, lease: 60_000, interval: 300_000, latency: 2000, ask: () => Promise.resolve('self'),
-    description: () => ({ name: 'named', version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: 'AAAAAAAAAAAAAAAA' })
+    description: () => ({ name: 'named', version: '2', protocol: '2', pathname: '/primus', transport: 'http', word: 'AAAAAAAAAAAAAAAA', kinds: 'some all end answer ask drop wait notice' })
   }, new Stats(), {
     registered: ignore, unregistered: ignore, joined: ignore, left: ignore, buried: ignore, changed: ignore, failed: ignore, healed: ignore, reap: ignore
   })

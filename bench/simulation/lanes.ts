@@ -13,7 +13,7 @@ const TIMEOUT = 20_000
 const NAMESPACE = { one: '{scaling}', many: 'scaling' }
 
 const DESCRIPTION: Description = {
-  name: 'node-00001:12345', version: '2.0.0', protocol: '2', pathname: '/primus', transport: 'http', word: 'AAAAAAAAAAAAAAAA'
+  name: 'node-00001:12345', version: '2.0.0', protocol: '2', pathname: '/primus', transport: 'http', word: 'AAAAAAAAAAAAAAAA', kinds: 'some all end answer ask drop wait notice'
 }
 
 let taken = 0

@@ -18,7 +18,8 @@ const redis = new Redis(REDIS_URL)
 redis.on('error', error => { console.error('Redis:', error.message) })
 
 const server = createServer((req, res) => {
-  panel(req, res).catch((error: unknown) => { send(res, 503, { error: (error as Error).message }) })
+  // Wrong arguments are a TypeError; what goes wrong with the cluster is a MetroplexError with a code.
+  panel(req, res).catch((error: unknown) => { send(res, error instanceof TypeError ? 400 : 503, { error: (error as Error).message }) })
 })
 const primus = new Primus(server, {
   transformer: 'websockets',

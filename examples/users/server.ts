@@ -43,7 +43,7 @@ function nameOf({ query }: { readonly query?: Readonly<Record<string, unknown>> 
 // Who logs in later is named then.
 primus.on('connection', spark => {
   spark.on('data', message => {
-    const { login } = message as { login?: unknown }
+    const { login } = (message ?? {}) as { login?: unknown }
     if (typeof login === 'string') logIn(spark, login).catch(console.error)
   })
 })

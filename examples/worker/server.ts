@@ -31,7 +31,7 @@ function nameOf({ query }: { readonly query?: Readonly<Record<string, unknown>> 
 
 primus.on('connection', spark => {
   spark.on('data', message => {
-    const { resize } = message as { resize?: unknown }
+    const { resize } = (message ?? {}) as { resize?: unknown }
     const user = nameOf(spark)
     if (typeof resize !== 'string' || user === undefined) return
     redis.lpush(`${NAMESPACE}:jobs`, JSON.stringify({ user, photo: resize })).catch(console.error)

@@ -140,7 +140,10 @@ export class Forwarder {
     const turn = this.#users.enter(users)
     let failure: Error | undefined
     try {
-      for (const { user, spark } of await this.where.sparksOf(users)) behind.get(user)?.add(spark)
+      for (const { user, spark, address } of await this.where.sparksOf(users)) {
+        // Who has come to us meanwhile may have got a later message already.
+        if (address !== this.where.self) behind.get(user)?.add(spark)
+      }
     } catch (error) {
       failure = asError(error)
       sum.fail(REGISTRY, error)

@@ -1,24 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { ignore } from '../callback'
 import { MetroplexError } from '../errors'
-import { Registry } from '../registry/registry'
-import { namespaces, shardOf } from '../registry/sharding'
+import { shardOf } from '../registry/sharding'
 import type { Stats } from '../stats'
-import type { RedisClient, Spark, State } from '../types'
+import type { Spark, State } from '../types'
 import { Agreement } from './agreement'
 import { Finder } from './finder'
 import type { Life } from './life'
 import { Peers } from './peers'
+import { Registries, type RegistriesTerms } from './registries'
 import { Roll, type RollEvents } from './roll'
 import { period, Shard, type Part } from './shard'
 import { Users } from './users'
 
 /** What the registries of a cluster need to know. */
-export interface ShardsSettings extends Omit<Part, 'agreement' | 'places' | 'word'> {
-  readonly redis: RedisClient
-  readonly namespace: string
-  readonly shards: number
-}
+export type ShardsSettings = Omit<Part, 'agreement' | 'places' | 'word'> & RegistriesTerms
 
 /** What happens in the cluster, each once, into however many registries it is split. */
 export interface ShardsEvents extends RollEvents {
@@ -38,7 +34,7 @@ export interface ShardsEvents extends RollEvents {
  * server is in all of them; a server has joined when it is in all, and left when it is in none.
  */
 export class Shards {
-  readonly #base: Registry
+  readonly #registries: Registries
   readonly #shards: readonly Shard[]
   readonly #agreement: Agreement
   readonly #roll: Roll
@@ -51,7 +47,7 @@ export class Shards {
   #words: string[] = []
 
   constructor(settings: ShardsSettings, private readonly stats: Stats, private readonly events: ShardsEvents) {
-    const { redis, namespace, shards, timeout, lease, interval } = settings
+    const { shards, timeout, lease, interval } = settings
     const roll = this.#roll = new Roll(shards, {
       ...events,
       joined: (address, life) => {
@@ -64,31 +60,22 @@ export class Shards {
         events.left(address, why, life)
       }
     })
-    const apart = shards > 1 && 'isCluster' in redis && redis.isCluster === true
-    const base = this.#base = Registry.open(redis, namespace, { timeout }, {
-      ready: () => { if (!apart) for (const { life } of this.#shards) life.stir() },
-      lost: error => {
-        if (!apart) for (const { life } of this.#shards) life.disturb()
+    const of = (registries: readonly number[]): Life[] => this.#shards.filter((_, at) => registries.includes(at)).map(({ life }) => life)
+    const { base, all } = this.#registries = new Registries(settings, {
+      ready: registries => { for (const life of of(registries)) life.stir() },
+      lost: (registries, error) => {
+        for (const life of of(registries)) life.disturb()
         this.#failed(error)
       }
     })
-    // On Redis Cluster they lie on several masters, of which one may be away while the others serve us.
-    const open = (name: string, at: number): Registry => Registry.open(redis, name, { timeout }, {
-      ready: () => { this.#shards[at]?.life.stir() },
-      lost: error => {
-        this.#shards[at]?.life.disturb()
-        this.#failed(error)
-      }
-    })
-    const registries = namespaces(namespace, shards).map((name, at) => apart ? open(name, at) : shards === 1 ? base : base.beside(name))
     const agreement = this.#agreement = new Agreement(
-      { secret: registries[0] ?? base, layout: base }, shards, { lease, often: period(settings) / 2 }
+      { secret: all[0] ?? base, layout: base }, shards, { lease, often: period(settings) / 2 }
     )
     const part = {
       ...settings, agreement, word: (nth: number) => this.#words[nth] ??= randomBytes(12).toString('base64url'),
       places: (ids: readonly string[]) => this.#finder.registered(ids)
     }
-    this.#shards = registries.map((registry, at) => new Shard(registry, part, {
+    this.#shards = all.map((registry, at) => new Shard(registry, part, {
       registered: address => { roll.enter(at, address) },
       unregistered: address => { roll.depart(at, address) },
       healed: (sparks, ms) => {
@@ -197,8 +184,7 @@ export class Shards {
   /** Leave for good, and close the connection. Takes at most the deadline, Redis or no Redis. */
   async close(): Promise<void> {
     await this.#all(({ life }) => life.close())
-    for (const { registry } of this.#shards) registry.close()
-    this.#base.close()
+    this.#registries.close()
   }
 
   /** A spark of ours is here. */

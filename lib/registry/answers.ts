@@ -22,7 +22,7 @@ export function byOwner(pairs: readonly unknown[]): Map<string, string[]> {
 }
 
 /** What a server says of itself, as fields of its life. */
-const DESCRIBED = ['name', 'version', 'protocol', 'pathname', 'transport', 'word'] as const satisfies readonly (keyof Description)[]
+const DESCRIBED = ['name', 'version', 'protocol', 'pathname', 'transport', 'word', 'kinds'] as const satisfies readonly (keyof Description)[]
 
 /** The fields of a life that are read of it. */
 export const LIFE = ['id', 'state', 'aside', 'former', 'farewell', ...DESCRIBED] as const

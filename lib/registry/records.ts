@@ -17,6 +17,8 @@ export interface Description {
   readonly transport: string
   /** Random word of its process, which outlives its lives. */
   readonly word: string
+  /** The kinds of messages that it takes, separated by spaces; `''`, as earlier releases have it: `some` and `all`. */
+  readonly kinds: string
 }
 
 /** How long what we write lives, in ms. */

@@ -14,6 +14,8 @@ export interface Card {
   readonly protocol: string
   readonly pathname: string
   readonly word: string
+  /** The kinds of messages that it takes, separated by spaces; `''`: `some` and `all`. */
+  readonly kinds: string
 }
 
 /** Which wire a server speaks. */
@@ -48,19 +50,26 @@ export class Dispatch implements Courier {
     const omega = this.omega()
     const card = this.directory.find(address)
     const { name } = this.messenger
-    const ours = typeof card === 'object' && card.protocol === VERSION && card.transport === name && !(omega !== undefined && this.always())
+    const fits = typeof card === 'object' && (message.ending === undefined || takes(card, 'end'))
+    const ours = fits && card.protocol === VERSION && card.transport === name && !(omega !== undefined && this.always())
     return ours ? this.#ours(address, card, message, whom, deadline) : this.#otherwise(omega, address, message, whom, deadline)
   }
 
   /**
    * Have a server carry out what no spark is to be handed, and servers of 1.x know nothing of; after all that was sent there before.
    *
+   * One that does not take this kind is not sent it: it would refuse all that travels with it.
+   *
    * @throws MetroplexError with `maybe`
    */
-  async carry(address: string, message: Outgoing, deadline: number): Promise<Reply> {
-    const card = this.directory.find(address) ?? await this.#joined(address, deadline)
+  async carry(address: string, kind: string, message: Outgoing, deadline: number): Promise<Reply> {
+    const known = this.directory.find(address)
+    // Another release may have been started there since.
+    const card = takes(known, kind) ? known : await this.#joined(address, deadline)
     if (card === 'old') throw refused('EPROTOCOL', address, 'runs metroplex 1.x, which knows of messages for sparks alone')
-    return this.messenger.send(address, this.#spoken(address, card), message, deadline)
+    const spoken = this.#spoken(address, card)
+    if (!takes(spoken, kind)) throw refused('EPROTOCOL', address, `runs an earlier release of metroplex, which takes no messages of the kind '${kind}': give all servers the same version`)
+    return this.messenger.send(address, spoken, message, deadline)
   }
 
   /** To who speaks another wire than ours, is unknown, or cannot be talked to. */
@@ -78,7 +87,7 @@ export class Dispatch implements Courier {
   /** What ends sparks has no words on omega-supreme's wire: each server has to hear it on ours. */
   async #ended(address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
     const { sparks = [] } = whom
-    return understood(address, sparks, await this.carry(address, outgoing('end', sparks, message), deadline))
+    return understood(address, sparks, await this.carry(address, 'end', outgoing('end', sparks, message), deadline))
   }
 
   /** Of who is not known: it may have joined since we looked last. */
@@ -127,6 +136,11 @@ export class Dispatch implements Courier {
   #inTime<T>(question: Promise<T>, otherwise: T, deadline: number): Promise<T> {
     return within(question, Math.max(0, deadline - now()), () => new Error('late')).catch(() => otherwise)
   }
+}
+
+/** Whether a server speaks our wire, as far as we know, and takes messages of a kind. The first release did not say so. */
+function takes(card: Card | 'old' | undefined, kind: string): card is Card {
+  return typeof card === 'object' && (card.kinds === '' ? 'some all' : card.kinds).split(' ').includes(kind)
 }
 
 /** What a peer says it did. */

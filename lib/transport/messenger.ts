@@ -80,6 +80,11 @@ export class Messenger {
     return this.transport.name
   }
 
+  /** The kinds of messages that are taken. */
+  get kinds(): string[] {
+    return this.#reception.kinds
+  }
+
   /** How many messages wait or are on their way, and their bytes. */
   get queued(): { messages: number; bytes: number } {
     let messages = 0

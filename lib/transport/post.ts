@@ -109,6 +109,11 @@ export class Post {
     return this.#messenger.name
   }
 
+  /** The kinds of messages that we take, separated by spaces. */
+  get kinds(): string {
+    return this.#messenger.kinds.join(' ')
+  }
+
   /** How many messages wait or are on their way, and their bytes. */
   get queued(): { messages: number; bytes: number } {
     return this.#messenger.queued
@@ -169,7 +174,7 @@ export class Post {
    * @throws MetroplexError with `maybe`
    */
   carry(address: string, kind: string, detail: unknown, message: Message, deadline: number): Promise<Reply> {
-    return this.#dispatch.carry(address, outgoing(kind, detail, message), deadline)
+    return this.#dispatch.carry(address, kind, outgoing(kind, detail, message), deadline)
   }
 
   /** As `carry`, to whoever has asked us something: to a peer at its address, to anybody else on the way on which it asked. */

@@ -103,6 +103,11 @@ export class Reception implements Receiver {
     return this.bounds.timeout
   }
 
+  /** The kinds of messages that are taken. */
+  get kinds(): string[] {
+    return [...this.#handlers.keys()]
+  }
+
   /** Take messages of a kind. */
   handle(kind: string, handler: Handler): void {
     this.#handlers.set(kind, handler)

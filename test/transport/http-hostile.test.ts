@@ -1,5 +1,5 @@
 import { once as happens } from 'node:events'
-import { connect, createServer as createTcp, type AddressInfo, type Socket } from 'node:net'
+import { createServer as createTcp, type AddressInfo, type Socket } from 'node:net'
 import { HttpClient } from '../../lib/transport/http/client'
 import { frame } from '../../lib/transport/http/frames'
 import { assume } from '../support/assume'
@@ -8,49 +8,7 @@ import { using } from '../support/dispose'
 import { elapsed, eventually } from '../support/wait'
 import { after, echo, Echo, failure, hello, MOST, refusal, request } from './contract'
 import { peerAt, serve } from './http-stage'
-
-const UPGRADE = 'GET /primus/metroplex HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: metroplex\r\nmetroplex: hello\r\ncontent-type: application/x-hello\r\n\r\n'
-
-/** A connection without manners. */
-class Raw {
-  /** All that has come, one character for each byte. */
-  heard = ''
-  closed = false
-
-  constructor(readonly socket: Socket) {
-    socket.on('data', (chunk: Buffer) => { this.heard += chunk.toString('latin1') })
-    socket.on('error', () => undefined)
-    socket.on('close', () => { this.closed = true })
-  }
-
-  static async open(port: number): Promise<Raw> {
-    const socket = connect(port, '127.0.0.1')
-    using(() => socket.destroy())
-    await happens(socket, 'connect')
-    return new Raw(socket)
-  }
-
-  /** One with a stream. */
-  static async upgraded(port: number): Promise<Raw> {
-    const raw = await Raw.open(port)
-    raw.socket.write(UPGRADE)
-    await raw.hears('200 re hello application/x-hello\n')
-    raw.heard = ''
-    return raw
-  }
-
-  frame(line: string, body: Buffer | string = ''): void {
-    this.socket.write(Buffer.concat(frame(line, Buffer.from(body))))
-  }
-
-  async hears(text: string): Promise<void> {
-    await eventually(() => this.heard.includes(text), { what: `'${text}' to be heard` })
-  }
-
-  async ends(within = 5000): Promise<number> {
-    return (await elapsed(() => eventually(() => this.closed, { within, what: 'the end of a connection' }))).ms
-  }
-}
+import { Raw, UPGRADE } from './raw'
 
 /** A server that answers every connection with these bytes, whatever is asked. */
 async function impostor(answer: string, ...later: (string | Buffer)[]): Promise<number> {

@@ -207,6 +207,17 @@ describe('PROTOCOL.md', () => {
       })
     }
 
+    it('says who is meant by a hello on a way back: whoever has that word, and nobody else', () => {
+      const { reception } = receiver()
+      assume(ask(reception, { number: 0, to: place.word }).status).equals(200)
+      const unaddressed = new Reception({ ...place, address: '' }, { secrets: [secret], refresh: () => Promise.resolve() }, { maxBody: 1000, timeout: 1000 }, new Ways(() => undefined), { told: () => undefined, broken: () => undefined })
+      for (const to of [place.word, address]) assume(ask(unaddressed, { number: 0, to }).status).equals(200)
+      for (const refused of [ask(unaddressed, { number: 0, to: wordOf() }), ask(reception, { number: 0, to: wordOf() })]) {
+        assume(refused.status).equals(421)
+        documented(refused)
+      }
+    })
+
     it('has rows for a receiver that knows no secret yet, and for one that is shutting down', () => {
       documented(ask(receiver([]).reception, { number: 0 }))
       const { reception } = receiver()

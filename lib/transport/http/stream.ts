@@ -55,7 +55,7 @@ export class Stream implements Back {
   #known: boolean
   #blocked = false
   #ending = false
-  /** It was not us who ended it. */
+  /** It has ended, or does, though nobody wanted that. */
   #broke = false
   /** Called when it has ended: whether that was nothing that we wanted. */
   gone: (broke: boolean) => void = ignore
@@ -64,16 +64,16 @@ export class Stream implements Back {
   constructor(private readonly socket: Socket, private readonly terms: StreamTerms, welcome?: Answer) {
     this.#reader = new FrameReader(terms.maxBody)
     // An answer that comes after its deadline would be taken for the next one's.
-    this.#asking = new Asking(socket, () => { this.end(this.#error('EDEADLINE', `did not answer within the deadline of ${terms.timeout} ms`, true)) })
+    this.#asking = new Asking(socket, () => { this.#break('EDEADLINE', `did not answer within the deadline of ${terms.timeout} ms`) })
     socket.setNoDelay(true)
     socket.setKeepAlive(true, IDLE)
     socket.setTimeout(terms.idle, () => { if (!this.#asking.waits) this.end() })
     socket.on('error', ignore)
     socket.on('data', (chunk: Buffer) => { this.#come(chunk) })
     socket.on('drain', () => { this.#drained() })
-    socket.on('end', () => { this.#break('the connection was closed') })
+    socket.on('end', () => { this.#break('EUNREACHABLE', 'could not be heard to the end: the connection was closed') })
     socket.on('close', () => {
-      this.#break('the connection broke')
+      this.#break('EUNREACHABLE', 'could not be heard to the end: the connection broke')
       clearTimeout(this.#timer)
       this.gone(this.#broke)
     })
@@ -124,10 +124,10 @@ export class Stream implements Back {
     this.#asking.fail(error)
   }
 
-  /** It ends, and not because of us. */
-  #break(why: string): void {
+  /** It ends, and nobody wanted that. */
+  #break(code: 'EUNREACHABLE' | 'EDEADLINE' | 'EPROTOCOL', sentence: string): void {
     this.#broke ||= !this.#ending
-    this.end(this.#error('EUNREACHABLE', `could not be heard to the end: ${why}`, true))
+    this.end(this.#error(code, sentence, true))
   }
 
   #wait(deadline: number, begin: () => void): Promise<Answer> {
@@ -234,8 +234,7 @@ export class Stream implements Back {
 
   /** What comes is nothing that we take. While we wait for an answer it may be meant for one, and the other end would take a refusal for that of something else. */
   #reject(no: Answer, why: string): void {
-    this.#broke = true
-    if (this.#asking.waits) this.end(this.#error('EPROTOCOL', `sent what we do not understand: ${why}. See which software listens there`, true))
+    if (this.#asking.waits) this.#break('EPROTOCOL', `sent what we do not understand: ${why}. See which software listens there`)
     else this.#refuse(no)
   }
 
@@ -258,7 +257,7 @@ export class Stream implements Back {
   #refuse(answer: Answer): void {
     if (this.#ending) return
     this.#answer(answer)
-    this.#ending = true
+    this.#ending = this.#broke = true
     this.#reader.clear()
     this.#asking.fail(this.#error('EUNREACHABLE', 'could not be heard to the end: it asked what was refused', true))
     this.socket.end()
