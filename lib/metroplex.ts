@@ -5,6 +5,7 @@ import { termsOf } from './cluster/drain'
 import { deferred } from './deadline'
 import { asError, MetroplexError } from './errors'
 import { idOf, userOf } from './message'
+import { Naming } from './naming'
 import { settings, type Settings } from './options'
 import type { Drained, DrainOptions, Handler, Health, Method, Primus, PrimusOptions, Spark } from './types'
 
@@ -34,6 +35,7 @@ export class Metroplex extends Asking {
   readonly #primus: Partial<Primus>
   readonly #settings: Settings
   readonly #ready = deferred<string>()
+  readonly #naming: Naming
   #begun = false
   /** Peers can ask us. */
   #open = false
@@ -43,6 +45,7 @@ export class Metroplex extends Asking {
     super(set, primus, options.parser)
     this.#settings = set
     this.#primus = primus ?? {}
+    this.#naming = new Naming(set.user, (id, name) => this.#identify(id, name), error => { this.tell('error', error) })
     this.interval = set.interval
     this.latency = set.latency
     this.name = set.name
@@ -108,15 +111,18 @@ export class Metroplex extends Asking {
 
   /** Register a spark of ours. Written soon, together with others; kept until we are registered ourselves. */
   connect(spark: Spark): this {
-    this.core.shards.connect(idOf(spark.id), spark)
-    this.#name(spark)
+    const id = idOf(spark.id)
+    this.core.shards.connect(id, spark)
+    this.#naming.ask(id, spark)
     return this
   }
 
   /** Remove a spark of ours. */
   disconnect(spark: Spark): this {
-    this.core.shards.disconnect(idOf(spark.id), spark)
+    const id = idOf(spark.id)
+    this.core.shards.disconnect(id, spark)
     this.core.drain.gone(spark)
+    this.#naming.gone(id, spark)
     return this
   }
 
@@ -234,24 +240,9 @@ export class Metroplex extends Asking {
 
   async #identify(spark: unknown, user: unknown): Promise<void> {
     const id = idOf(typeof spark === 'object' && spark !== null ? (spark as Spark).id : spark)
-    await this.core.shards.users.identify(id, user === undefined ? undefined : userOf(user))
-  }
-
-  /** Ask the application who is behind a spark that has come. */
-  #name(spark: Spark): void {
-    const { user } = this.#settings
-    if (user === undefined) return
-    const named = async (): Promise<void> => {
-      const name = await user(spark)
-      // It may have gone meanwhile, and another one have come under its id.
-      const gone = spark.readyState === this.#primus.Spark?.CLOSED && spark.readyState !== undefined
-      if (name !== undefined && !gone) await this.#identify(spark, name)
-    }
-    named().catch((error: unknown) => {
-      // Whoever has gone needs no name, and what Redis has not been told it is told with all the rest.
-      const known = error instanceof MetroplexError && (error.code === 'ENOSPARK' || error.code === 'EREGISTRY')
-      if (!known) this.tell('error', asError(error))
-    })
+    const name = user === undefined ? undefined : userOf(user)
+    this.#naming.told(id)
+    await this.core.shards.users.identify(id, name)
   }
 
   /** We cannot register, ever. */

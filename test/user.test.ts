@@ -1,7 +1,9 @@
+import { deferred } from '../lib/deadline'
 import { assume } from './support/assume'
 import { openClient, type Client } from './support/client'
 import { namespace } from './support/namespace'
 import { startRedis, type RedisProcess } from './support/redis'
+import { createRegistered } from './support/registered'
 import { rejection } from './support/rejection'
 import { startServer, type ServerProcess } from './support/server'
 import { eventually } from './support/wait'
@@ -24,6 +26,23 @@ describe('users', () => {
 
   before(async () => { redis = await startRedis({ scope: 'suite' }) })
   after(() => redis.stop())
+
+  it('keep the name that was said of them while the application was still asked for it', async () => {
+    const asked: ReturnType<typeof deferred<string>>[] = []
+    const user = (): Promise<string> => {
+      const name = deferred<string>()
+      asked.push(name)
+      return name.promise
+    }
+    const { metroplex, url, address } = await createRegistered({ redis: { url: redis.url, namespace: namespace() }, primus: { metroplex: { user } } })
+    const [one, two, three] = [await openClient(url), await openClient(url), await openClient(url)]
+    await eventually(() => asked.length === 3)
+    await metroplex.identify(one.id, 'ann')
+    await metroplex.identify(two.id, undefined)
+    for (const name of asked) name.resolve('guest')
+    await eventually(async () => (await metroplex.user('guest')).length > 0)
+    assume(await metroplex.user(['ann', 'guest'])).eql([{ user: 'ann', spark: one.id, address }, { user: 'guest', spark: three.id, address }])
+  })
 
   for (const transport of ['http', 'redis'] as const) {
     describe(`of a cluster that talks over ${transport}`, () => {

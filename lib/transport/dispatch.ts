@@ -79,7 +79,7 @@ export class Dispatch implements Courier {
     const card = this.directory.find(address) ?? await this.#joined(address, deadline)
     if (card === 'old' || (card === undefined && omega !== undefined)) {
       if (omega !== undefined) return this.#old(omega, address, message, whom, deadline)
-      throw refused('EPROTOCOL', address, 'runs metroplex 1.x, which is reached on the wire of omega-supreme alone, and `omega: false` forbids that')
+      throw refused('EPROTOCOL', address, 'runs metroplex 1.x, which is reached on the wire of omega-supreme alone: a client does not speak it, nor does a server with `omega: false`')
     }
     return this.#ours(address, this.#spoken(address, card), message, whom, deadline)
   }

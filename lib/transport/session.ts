@@ -193,7 +193,7 @@ export class Session {
     const { code, reason } = parsed(body)
     // Anybody on the way can say no in the peer's name, and let the batch pass all the same.
     if (!genuine && !hello) progress.maybe = true
-    const why = typeof reason === 'string' ? reason : `it answered with status ${status}`
+    const why = typeof reason === 'string' ? reason.replace(/\.$/, '') : `it answered with status ${status}`
     const fail = (as: ErrorCode, sentence: string, again: Failed['again']): Failed => new Failed(this.#error(as, sentence, progress.maybe), again)
     if (status === 401 || (status === 200 && !genuine)) {
       if (!progress.refreshed) {

@@ -99,6 +99,13 @@ describe('messages between servers', () => {
     }), { numRuns: 40 })
   })
 
+  it('fail with the reason that the receiver gives, as one sentence', async () => {
+    const { a, b } = pair()
+    const { message } = await refused(a.messenger.send(b.address, b.peer, outgoing('odd', [], Message.of('x', false)), now() + 2000))
+    assume(message).equals('http://b:1 did not understand it: Messages of the kind "odd" are not known here.')
+    await Promise.all([a.messenger.close(), b.messenger.close()])
+  })
+
   it('are not taken to be carried out for an answer that was played back: to an earlier message, or to an earlier hello', async () => {
     for (const fates of [['fine', 'fine', 'replayed'], ['fine', 'replayed']] as Fate[][]) {
       const { a, b } = pair(fates)
