@@ -11,6 +11,7 @@ import { startProxy } from './support/proxy'
 import { startRedis, type RedisProcess } from './support/redis'
 import { rejection } from './support/rejection'
 import { startServer, type ServerProcess } from './support/server'
+import { startUpgradeless } from './support/upgradeless'
 import { eventually } from './support/wait'
 
 /** A process that is no server, in this process; closed at the end of the test. */
@@ -160,6 +161,23 @@ describe('a client of the cluster', () => {
       (primus as unknown as { metroplex: { emit(event: string): void } }).metroplex.emit('end of it')
     })
     assume(await answer).eql([{ address: server.address, ok: true, value: 'done' }])
+  })
+
+  it('is told at once that it cannot be answered where a proxy refuses upgrades, and nothing is called', async () => {
+    const space = namespace()
+    const port = await freePort()
+    const proxy = await startUpgradeless(port)
+    const server = await startServer({ redis: { url: redis.url, namespace: space }, port, primus: { address: `http://127.0.0.1:${proxy.port}` } })
+    await server.run(primus => {
+      const { metroplex } = primus as unknown as { metroplex: { method(name: string, fn: unknown): void, emit(event: string): void } }
+      metroplex.method('count', () => { metroplex.emit('called') })
+    })
+    const cluster = client(redis, { namespace: space })
+    const [answer] = await cluster.call('count', [], { timeout: 60_000 })
+    const { code, maybe } = (answer?.ok === false ? answer.error : {}) as { code?: string, maybe?: boolean }
+    assume([code, maybe]).eql(['EUNREACHABLE', false])
+    assume(await cluster.forward.broadcast('x')).eql({ ok: true, send: 0 })
+    assume(server.log.filter(({ event }) => event === 'called')).has.length(0)
   })
 
   it('lets its process end once it is closed, and fails what is under way', async () => {

@@ -131,6 +131,7 @@ export class Answers {
     const [id, kind, ms, detail] = to as [number, string, number, unknown]
     const until = now() + Math.min(ms, LONGEST)
     try {
+      if (!this.mail.reaches(from)) throw new MetroplexError('EUNREACHABLE', 'An answer could not be sent back, because the connection was not upgraded: have no proxy in between that refuses upgrades.')
       this.#begin({ from, address: this.mail.addressOf(from), id, ms }, { kind, detail, message }, answer => {
         this.#send(from, id, answer, until)
       })

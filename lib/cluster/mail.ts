@@ -7,6 +7,8 @@ export interface Mail {
   take(kind: string, handler: Handler): void
   /** The address of the peer whose process has this word; `''` for anybody else. */
   addressOf(word: string): string
+  /** Whether anything can be said to whoever has asked us: to a peer, or to somebody on the connection on which it asked. */
+  reaches(word: string): boolean
   /**
    * Have a server carry out a message, after all that was sent there before.
    *

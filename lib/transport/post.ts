@@ -166,6 +166,11 @@ export class Post {
     return this.cluster.addressOf(word)
   }
 
+  /** Whether `back` leads anywhere. */
+  reaches(word: string): boolean {
+    return this.addressOf(word) !== '' || this.#messenger.reachable(word)
+  }
+
   /**
    * Have a server carry out a message of a kind that is for no spark, after all that was sent there before.
    *

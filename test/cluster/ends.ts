@@ -52,6 +52,10 @@ export class End implements Mail {
     return this.all.find(end => end.word === word)?.address ?? ''
   }
 
+  reaches(word: string): boolean {
+    return this.addressOf(word) !== ''
+  }
+
   carry(address: string, kind: string, detail: unknown, message: Message, deadline: number): Promise<Reply> {
     const to = this.all.find(end => end.address === address)
     if (to === undefined) return Promise.reject(new MetroplexError('EUNREACHABLE', `Nobody is at ${address}.`, { address, maybe: false }))

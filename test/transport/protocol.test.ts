@@ -115,6 +115,7 @@ describe('PROTOCOL.md', () => {
     const mail: Mail = {
       take: (kind, handler) => { handlers.set(kind, handler) },
       addressOf: () => 'http://10.0.0.5:8080',
+      reaches: () => true,
       carry: () => Promise.resolve(0),
       back: () => Promise.resolve(0)
     }
