@@ -501,6 +501,31 @@ describe('the registry', () => {
     })
   })
 
+  describe('a sweep', () => {
+    it('takes nobody for dead who leaves while it looks', async () => {
+      const [a, b] = [await joined('a'), await joined('b')]
+      b.connect(spark('of b'))
+      await b.settled()
+      const told: unknown[] = []
+      const { registry } = a
+      const reaper = new Reaper({
+        census: async known => {
+          const census = await registry.census(known)
+          await b.registry.leave(b.me)
+          return census
+        },
+        vitals: addresses => registry.vitals(addresses),
+        remains: registry.remains,
+        users: registry.users
+      }, { hold: 60_000, ...terms }, { buried: (...args) => told.push(args), reap: (...args) => told.push(args) })
+      await registry.beat(a.me, terms, 0)
+      await reaper.sweep({ me: a.me, breaks: 0 })
+      assume(told).eql([])
+      assume(await redis.client().hgetall(keys.life(b.me.address))).eql({ id: b.me.life, state: 'left' })
+      assume(await redis.client().exists(keys.sparks, keys.sparksOf(b.me.address))).equals(0)
+    })
+  })
+
   describe('joining', () => {
     it('is refused while another life has its lease, and when it is not the one that was expected', async () => {
       await joined('a')

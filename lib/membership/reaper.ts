@@ -133,12 +133,13 @@ export class Reaper {
   /** Bury a server, and reap what it held; `false` when the sweep has to wait for our next beat. */
   async #bury(sweeper: Sweeper, address: string, record: LifeRecord | undefined): Promise<boolean> {
     const dead = { address, life: record?.life ?? '' }
-    // A life that left cleans up after itself, and has been told as such.
-    const told = record?.state !== 'left'
+    // A life that left cleans up after itself, and has been told as such; also one that has left since it was looked at.
+    let told = record?.state !== 'left'
     if (record?.state !== 'dead') {
       const verdict = await this.registry.remains.bury(dead, sweeper, this.terms)
       if (verdict === 'replaced') await this.clear(address, dead.life, false)
-      if (verdict !== 'dead') return verdict !== 'late'
+      if (verdict === 'left') told = false
+      else if (verdict !== 'dead') return verdict !== 'late'
     }
     this.#missing.delete(address)
     if (told) this.events.buried(address, dead.life)

@@ -5,6 +5,9 @@ import { SLICE, type Pace } from './pace'
 import type { Identity, Slice, Sweeper, Terms } from './records'
 import type { Verbs } from './verbs'
 
+/** What became of an attempt to bury a life. */
+export type Verdict = 'late' | 'changed' | 'alive' | 'replaced' | 'left' | 'dead'
+
 /** The verbs of one registry that are about what servers have left behind. A method is one round trip, and rejects with `EREGISTRY` when Redis fails. */
 export class Remains {
   constructor(private readonly keys: Keys, private readonly pace: Pace, private readonly redis: Verbs) {}
@@ -15,12 +18,12 @@ export class Remains {
   }
 
   /** Declare a life dead, if it is; `late` when we have not beaten lately, or were paused since the sweep became our turn. */
-  async bury({ address, life }: Identity, { me, breaks }: Sweeper, terms: Pick<Terms, 'lease'>): Promise<'late' | 'changed' | 'alive' | 'replaced' | 'dead'> {
+  async bury({ address, life }: Identity, { me, breaks }: Sweeper, terms: Pick<Terms, 'lease'>): Promise<Verdict> {
     const keys = this.keys
     return await this.redis.run('bury', [
       keys.servers, keys.lives, keys.members, ...keys.personal(address), keys.life(me.address), keys.lease(me.address), keys.changes,
       keys.usersOf(address), keys.usersAside(address, life), address, life, me.life, half(terms), breaks
-    ]) as 'late' | 'changed' | 'alive' | 'replaced' | 'dead'
+    ]) as Verdict
   }
 
   /** A slice of the sparks of a life that has ended, from `cursor`; `null` when it is no longer ended. */

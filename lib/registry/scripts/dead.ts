@@ -41,7 +41,7 @@ const DROP = `
  *          10 its users · 11 where to put them aside, for 1.x would leave them there
  * ARGV     1 address · 2 the life, '' for a server of 1.x · 3 the life that buries · 4 ms that its lease must have left
  *          5 how often a beat of it had not been prompt when the sweep became its turn
- * Returns  'late' · 'changed' · 'alive' · 'replaced' · 'dead'
+ * Returns  'late' · 'changed' · 'alive' · 'replaced' · 'left' (it had said so itself) · 'dead'
  */
 export const bury: Script = {
   numberOfKeys: 11,
@@ -63,9 +63,10 @@ export const bury: Script = {
     redis.call('DEL', KEYS[6])
     redis.call('SREM', KEYS[1], ARGV[1])
     redis.call('SADD', KEYS[2], ARGV[1])
-    if life[2] ~= 'left' then redis.call('HSET', KEYS[4], 'id', ARGV[2], 'state', 'dead') end
+    local left = life[2] == 'left'
+    if not left then redis.call('HSET', KEYS[4], 'id', ARGV[2], 'state', 'dead') end
     bump(KEYS[3], KEYS[9], ARGV[1])
-    return 'dead'`
+    return left and 'left' or 'dead'`
 }
 
 /**
