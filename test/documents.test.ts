@@ -33,15 +33,18 @@ async function ran(document: string, server: string, redis: RedisProcess): Promi
       await writeFile(join(folder, name), code.startsWith('// in the page') ? `() => {\n${code}}` : code)
       return `./${name}`
     }))
+    // What an example still waits for when the server is destroyed fails, as it should.
     await writeFile(join(folder, 'run.js'), `
+      const { error } = console
+      let over = false
+      console.error = (...args) => { if (!over) error(...args) }
       const primus = require('./server')
       for (const file of ${JSON.stringify(files)}) require(file)
       primus.metroplex.ready().then(address => {
         const client = new primus.Socket(address)
         client.on('open', () => { client.write({}) })
         primus.on('disconnection', () => {
-          // What an example still waits for then fails, as it should.
-          console.error = () => undefined
+          over = true
           primus.destroy({}, () => { process.exit() })
         })
         client.on('data', () => { client.end() })
