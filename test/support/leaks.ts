@@ -12,9 +12,11 @@ export interface Snapshot {
 
 /**
  * Never counted. Mocha runs every step from an Immediate; one alone is gone a turn
- * later, and the work it does shows up as something else.
+ * later, and the work it does shows up as something else. A name that is being looked
+ * up is what a server was told of another one's address: nobody can end that, and the
+ * system's resolver ends it, in its own time.
  */
-const harmless = new Set(['Immediate'])
+const harmless = new Set(['Immediate', 'GetAddrInfoReqWrap'])
 
 /**
  * Takes down all that keeps the process alive now.
