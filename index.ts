@@ -5,6 +5,7 @@ import type { Forward as ForwardFunction } from './lib/delivery/surface'
 import { MetroplexError as MetroplexErrorClass, type ErrorCode as ErrorCodeName } from './lib/errors'
 import { Metroplex } from './lib/metroplex'
 import { server } from './lib/plugin'
+import type * as reports from './lib/reports'
 import type * as types from './lib/types'
 
 // A class cannot be called; 1.x could be.
@@ -51,16 +52,16 @@ declare namespace metroplex {
   export type EndOptions = types.EndOptions
   export type EventContext = types.EventContext
   export type Failure = types.Failure
-  export type Farewell = types.Farewell
+  export type Farewell = reports.Farewell
   export type Handler = types.Handler
-  export type Health = types.Health
-  export type Latency = types.Latency
+  export type Health = reports.Health
+  export type Latency = reports.Latency
   export type Limits = contract.Limits
   export type Listen = types.Listen
   export type MaxQueue = types.MaxQueue
   export type Method = types.Method
   export type MethodContext = types.MethodContext
-  export type MetroplexEvents = types.MetroplexEvents
+  export type MetroplexEvents = reports.MetroplexEvents
   export type MetroplexOptions = types.MetroplexOptions
   export type Peer = contract.Peer
   export type Primus = types.Primus
@@ -70,8 +71,8 @@ declare namespace metroplex {
   export type Result = types.Result
   export type ResultCallback = types.ResultCallback
   export type Spark = types.Spark
-  export type State = types.State
-  export type Statistics = types.Statistics
+  export type State = reports.State
+  export type Statistics = reports.Statistics
   export type TlsOptions = types.TlsOptions
   export type Transport = contract.Transport
   export type UserOption = types.UserOption

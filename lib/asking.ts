@@ -6,10 +6,9 @@ import { now } from './deadline'
 import { asError, shown } from './errors'
 import { idOf, usersOf } from './message'
 import type { Settings } from './options'
+import type { MetroplexEvents, Statistics } from './reports'
 import { answer } from './result'
-import type {
-  AskOptions, Called, EndOptions, MetroplexEvents, Primus, RedisClient, Result, ResultCallback, Statistics, UserPlace
-} from './types'
+import type { AskOptions, Called, EndOptions, Primus, RedisClient, Result, ResultCallback, UserPlace } from './types'
 
 /** What may follow the name of what is asked: anything may be missing, and the callback is the last that is there. */
 type Rest<First, Options, T> = [first?: First | Callback<T>, options?: Options | Callback<T>, fn?: Callback<T>]

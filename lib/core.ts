@@ -17,10 +17,11 @@ import { Shards } from './membership/shards'
 import { Whereabouts } from './membership/whereabouts'
 import type { Settings } from './options'
 import { namespaces } from './registry/sharding'
+import type { MetroplexEvents, State } from './reports'
 import { Stats } from './stats'
 import { Post, type PostCluster } from './transport/post'
 import { VERSION as LANGUAGE } from './transport/signature'
-import type { MetroplexEvents, Primus, Result, Spark, State } from './types'
+import type { Primus, Result, Spark } from './types'
 import { VERSION } from './version'
 
 /** What happens between servers, by the name of its counter. */

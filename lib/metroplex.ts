@@ -7,7 +7,8 @@ import { asError, MetroplexError } from './errors'
 import { idOf, userOf } from './message'
 import { Naming } from './naming'
 import { settings, type Settings } from './options'
-import type { Drained, DrainOptions, Handler, Health, Method, Primus, PrimusOptions, Spark } from './types'
+import type { Health } from './reports'
+import type { Drained, DrainOptions, Handler, Method, Primus, PrimusOptions, Spark } from './types'
 
 /** An address that stands for a unix socket until a better one is known. */
 const UNIX = 'unix:'

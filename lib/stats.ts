@@ -1,5 +1,5 @@
 import { now } from './deadline'
-import type { Latency } from './types'
+import type { Latency } from './reports'
 
 /** What is counted, since the start. */
 export const COUNTERS = [

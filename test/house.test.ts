@@ -7,7 +7,7 @@ const root = join(__dirname, '..', '..')
 
 /** Lower floors first: an import may only go to a lower one. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['lib/types', 'lib/errors', 'lib/deadline', 'lib/callback', 'lib/address', 'lib/message', 'lib/courier', 'lib/contract', 'lib/options', 'lib/version', 'lib/stats', 'lib/result', 'lib/naming', 'lib/client-half'],
+  ['lib/types', 'lib/errors', 'lib/deadline', 'lib/callback', 'lib/address', 'lib/message', 'lib/courier', 'lib/contract', 'lib/options', 'lib/version', 'lib/stats', 'lib/result', 'lib/reports', 'lib/naming', 'lib/client-half'],
   ['lib/redis'],
   ['lib/registry', 'lib/transport'],
   ['lib/membership', 'lib/delivery', 'lib/cluster'],

@@ -1,5 +1,5 @@
 import { asError } from '../errors'
-import type { Health, State } from '../types'
+import type { Health, State } from '../reports'
 import type { Shards } from './shards'
 
 /** Looks whether this server can do its work. */

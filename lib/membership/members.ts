@@ -1,7 +1,7 @@
 import { now, shared } from '../deadline'
 import type { Census, Description, LifeRecord } from '../registry/records'
 import type { Registry } from '../registry/registry'
-import type { Farewell } from '../types'
+import type { Farewell } from '../reports'
 
 /** What the live set reports. */
 export interface MembersEvents {

@@ -1,4 +1,4 @@
-import type { Farewell } from '../types'
+import type { Farewell } from '../reports'
 
 /** What a roll tells. */
 export interface RollEvents {

@@ -2,7 +2,7 @@ import { MetroplexError } from '../errors'
 import type { Healer } from '../registry/healer'
 import type { Registry } from '../registry/registry'
 import type { Writer } from '../registry/writer'
-import type { State } from '../types'
+import type { State } from '../reports'
 
 /** Whom it is read off. */
 export interface Witnesses {

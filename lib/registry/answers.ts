@@ -1,5 +1,5 @@
 import { file } from '../message'
-import type { Farewell } from '../types'
+import type { Farewell } from '../reports'
 import type { Description, LifeRecord } from './records'
 
 /** What Redis answers, as what it means. */

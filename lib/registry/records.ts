@@ -1,4 +1,4 @@
-import type { Farewell } from '../types'
+import type { Farewell } from '../reports'
 
 /** One start of one server. */
 export interface Identity {

@@ -113,7 +113,7 @@ function upgradeLost(req: IncomingMessage, res: ServerResponse): void {
   res.end(reason)
 }
 
-/** Answer an upgrade as any other request, and end the connection. */
+/** Answer an upgrade like a request, and end the connection. */
 export function refuseUpgrade(socket: Socket, { status, head, type, body }: Answer, headers: Record<string, string> = {}): void {
   const lines = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`,
