@@ -193,12 +193,12 @@ export class Core {
     this.check.end()
     this.drain.close()
     // Who asks, and who was asked, must not wait until the end.
-    this.#questions.close()
+    const dropped = this.#questions.close()
     this.#answers.close()
     this.replies.close()
     await this.shards.close()
     const told = new AbortController()
-    await Promise.race([this.#notified.finally(() => { told.abort() }), pause(FAREWELL, told.signal)])
+    await Promise.race([Promise.all([dropped, this.#notified]).finally(() => { told.abort() }), pause(FAREWELL, told.signal)])
     await this.post.close()
     if (this.settings.ownRedis) (this.settings.redis as unknown as { disconnect(): void }).disconnect()
   }

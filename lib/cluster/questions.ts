@@ -1,4 +1,4 @@
-import { crash, ignore } from '../callback'
+import { crash } from '../callback'
 import { heed, LONGEST, now } from '../deadline'
 import { asError, MetroplexError } from '../errors'
 import { file, Message } from '../message'
@@ -105,12 +105,15 @@ export class Questions {
     if (this.self() === '') this.#still(asked => asked.address === address)
   }
 
-  /** Ask nobody any more. What is open fails with `ECLOSED`. */
-  close(): void {
+  /** Ask nobody any more. What is open fails with `ECLOSED`. Resolves when those who work on it have been told, or cannot be; never rejects. */
+  async close(): Promise<void> {
     this.#closed = true
-    for (const [id, { address }] of [...this.#asked]) {
+    const open = new Map<string, number[]>()
+    for (const [id, { address, local }] of [...this.#asked]) {
+      if (!local) file(open, address, id)
       this.#fail(id, new MetroplexError('ECLOSED', `This server was destroyed before ${address} had answered.`, { address, maybe: true }))
     }
+    await Promise.all([...open].map(([address, ids]) => this.#name(address, DROP, ids)))
   }
 
   /** Why nothing is asked at all. */
@@ -187,7 +190,7 @@ export class Questions {
     setImmediate(() => {
       const dropped = [...this.#dropped]
       this.#dropped.clear()
-      for (const [address, ids] of dropped) this.#name(address, DROP, ids)
+      for (const [address, ids] of dropped) this.#name(address, DROP, ids).catch(crash)
     })
   }
 
@@ -195,13 +198,16 @@ export class Questions {
   #still(those: (asked: Asked) => boolean): void {
     const waiting = new Map<string, number[]>()
     for (const [id, asked] of this.#asked) if (!asked.local && those(asked)) file(waiting, asked.address, id)
-    for (const [address, ids] of waiting) this.#name(address, WAIT, ids)
+    for (const [address, ids] of waiting) this.#name(address, WAIT, ids).catch(crash)
   }
 
-  #name(address: string, kind: string, ids: readonly number[]): void {
+  /** Say something of questions. Resolves when that has been heard, or cannot be. */
+  async #name(address: string, kind: string, ids: readonly number[]): Promise<void> {
+    const said: Promise<unknown>[] = []
     for (let first = 0; first < ids.length; first += TOGETHER) {
-      this.mail.carry(address, kind, ids.slice(first, first + TOGETHER), EMPTY, now() + FAREWELL).catch(ignore)
+      said.push(this.mail.carry(address, kind, ids.slice(first, first + TOGETHER), EMPTY, now() + FAREWELL))
     }
+    await Promise.allSettled(said)
   }
 
   #take(id: number): Asked | undefined {

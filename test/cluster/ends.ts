@@ -34,7 +34,7 @@ export class End implements Mail {
     this.answers = new Answers(this, bounds, () => address)
     this.questions = new Questions(this, this.answers, () => address, bounds.messages)
     using(async () => {
-      this.questions.close()
+      await this.questions.close()
       this.answers.close()
       await this.#messenger.close()
     })

@@ -45,7 +45,7 @@ describe('questions between servers', () => {
     const [a, { address }] = await ends(({ detail }) => detail === 'never' ? never()() as never : () => 'at once')
     const waiting = a.questions.ask(address, question(null, 'never'), within(60_000)).catch(() => undefined)
     assume(await a.questions.ask(address, question(), within(5000))).equals('at once')
-    a.questions.close()
+    await a.questions.close()
     await waiting
   })
 
@@ -128,9 +128,23 @@ describe('questions between servers', () => {
     a.questions.left(b.address)
     assume((await refused(left)).code).equals('EUNREACHABLE')
     const open = a.questions.ask(b.address, question(), within(60_000))
-    a.questions.close()
+    const closed = a.questions.close()
     assume((await refused(open)).code).equals('ECLOSED')
+    await closed
     assume((await refused(a.questions.ask(b.address, question(), within(60_000)))).code).equals('ECLOSED')
+  })
+
+  it('end where they are worked on when whoever has asked ends', async () => {
+    let given: AbortSignal | undefined
+    const [a, b] = await ends(({ signal }) => {
+      given = signal
+      return never()
+    })
+    const open = refused(a.questions.ask(b.address, question(), within(60_000)))
+    await eventually(() => b.answers.size === 1)
+    await a.questions.close()
+    assume([given?.aborted, b.answers.size]).eql([true, 0])
+    assume((await open).code).equals('ECLOSED')
   })
 
   it('are told at once that whoever is asked ends', async () => {
@@ -178,7 +192,7 @@ describe('questions between servers', () => {
     await eventually(() => b.answers.size === 1)
     const again = large()
     await eventually(() => b.answers.size === 2)
-    a.questions.close()
+    await a.questions.close()
     await Promise.all([second, again])
   })
 
