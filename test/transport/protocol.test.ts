@@ -123,7 +123,7 @@ describe('PROTOCOL.md', () => {
     using(() => { answers.close() })
     for (const what of ['call', 'event']) answers.handle(what, () => () => new Promise(() => undefined))
     const questions = new Questions(mail, answers, () => '', 10)
-    using(() => { questions.close() })
+    using(() => questions.close())
     new Notices(mail, { peers: () => [], moved: () => undefined, drains: () => undefined })
     const replies = vectors.batches.map(({ base64 }) => unpack(Buffer.from(base64, 'base64'), 'the-sender12').filter(({ kind }) => handlers.has(kind)).map(message => {
       const handler = handlers.get(message.kind)
