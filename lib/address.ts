@@ -54,6 +54,13 @@ export function reachable(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): stri
   return candidates[0]?.address ?? '127.0.0.1'
 }
 
+/** The interface of this machine that an address leads to, given as an IP; any other one, or a name, leads to the first that other machines may reach. */
+export function interfaceOf(address: string, interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): string {
+  const host = address === '' ? '' : new URL(address).hostname.replace(/^\[|\]$/g, '')
+  const ours = Object.values(interfaces).some(list => list?.some(one => one.address === host))
+  return ours ? host : reachable(interfaces)
+}
+
 /**
  * Check an address that somebody wrote down: `http(s)://host[:port]`, without a path.
  *

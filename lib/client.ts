@@ -23,7 +23,8 @@ export class Client extends Asking {
 
   /** @internal */
   constructor(options: ClientOptions = {}) {
-    const set = settings(checked(options))
+    // Nobody comes to us, in a worker of node:cluster neither.
+    const set = { ...settings(checked(options)), listen: undefined }
     super(set, undefined, options.parser)
     const { core } = this
     this.forward = surface(core.forwarder, core.requests, this)

@@ -225,15 +225,15 @@ export class Metroplex extends Asking {
 
   /** Begin to register in the background, for as long as it takes. @internal */
   begin(): void {
-    const { address } = this.#settings
-    const { post, shards, closing } = this.core
-    if (!this.#open || this.#begun || this.address !== '' || closing || this.core.drain.active) return
-    const unix = onUnixSocket(this.#primus.server)
-    if (address === '' && unix && post.addressFor(UNIX) === UNIX) {
-      this.#refuse(unixSocket())
+    const { shards, closing, drain } = this.core
+    if (!this.#open || this.#begun || this.address !== '' || closing || drain.active) return
+    let found: string
+    try {
+      found = this.#found(this.#settings.address || this.#primus.server)
+    } catch (error) {
+      this.#refuse(asError(error))
       return
     }
-    const found = post.addressFor(address || (unix ? UNIX : parse(this.#primus.server)))
     if (found === '') return
     this.#begun = true
     shards.register(found, true).catch(ignore)
@@ -254,17 +254,22 @@ export class Metroplex extends Asking {
   }
 
   async #register(address: unknown): Promise<string> {
-    const { post, shards, closing } = this.core
+    const { shards, closing } = this.core
     if (closing) throw destroyed()
-    const given = address ?? post.addressFor(this.#settings.address || parse(this.#primus.server))
-    if (onUnixSocket(given)) throw unixSocket()
-    const parsed = parse(given)
+    const parsed = typeof address === 'string' ? address : this.#found(address ?? (this.#settings.address || this.#primus.server))
     if (parsed === '') return ''
     const wanted = checked(parsed)
     await shards.register(wanted, false)
     // Whoever drained meanwhile has left again.
     if (this.address === wanted) this.core.drain.lift()
     return wanted
+  }
+
+  /** Where peers reach this process, given the server that clients come to, or an address; `''` while that cannot be told yet. */
+  #found(server: unknown): string {
+    const found = this.core.post.addressFor(onUnixSocket(server) ? UNIX : parse(server))
+    if (found === UNIX) throw unixSocket()
+    return found
   }
 
   async #drain(options: unknown): Promise<Drained> {

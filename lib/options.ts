@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { hostname } from 'node:os'
 import Redis from 'ioredis'
 import { checked } from './address'
@@ -89,7 +90,8 @@ export function settings(options: MetroplexOptions = {}): Settings {
   }
 
   const transport = transportOf(own.transport)
-  if (own.listen !== undefined && transport !== 'http') {
+  const address = options.address === undefined || options.address === '' ? '' : checked(options.address)
+  if (own.listen !== undefined && own.listen !== false && transport !== 'http') {
     throw new TypeError("metroplex: `metroplex.listen` is for the transport 'http' alone: leave one of the two out.")
   }
   if (own.omega !== undefined && own.omega !== 'auto' && own.omega as unknown !== false) {
@@ -106,11 +108,12 @@ export function settings(options: MetroplexOptions = {}): Settings {
     secrets: secretsOf(own.secret),
     maxQueue: queueOf(own.maxQueue),
     maxBuffered: whole('metroplex.maxBuffered', own.maxBuffered, 67_108_864, 0, 'bytes'),
-    listen: listenOf(own.listen),
+    // Workers share the port that clients come to: peers would reach any of them there.
+    listen: listenOf(own.listen ?? (cluster.isWorker && address === '' && transport === 'http' ? {} : false)),
     omega: own.omega !== false,
     namespace,
     interval, latency, lease, timeout, maxBody, name, shards,
-    address: options.address === undefined || options.address === '' ? '' : checked(options.address),
+    address,
     tls: own.tls,
     ...chosen
   }
@@ -163,11 +166,11 @@ function queueOf(given: unknown): MaxQueue {
 }
 
 function listenOf(given: unknown): Listen | undefined {
-  if (given === undefined) return undefined
+  if (given === false) return undefined
   const { host, port = 0 } = (typeof given === 'object' && given !== null ? given : {}) as Partial<Record<string, unknown>>
   const fits = typeof given === 'object' && given !== null && (host === undefined || (typeof host === 'string' && host !== '')) &&
     Number.isInteger(port) && (port as number) >= 0 && (port as number) < 65_536
-  if (!fits) throw new TypeError(`metroplex: \`metroplex.listen\` must be an object such as { host: '10.0.0.5', port: 9001 }; given: ${shown(given)}.`)
+  if (!fits) throw new TypeError(`metroplex: \`metroplex.listen\` must be an object such as { host: '10.0.0.5', port: 9001 }, or false; given: ${shown(given)}.`)
   return { ...typeof host === 'string' && { host }, port: port as number }
 }
 

@@ -130,8 +130,11 @@ export interface MetroplexOptions {
      * 0: never. @default 67108864
      */
     maxBuffered?: number
-    /** Have peers talk to this listener, which serves nothing else, rather than to the public port. `address` becomes its address. @default none */
-    listen?: Listen
+    /**
+     * Have peers talk to this listener, which serves nothing else, rather than to the public port. `address` becomes its address, unless that is given. `false`: none.
+     * @default `{}` in a worker of node:cluster (and so in PM2's cluster mode) that is given no `address`, because workers share the public port; else none
+     */
+    listen?: Listen | false
     /**
      * How servers talk to each other; the same on all. `'redis'` is for platforms where they cannot reach each other. An object: your own, see `Transport`.
      * @default 'http'

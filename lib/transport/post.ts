@@ -67,7 +67,7 @@ export class Post {
     let transport: Transport
     if (settings.transport === 'http') {
       transport = this.#http = new HttpTransport({ pathname: () => cluster.pathname, tls, timeout, maxBody })
-      if (listen !== undefined) this.#listener = new Listener({ ...listen, tls }, (req, res, next) => { this.#serve(req, res, next) })
+      if (listen !== undefined) this.#listener = new Listener({ ...listen, address: settings.address, tls }, (req, res, next) => { this.#serve(req, res, next) })
     } else if (settings.transport === 'redis') {
       transport = new RedisTransport({
         redis: settings.redis, namespace: cluster.first, word: this.word, timeout, maxBody,
@@ -107,6 +107,11 @@ export class Post {
   /** The transport's name. */
   get name(): string {
     return this.#messenger.name
+  }
+
+  /** Whether peers come to us at a port of their own, which this process shares with nobody. */
+  get private(): boolean {
+    return this.#listener !== undefined
   }
 
   /** The kinds of messages that we take, separated by spaces. */

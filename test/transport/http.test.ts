@@ -286,7 +286,7 @@ describe('HTTP between servers', () => {
 
   describe('a private listener', () => {
     const listener = (...layers: Middleware[]): Listener => {
-      const made = new Listener({ host: '127.0.0.1', tls: undefined }, (req, res, next) => {
+      const made = new Listener({ host: '127.0.0.1', address: '', tls: undefined }, (req, res, next) => {
         const turn = (at: number): void => {
           const layer = layers[at]
           if (layer === undefined) next()
@@ -317,7 +317,7 @@ describe('HTTP between servers', () => {
 
     it('speaks TLS when it is given a key and a certificate', async () => {
       const { middleware } = transport(receiver)
-      const open = new Listener({ host: '127.0.0.1', tls }, (req, res, next) => { middleware.call(undefined as never, req, res, next) })
+      const open = new Listener({ host: '127.0.0.1', address: '', tls }, (req, res, next) => { middleware.call(undefined as never, req, res, next) })
       using(() => open.close())
       await open.open()
       assume(open.address).startsWith('https://127.0.0.1:')
@@ -328,7 +328,7 @@ describe('HTTP between servers', () => {
     it('says where it cannot listen', async () => {
       const first = listener()
       await first.open()
-      const second = new Listener({ host: '127.0.0.1', port: Number(new URL(first.address).port), tls: undefined }, () => undefined)
+      const second = new Listener({ host: '127.0.0.1', port: Number(new URL(first.address).port), address: '', tls: undefined }, () => undefined)
       using(() => second.close())
       const error = await failure(second.open())
       assume(error.code).equals('EADDRESS')

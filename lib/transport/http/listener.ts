@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createSecureServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { parse, reachable } from '../../address'
+import { interfaceOf, parse } from '../../address'
 import { ignore } from '../../callback'
 import { asError, MetroplexError } from '../../errors'
 import type { Listen, TlsOptions } from '../../types'
@@ -22,7 +22,7 @@ export class Listener {
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
 
-  constructor(private readonly where: Listen & { readonly tls: TlsOptions | undefined }, take: Take) {
+  constructor(private readonly where: Listen & { readonly address: string; readonly tls: TlsOptions | undefined }, take: Take) {
     const { tls } = where
     const serve = (req: IncomingMessage, res: ServerResponse): void => {
       take(req, res, () => { res.writeHead(404, { connection: 'close' }).end() })
@@ -49,7 +49,7 @@ export class Listener {
   async open(): Promise<void> {
     const closed = (): MetroplexError => new MetroplexError('ECLOSED', 'The private listener was closed.')
     if (this.#closing.signal.aborted) throw closed()
-    const { host = reachable(networkInterfaces()), port = 0 } = this.where
+    const { address, host = interfaceOf(address, networkInterfaces()), port = 0 } = this.where
     this.#server.listen({ host, port, exclusive: true })
     try {
       await once(this.#server, 'listening', { signal: this.#closing.signal })
