@@ -17,6 +17,7 @@
  * | `EREMOTE` | a peer failed while it carried something out; `cause` has the name, message and code of what was thrown there, as far as it says; or a client that was asked failed | look at its log |
  * | `ETOOBIG` | the message is larger than `maxBody` | send less, or raise `maxBody` on all servers |
  * | `EUNREACHABLE` | no connection to a peer; or a client that was asked has gone, or understands no requests | see whether its address can be reached from here |
+ * | `EWORKER` | a worker of a supervisor did not become ready, keeps dying, or cannot be told something because it has gone | see what it wrote; its `death` says how it ended |
  */
 export type ErrorCode =
   | 'EADDRESS'
@@ -33,6 +34,7 @@ export type ErrorCode =
   | 'EREMOTE'
   | 'ETOOBIG'
   | 'EUNREACHABLE'
+  | 'EWORKER'
 
 const CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'EADDRESS', 'EAUTH', 'EBUSY', 'ECLOSED', 'EDEADLINE', 'EMESSAGE', 'ENOMETHOD', 'ENOSPARK', 'EPROTOCOL', 'EREGISTRY', 'EREMOTE', 'ETOOBIG', 'EUNREACHABLE'

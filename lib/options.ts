@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import { hostname } from 'node:os'
 import Redis from 'ioredis'
 import { checked } from './address'
-import { LONGEST } from './deadline'
+import { milliseconds, refuseUnknown, whole } from './checks'
 import { shown } from './errors'
 import type { Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions, UserOption } from './types'
 
@@ -55,7 +55,7 @@ export function settings(options: MetroplexOptions = {}): Settings {
   if (typeof own !== 'object' || Array.isArray(own) || options.metroplex as unknown === null) {
     throw new TypeError(`metroplex: \`metroplex\` must be an object with our options; given: ${shown(options.metroplex)}.`)
   }
-  for (const key of Object.keys(own)) refuseUnknown(key)
+  for (const key of Object.keys(own)) refuseUnknown('metroplex.', key, KNOWN)
 
   const interval = milliseconds('interval', options.interval, 300_000, SHORTEST)
   const latency = milliseconds('latency', options.latency, Math.min(2000, interval / 2), 0)
@@ -193,38 +193,4 @@ function namespaceOf(given: unknown): string {
   if (given === undefined) return 'metroplex'
   if (typeof given === 'string' && given !== '') return given
   throw new TypeError(`metroplex: \`namespace\` must be a string that is not empty; given: ${shown(given)}.`)
-}
-
-/** @throws TypeError or RangeError for what is no whole number of milliseconds that a timer can wait */
-export function milliseconds(what: string, given: unknown, standard: number, least: number): number {
-  return whole(what, given, standard, least, 'milliseconds', LONGEST)
-}
-
-function whole(what: string, given: unknown, standard: number, least: number, unit: string, most = Number.MAX_SAFE_INTEGER): number {
-  if (given === undefined) return Math.floor(standard)
-  const allowed = `metroplex: \`${what}\` must be a whole number of ${unit}, from ${least} to ${most}; given: ${shown(given)}.`
-  if (typeof given !== 'number') throw new TypeError(allowed)
-  if (!Number.isInteger(given) || given < least || given > most) throw new RangeError(allowed)
-  return given
-}
-
-function refuseUnknown(key: string): void {
-  if ((KNOWN as readonly string[]).includes(key)) return
-  const nearest = KNOWN.map(known => ({ known, off: distance(known.toLowerCase(), key.toLowerCase()) })).sort((a, b) => a.off - b.off)[0]
-  const hint = nearest !== undefined && nearest.off <= 3 ? ` Did you mean \`${nearest.known}\`?` : ` Known are: ${KNOWN.join(', ')}.`
-  throw new TypeError(`metroplex: the option \`metroplex.${key}\` is not known.${hint}`)
-}
-
-/** Levenshtein's distance: how many letters must be changed, added or left out. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

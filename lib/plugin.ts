@@ -1,7 +1,11 @@
+import { ignore } from './callback'
+import { now } from './deadline'
 import { surface, type Forward } from './delivery/surface'
 import { asError, shown } from './errors'
 import { Message } from './message'
 import { Metroplex } from './metroplex'
+import { leavePort } from './supervisor/port'
+import { worker, type SupervisedWorker } from './supervisor/worker'
 import { omegaReceiver } from './transport/omega/receiver'
 import { OmegaSender, type Bounds, type OmegaWire } from './transport/omega/sender'
 import type { Primus, PrimusOptions, Spark } from './types'
@@ -15,6 +19,12 @@ let warned = false
 
 /** omega-supreme's layer; its name tells that it is loaded. */
 const OMEGA = 'omega-supreme'
+
+/** What part of its grace a worker that ends has moved its sparks by, if it can, and let go of whoever else is connected; the rest is for the end. */
+const [MOVES_SPARKS, LEAVES_PORT] = [0.6, 0.8]
+
+/** How many sparks a second are moved at the least, and what part of their time is used when that would not do. */
+const [RATE, EVENLY] = [100, 0.8]
 
 /** The layer that keeps new sparks out while we drain. */
 const GATE = 'metroplex drain'
@@ -67,7 +77,13 @@ export function server(primus: Primus, options: PrimusOptions): void {
   primus.use(GATE, core.gate.middleware, {}, primus.indexOfLayer('authorization'))
   attachForward(primus, metroplex, options)
 
-  const leave = (): Promise<void> => metroplex.close()
+  const supervised = worker()
+  const forget = supervised === null ? ignore : obey(supervised, primus, metroplex)
+
+  const leave = (): Promise<void> => {
+    forget()
+    return metroplex.close()
+  }
   watchDestroy(primus, leave)
   // Two parameters: Primus waits for `next`. An error would stop its cleaning up, so that none is handed on.
   primus.on('close', (_options: unknown, next: () => void) => { leave().then(next, next) })
@@ -77,6 +93,31 @@ export function server(primus: Primus, options: PrimusOptions): void {
     primus.removeListener('disconnection', disconnected)
     for (const layer of ['metroplex', GATE]) primus.remove(layer)
     leave().catch((error: unknown) => primus.emit('error', error))
+  })
+}
+
+/**
+ * Do what a supervisor's worker is to do: report ready once we are registered, and, told to end, take no more connections, move the sparks away, and end the server.
+ *
+ * @returns what ends that
+ */
+function obey(supervised: SupervisedWorker, primus: Primus, metroplex: Metroplex): () => void {
+  // Whoever never registers is not ready.
+  metroplex.ready().then(supervised.hold(), ignore)
+  return supervised.onDrain(async ({ grace }) => {
+    const end = now() + grace
+    const { server } = primus
+    const { connected } = primus
+    // New ones get to another worker. Where peers come to the same port, they have to reach us until our sparks have gone.
+    const left = metroplex.core.post.private ? leavePort(server, grace * LEAVES_PORT) : undefined
+    await metroplex.drain({ timeout: Math.floor(grace * MOVES_SPARKS), rate: Math.max(RATE, connected / (grace * MOVES_SPARKS * EVENLY / 1000)) }).catch(ignore)
+    await left
+    // An application that listens to signals itself may have destroyed it already.
+    if (primus.server === null) return
+    await new Promise<void>(resolve => {
+      primus.destroy({ reconnect: true }, () => { resolve() })
+      setTimeout(resolve, Math.max(0, end - now())).unref()
+    })
   })
 }
 

@@ -24,6 +24,8 @@ export interface Primus {
   /** The HTTP server it is attached to; `null` once it has been destroyed. */
   readonly server: unknown
   readonly pathname: string
+  /** How many sparks there are. */
+  readonly connected: number
   readonly options: PrimusOptions
   readonly reserved: { readonly events: Record<string, number> }
   /** What it tells its clients of itself. */

@@ -7,8 +7,8 @@ const root = join(__dirname, '..', '..')
 
 /** Lower floors first: an import may only go to a lower one. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['lib/types', 'lib/errors', 'lib/deadline', 'lib/callback', 'lib/address', 'lib/message', 'lib/courier', 'lib/contract', 'lib/options', 'lib/version', 'lib/stats', 'lib/result', 'lib/reports', 'lib/naming', 'lib/client-half'],
-  ['lib/redis'],
+  ['lib/types', 'lib/errors', 'lib/deadline', 'lib/callback', 'lib/address', 'lib/message', 'lib/courier', 'lib/contract', 'lib/options', 'lib/version', 'lib/stats', 'lib/result', 'lib/reports', 'lib/naming', 'lib/client-half', 'lib/checks'],
+  ['lib/redis', 'lib/supervisor'],
   ['lib/registry', 'lib/transport'],
   ['lib/membership', 'lib/delivery', 'lib/cluster'],
   ['lib/core'],

@@ -1,6 +1,6 @@
+import { milliseconds } from '../checks'
 import { deferred, LONGEST, now } from '../deadline'
 import { asError, shown } from '../errors'
-import { milliseconds } from '../options'
 import type { Drained, DrainOptions, Spark } from '../types'
 import { Ration } from './ration'
 

@@ -13,7 +13,7 @@ describe('support: Sentinel', () => {
     assume(await client.wait(2, 5000)).equals(2)
     const former = await redis.failover(master => master.kill())
     assume(former.pid).equals(undefined)
-    await eventually(async () => await client.get('key') === 'value', { within: 10_000 })
+    await eventually(async () => await client.get('key') === 'value', { within: 30_000 })
     await redis.flush()
     assume(await client.get('key')).equals(null)
     await former.restart()

@@ -1,0 +1,30 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { Server, type ServerResponse } from 'node:http'
+import { Server as NetServer } from 'node:net'
+import { pause } from '../deadline'
+
+/**
+ * From now on the answer to each HTTP request that comes to this process says that its connection ends with it, so that those who ask come back on a new one, to
+ * somebody else. What just closed idle connections would fail requests that are on their way on them.
+ *
+ * @returns what ends that
+ */
+export function endWithAnswer(): () => void {
+  const begun = (message: unknown): void => { (message as { response: ServerResponse }).response.shouldKeepAlive = false }
+  subscribe('http.server.request.start', begun)
+  return () => { unsubscribe('http.server.request.start', begun) }
+}
+
+/**
+ * Take no new connections. Those that are there stay.
+ *
+ * Resolves when the last one of them has ended, or after `ms` milliseconds; then they are ended.
+ */
+export async function leavePort(server: unknown, ms: number): Promise<void> {
+  if (!(server instanceof NetServer)) return
+  const ended = new AbortController()
+  // That of an HTTP server would close idle connections, and with them requests that are on their way.
+  NetServer.prototype.close.call(server, () => { ended.abort() })
+  await pause(ms, ended.signal)
+  if (!ended.signal.aborted && server instanceof Server) server.closeAllConnections()
+}

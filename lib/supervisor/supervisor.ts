@@ -1,0 +1,143 @@
+import cluster from 'node:cluster'
+import { EventEmitter } from 'eventemitter3'
+import { ignore } from '../callback'
+import { LONGEST } from '../deadline'
+import { asError, MetroplexError, shown } from '../errors'
+import { Crew } from './crew'
+import type { Tell } from './seat'
+import { obey } from './signals'
+import { countOf, graceOf, termsOf, typesOf, type Terms } from './terms'
+import type { Ended, SupervisorEvents, SupervisorOptions, WorkerInfo, WorkerType } from './types'
+
+/**
+ * Keeps worker processes running on one machine: as many of each type as are wanted, each with a name of its own that stays the same over restarts, `web-1` to `web-n`.
+ *
+ * They are workers of node:cluster, and so share the ports that they listen on. One that dies is started again, after a pause that doubles from death to death; its
+ * neighbours are left alone. All of them can be replaced, one after the other, without there ever being fewer than wanted. Whoever is told to end has `grace` ms for
+ * it. They all end with this process, however it ends. It knows nothing of what its workers do: they say when they are ready, see `worker`; metroplex says it for them.
+ *
+ * A process has one supervisor, which has node:cluster for itself.
+ *
+ * @example
+ * const supervisor = new Supervisor({ web: { exec: './server.js', count: 4, recycle: 6 * 3600_000 } })
+ * supervisor.on('death', ({ name, code, signal, reason }) => console.error(name, 'has died', reason ?? signal ?? code))
+ * await supervisor.start()
+ */
+export class Supervisor extends EventEmitter<SupervisorEvents> {
+  readonly #terms: Terms
+  readonly #crews: ReadonlyMap<string, Crew>
+  /** While we run: without anybody working there would be nothing to stay for, and somebody may be started again. */
+  #running: NodeJS.Timeout | undefined
+  #disobey = ignore
+  #stopping: Promise<Ended> | undefined
+
+  /** @throws TypeError or RangeError for wrong types or options, in one sentence; Error in a worker, which can have none of its own */
+  constructor(types: Readonly<Record<string, WorkerType>>, options?: SupervisorOptions) {
+    super()
+    if (!cluster.isPrimary) throw new Error('metroplex: a worker can have no workers of its own: make the Supervisor in the primary process of node:cluster.')
+    this.#terms = termsOf(options)
+    const tell: Tell = (event, ...args) => { (this as EventEmitter).emit(event, ...args) }
+    this.#crews = new Map(typesOf(types).map(terms => [terms.type, new Crew(terms, this.#terms, tell)]))
+  }
+
+  /**
+   * Start all workers. Resolves when each of them has been ready; harmless when called twice.
+   *
+   * @throws MetroplexError `EWORKER` when one of them keeps dying: it goes on to be tried; `ECLOSED` when it is stopped or drained meanwhile
+   */
+  async start(): Promise<void> {
+    if (this.#stopping !== undefined) throw new MetroplexError('ECLOSED', 'This supervisor is being stopped: start it when `stop` has resolved.')
+    if (this.#running === undefined) {
+      this.#running = setInterval(ignore, LONGEST)
+      if (this.#terms.signals) this.#disobey = obey({ stop: () => { this.#quit() }, recycle: () => { this.recycle().catch((error: unknown) => { this.emit('error', asError(error)) }) } })
+    }
+    await this.#all(undefined, crew => crew.start())
+  }
+
+  /**
+   * End all workers, each within its type's `grace` ms, or those of the argument. Resolves when the last one has gone, with the names of those that had to be killed.
+   * Called again it can only make it quicker. It can be started again then.
+   */
+  stop({ grace }: { readonly grace?: number } = {}): Promise<Ended> {
+    const ms = grace === undefined ? undefined : graceOf(grace)
+    const drained = this.#all(undefined, crew => crew.drain(ms)).then(together)
+    return this.#stopping ??= drained.finally(() => {
+      clearInterval(this.#running)
+      this.#running = undefined
+      this.#disobey()
+      this.#disobey = ignore
+      this.#stopping = undefined
+    })
+  }
+
+  /**
+   * Replace all workers, or those of a type: one after the other, each is told to end when its successor is ready. Resolves when the last of them has gone.
+   *
+   * @throws MetroplexError `EWORKER` when a successor does not become ready: then those that are left go on; `ECLOSED` when there are none, or they are drained meanwhile
+   */
+  async recycle(type?: string): Promise<void> {
+    await this.#all(type, crew => crew.recycle())
+  }
+
+  /** End all workers, or those of a type, and start none. Resolves when the last one has gone, with the names of those that had to be killed. */
+  async drain(type?: string): Promise<Ended> {
+    return together(await this.#all(type, crew => crew.drain()))
+  }
+
+  /** Start those again that were drained. Resolves when they are ready; harmless when nobody was. @throws as `start` */
+  async resume(type?: string): Promise<void> {
+    this.#mustRun()
+    await this.#all(type, crew => crew.start())
+  }
+
+  /** Have another number of workers of a type: new ones in the lowest places that are free; those in the highest go. Resolves when it is so. @throws as `start` */
+  async scale(type: string, count: number): Promise<void> {
+    this.#mustRun()
+    if (count as unknown === undefined) throw new TypeError('metroplex: `scale` must be given a type and a number of workers; given: no number.')
+    const wanted = countOf(count)
+    await this.#crew(type).scale(wanted)
+  }
+
+  /** All workers, or those of a type, and how they stand. While one is replaced there are two of its name. */
+  workers(type?: string): WorkerInfo[] {
+    return this.#of(type).flatMap(crew => crew.workers)
+  }
+
+  /**
+   * Send a message to a worker: there it comes by `process.on('message', …)`. Resolves when it has been handed over.
+   *
+   * @param message what `process.send` takes: a JSON value
+   * @throws MetroplexError `EWORKER` when there is none of this name, or it is ending
+   */
+  async send(name: string, message: unknown): Promise<void> {
+    const child = [...this.#crews.values()].map(crew => crew.find(name)).find(found => found !== undefined)
+    if (child === undefined) throw new MetroplexError('EWORKER', `There is no worker ${shown(name)} now. There are: ${this.workers().map(worker => worker.name).join(', ') || 'none'}.`)
+    await child.send(message)
+  }
+
+  #quit(): void {
+    this.stop().then(({ killed }) => process.exit(killed.length === 0 ? 0 : 1), (error: unknown) => { this.emit('error', asError(error)) })
+  }
+
+  #mustRun(): void {
+    if (this.#running === undefined || this.#stopping !== undefined) throw new MetroplexError('ECLOSED', 'This supervisor does not run: call `start`.')
+  }
+
+  async #all<T>(type: string | undefined, what: (crew: Crew) => Promise<T>): Promise<T[]> {
+    return Promise.all(this.#of(type).map(what))
+  }
+
+  #of(type: string | undefined): Crew[] {
+    return type === undefined ? [...this.#crews.values()] : [this.#crew(type)]
+  }
+
+  #crew(type: string): Crew {
+    const crew = this.#crews.get(type)
+    if (crew === undefined) throw new TypeError(`metroplex: there are no workers of the type ${shown(type)}; there are: ${[...this.#crews.keys()].join(', ')}.`)
+    return crew
+  }
+}
+
+function together(all: readonly Ended[]): Ended {
+  return { killed: all.flatMap(({ killed }) => killed) }
+}
