@@ -52,16 +52,36 @@ describe('the package', function () {
     assume(JSON.parse(stdout)).deep.equals([true, true, true, true, true])
   })
 
+  it('has a supervisor as an entry of its own, which knows neither Primus nor Redis, and a command', async () => {
+    const { stdout } = await run('node', ['--input-type=module', '-e', `
+      import { createRequire } from 'node:module'
+      import supervisor, { MetroplexError, Supervisor, worker } from 'metroplex/supervisor'
+      const require = createRequire(import.meta.url)
+      const required = require('metroplex/supervisor')
+      const loaded = Object.keys(require.cache).filter(file => /node_modules.(?!metroplex)/.test(file) && !/eventemitter3/.test(file))
+      const same = MetroplexError === require('metroplex').MetroplexError
+      console.log(JSON.stringify([supervisor === required, Supervisor === required.Supervisor, worker(), same, loaded.filter(file => /ioredis|primus|undici/.test(file))]))`
+    ], { cwd: folder })
+    assume(JSON.parse(stdout)).deep.equals([true, true, null, true, []])
+    const { stdout: version } = await run('npx', ['--no-install', 'metroplex', '--version'], { cwd: folder })
+    assume(version.trim()).equals(VERSION)
+  })
+
   it('gives a strict TypeScript user its types, whichever way it is loaded', async () => {
     await writeFile(join(folder, 'user.cts'), `
       import metroplex = require('metroplex')
+      import { Supervisor, type WorkerEvent } from 'metroplex/supervisor'
+      export const supervise = (): Supervisor => new Supervisor({ web: { exec: './server.js' } }).on('death', (worker: WorkerEvent) => { console.log(worker.name, worker.signal) })
       const plugin: metroplex.Metroplex = metroplex({}, { namespace: 'a', metroplex: { lease: 2000 } })
       const address: Promise<string | null> = plugin.spark('id')
       const chained: metroplex.Metroplex = plugin.servers((error, list) => { console.log(error?.message, list?.length) })
       plugin.on('reap', (server, ids: string[]) => console.log(server.length, ids.length))
-      export = [address, chained]
+      export const both = [address, chained]
     `)
     await writeFile(join(folder, 'user.mts'), `
+      import { Supervisor, worker, type WorkerInfo } from 'metroplex/supervisor'
+      export const names = (supervisor: Supervisor): string[] => supervisor.workers().map(({ name }: WorkerInfo) => name)
+      worker()?.onDrain(({ grace }: { grace: number }) => { console.log(grace) })
       import metroplex, { type Forward, type Metroplex, MetroplexError, type Result } from 'metroplex'
       const plugin: Metroplex = new metroplex({}, { interval: 1000 })
       export const list: Promise<string[]> = plugin.servers(true)
@@ -91,7 +111,7 @@ describe('the package', function () {
   it('carries no tests, and the documents its user needs', async () => {
     const files = await run('find', ['.', '-type', 'f'], { cwd: join(folder, 'node_modules', 'metroplex') })
     assume(files.stdout).does.not.match(/dist\/(test|examples|bench)/)
-    for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md', 'PROTOCOL.md', 'examples/send.py', 'examples/send.sh', 'docs/migrating.md', 'dist/index.mjs', 'dist/index.d.mts']) {
+    for (const file of ['README.md', 'LICENSE', 'CHANGELOG.md', 'PROTOCOL.md', 'examples/send.py', 'examples/send.sh', 'docs/migrating.md', 'dist/index.mjs', 'dist/index.d.mts', 'dist/lib/supervisor/index.mjs', 'dist/lib/supervisor/index.d.mts', 'dist/lib/cli/metroplex.js']) {
       assume(files.stdout).includes(`./${file}`)
     }
   })

@@ -99,8 +99,12 @@ function typeOf(type: string, given: unknown): TypeTerms {
   }
 }
 
-/** The file of a program, found as `node` finds what it is to run. */
-function programOf(what: string, given: unknown): string {
+/**
+ * The file of a program, found as `node` finds what it is to run.
+ *
+ * @throws TypeError when there is none
+ */
+export function programOf(what: string, given: unknown): string {
   const allowed = `metroplex: \`${what}\` must be the path of a program for Node.js`
   const url = given instanceof URL || (typeof given === 'string' && given.startsWith('file:'))
   if (!url && (typeof given !== 'string' || given === '')) throw new TypeError(`${allowed}; given: ${shown(given)}.`)
