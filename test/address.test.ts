@@ -7,7 +7,7 @@ import type { NetworkInterfaceInfo } from 'node:os'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Server } from 'node:net'
-import { onUnixSocket, parse, reachable } from '../lib/address'
+import { interfaceOf, onUnixSocket, parse, reachable } from '../lib/address'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
 import { tls } from './support/tls'
@@ -87,6 +87,14 @@ describe('the address of a server', () => {
   it('prefers IPv4, and what means the same on every machine', () => {
     assume(reachable({ a: [face('2001:db8::1', 'IPv6')], b: [face('10.0.0.5', 'IPv4')] })).equals('10.0.0.5')
     assume(reachable({ a: [face('169.254.1.1', 'IPv4'), face('fe80::1', 'IPv6')], b: [face('2001:db8::1', 'IPv6')] })).equals('2001:db8::1')
+  })
+
+  it('leads to the interface that has its IP, and otherwise to the first that others reach', () => {
+    const faces = { lo: [face('127.0.0.1', 'IPv4', true)], eth0: [face('10.0.0.5', 'IPv4')], eth1: [face('192.168.0.7', 'IPv4'), face('2001:db8::1', 'IPv6')] }
+    assume(interfaceOf('http://192.168.0.7:80', faces)).equals('192.168.0.7')
+    assume(interfaceOf('http://127.0.0.1', faces)).equals('127.0.0.1')
+    assume(interfaceOf('https://[2001:db8::1]:8080', faces)).equals('2001:db8::1')
+    for (const other of ['', 'http://203.0.113.9:32001', 'http://chat.example.com']) assume(interfaceOf(other, faces)).equals('10.0.0.5')
   })
 
   it('is this machine alone when there is no other', () => {
