@@ -20,8 +20,17 @@ export interface Receipt {
 /** The servers of the cluster by address, with the ids of their connections. */
 export type Cluster = Record<string, string[]>
 
+/** Where a connection is; told to it first of all. */
+export interface Welcome {
+  /** What its server is called. */
+  readonly server: string
+  /** Its own id. */
+  readonly spark: string
+}
+
 /** What a server sends to a connection: one of these. */
 export interface Parcel {
+  readonly welcome?: Welcome
   readonly said?: Said
   readonly receipt?: Receipt
   readonly cluster?: Cluster
@@ -34,12 +43,13 @@ const LONGEST = 2000
 const NEWS = 500
 
 /**
- * Passes on what a connection says, to everybody or to one connection wherever it is, and shows it who is there.
+ * Tells a connection where it is and who is there, and passes on what it says, to everybody or to one connection wherever it is.
  *
  * @example
  * primus.on('connection', spark => { chat(primus, spark) })
  */
 export function chat(primus: Primus, spark: Primus.Spark): void {
+  spark.write({ welcome: { server: primus.metroplex.name, spark: spark.id } } satisfies Parcel)
   spark.on('data', data => {
     const { to, text } = (data ?? {}) as { to?: unknown; text?: unknown }
     if (typeof text !== 'string' || text === '' || text.length > LONGEST) return

@@ -20,6 +20,8 @@ declare module 'primus' {
   namespace Primus {
     interface Options {
       transformer?: string
+      /** Have Primus not warn of workers of node:cluster. */
+      iknowclusterwillbreakconnections?: boolean
     }
 
     interface Spark {

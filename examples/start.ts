@@ -1,10 +1,10 @@
 /**
- * `npm start`: a cluster of three Primus servers that tells its story in the terminal, checks each step of it, and
- * serves a page with which browsers take part.
+ * `npm start`: a cluster of three Primus servers, which a supervisor keeps running, that tells its story in the terminal, checks each step of it, and serves a page
+ * with which browsers take part.
  */
 import { carryOn } from './demo/encore'
 import { flags, USAGE } from './demo/flags'
-import { Narrator } from './demo/narrator'
+import { list, Narrator } from './demo/narrator'
 import { signal, SIGNALS } from './demo/signals'
 import { LEASE, Stage } from './demo/stage'
 import { tell } from './demo/story'
@@ -23,7 +23,7 @@ async function main(): Promise<number> {
     return 0
   }
 
-  const narrator = new Narrator()
+  const narrator = new Narrator('supervisor'.length)
   const stage = new Stage(narrator)
   const interrupted = signal()
   try {
@@ -52,8 +52,8 @@ async function play(stage: Stage, once: boolean): Promise<undefined> {
   if (once) return undefined
   const url = await carryOn(stage, PORT)
   if (!url.endsWith(`:${PORT}`)) narrator.tell('page', `port ${PORT} is taken`)
-  narrator.tell('page', `open ${url} in two tabs: they are on two servers, and talk to each other`)
-  narrator.tell('page', `kill a server, and see what its tab does: kill -9 ${stage.company.playing[0]?.pid ?? ''}`)
+  narrator.tell('page', `open ${url} in two tabs: they are on two servers, say on which, and talk to each other`)
+  narrator.tell('page', `kill one, and see its tab come back, and another one take its name: ${list(stage.company.playing.map(({ name, pid }) => `kill -9 ${pid} (${name})`), 'or')}`)
   narrator.tell('page', 'Ctrl-C ends it all')
   return new Promise(() => undefined)
 }

@@ -1,78 +1,45 @@
-import { fork, type ChildProcess } from 'node:child_process'
 import { EventEmitter } from 'node:events'
-import { join } from 'node:path'
-import { killAtExit } from '../../test/support/orphans'
-import { deadline, once } from '../../test/support/wait'
-import { PART, type Part, type Transformer } from './part'
+import type { WorkerEvent } from 'metroplex/supervisor'
+import { deadline } from '../../test/support/wait'
 import type { Order, Orders, Report } from './prompter'
 
-/** How long a server may take to register or to answer, in ms. */
+/** How long a server may take to answer, in ms. */
 const PATIENCE = 10_000
 
-/** How long it may take to leave, in ms; then it is killed. */
-const FAREWELL = 5000
-
 /**
- * A server process, as `npm start` sees it.
+ * A server, as `npm start` sees it: one worker, from its start to its end. Whoever takes its place is another one, of the same name.
  *
- * Emits what `primus.metroplex` emits there, and `gone` when the process has ended without being told to leave.
+ * Emits what `primus.metroplex` emits there.
  */
 export class Actor extends EventEmitter {
   readonly name: string
-  readonly transformer: Transformer
   readonly pid: number
-  /** Where clients and other servers reach it; `''` until it has registered. */
+  /** Where other servers reach it; `''` until it has registered. */
   address = ''
+  /** The addresses of the others, as it has been told. */
+  readonly peers = new Set<string>()
 
-  readonly #child: ChildProcess
   readonly #pending = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
-  readonly #exit: Promise<void>
   #orders = 0
-  #leaving = false
+  #ended = false
 
-  constructor(part: Part) {
+  constructor({ name, pid }: WorkerEvent, private readonly send: (order: Order) => Promise<void>) {
     super()
-    this.name = part.name
-    this.transformer = part.transformer
-    const child = this.#child = fork(join(__dirname, '..', 'server.js'), {
-      env: { ...process.env, [PART]: JSON.stringify(part), METROPLEX_NAME: part.name },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      // Ctrl-C goes to the whole group of the terminal: we tell it ourselves to leave.
-      detached: true
-    })
-    this.pid = child.pid ?? 0
-    killAtExit(child)
-    child.on('message', (report: Report) => { this.#hear(report) })
-    child.on('error', () => undefined)
-    this.#exit = new Promise(resolve => { child.once('exit', () => { resolve() }) })
-    child.once('exit', () => {
-      for (const order of this.#pending.values()) order.reject(new Error(`${this.name} has ended`))
-      this.#pending.clear()
-      if (!this.#leaving) this.emit('gone')
-    })
+    this.name = name
+    this.pid = pid
   }
 
-  /** Whether the process runs, and has not been told to leave. */
+  /** Whether it has registered, and has not ended. */
   get plays(): boolean {
-    return !this.#leaving && this.#child.exitCode === null && this.#child.signalCode === null
-  }
-
-  /** Resolves when it has registered. */
-  async ready(): Promise<void> {
-    const gone = new Promise<never>((_resolve, reject) => {
-      this.once('gone', () => { reject(new Error(`${this.name} has ended before it registered`)) })
-    })
-    gone.catch(() => undefined)
-    if (this.address === '') await Promise.race([once(this, 'register', { within: PATIENCE }), gone])
+    return !this.#ended && this.address !== ''
   }
 
   /** Have it do something. */
   async ask<Name extends keyof Orders>(name: Name, ...args: Parameters<Orders[Name]>): Promise<Awaited<ReturnType<Orders[Name]>>> {
+    if (this.#ended) throw new Error(`${this.name} has ended`)
     const id = ++this.#orders
     const answer = new Promise<unknown>((resolve, reject) => { this.#pending.set(id, { resolve, reject }) })
-    this.#child.send({ id, name, args } satisfies Order, error => {
-      if (error) this.#pending.get(id)?.reject(error)
-    })
+    this.send({ id, name, args }).catch((error: unknown) => { this.#pending.get(id)?.reject(error as Error) })
     try {
       return await deadline(answer, PATIENCE, `the answer of ${this.name} to '${name}'`) as Awaited<ReturnType<Orders[Name]>>
     } finally {
@@ -80,33 +47,31 @@ export class Actor extends EventEmitter {
     }
   }
 
-  /** No goodbye to anybody. Resolves when it has gone. */
-  async kill(): Promise<void> {
-    this.#child.kill('SIGKILL')
-    await deadline(this.#exit, FAREWELL, `the end of ${this.name}`)
+  /** No goodbye to anybody. */
+  kill(): void {
+    process.kill(this.pid, 'SIGKILL')
   }
 
-  /** Have it send its clients elsewhere, leave the cluster, and end. */
-  async leave(): Promise<void> {
-    if (!this.plays) return
-    this.#leaving = true
-    try {
-      await deadline(this.ask('leave'), FAREWELL, `the farewell of ${this.name}`)
-      await deadline(this.#exit, FAREWELL, `the end of ${this.name}`)
-    } catch {
-      await this.kill()
-    }
-  }
-
-  #hear(report: Report): void {
+  /** It tells something. */
+  hear(report: Report): void {
     if ('event' in report) {
-      if (report.event === 'register') this.address = String(report.args[0])
+      const { event, args } = report
+      if (event === 'register') this.address = String(args[0])
+      else if (event === 'join') this.peers.add(String(args[0]))
+      else if (event === 'leave') this.peers.delete(String(args[0]))
       // Nobody has to listen to 'error'; Node's emitter thinks otherwise.
-      this.emit(report.event === 'error' ? 'trouble' : report.event, ...report.args)
+      this.emit(event === 'error' ? 'trouble' : event, ...args)
       return
     }
     const order = this.#pending.get(report.id)
     if (report.error === undefined) order?.resolve(report.value)
     else order?.reject(new Error(report.error))
+  }
+
+  /** It has ended. */
+  end(): void {
+    this.#ended = true
+    for (const order of this.#pending.values()) order.reject(new Error(`${this.name} has ended`))
+    this.#pending.clear()
   }
 }

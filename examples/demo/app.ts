@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { killAtExit } from '../../test/support/orphans'
 import { deadline } from '../../test/support/wait'
-import { PART } from './part'
+import { PART, type Part } from './part'
 import type { Registry } from './registry'
 
 /** How long a program may take to listen, or to end when it is told to, in ms. */
@@ -24,7 +24,7 @@ export class App {
     const child = this.#child = spawn(process.execPath, ['-r', join(__dirname, 'leash.js'), join(__dirname, '..', file)], {
       env: {
         ...process.env, REDIS_URL: url, NAMESPACE: namespace, PORT: '0', METROPLEX_NAME: name,
-        [PART]: JSON.stringify({ redisUrl: url, redisDirectory: directory, namespace })
+        [PART]: JSON.stringify({ redisUrl: url, redisDirectory: directory, namespace } satisfies Part)
       },
       stdio: ['pipe', 'pipe', 'inherit'],
       // Ctrl-C goes to the whole group of the terminal: we tell it ourselves to leave.

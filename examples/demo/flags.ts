@@ -9,7 +9,7 @@ export interface Flags {
 
 /** How `npm start` is called. */
 export const USAGE = `
-Usage: npm start                three Primus servers tell their story; then a page for browsers, until Ctrl-C
+Usage: npm start                three Primus servers, workers of a supervisor, tell their story; then a page for browsers, until Ctrl-C
        npm start -- --once      the story alone; exits with 0 if every step came out, else with 1
        npm start -- --help      this text
 

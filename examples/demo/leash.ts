@@ -4,18 +4,18 @@
  */
 import { Redis } from 'ioredis'
 import { deadline } from '../../test/support/wait'
-import { PART } from './part'
+import { part } from './part'
 import { clear } from './registry'
 
 /** How long cleaning up may take, in ms. */
 const PATIENCE = 3000
 
-const { redisUrl, redisDirectory, namespace } = JSON.parse(process.env[PART] ?? '') as { redisUrl: string, redisDirectory: string, namespace: string }
+const { redisUrl, ...rest } = part()
 
 process.stdin.once('close', () => {
   const redis = new Redis(redisUrl, { lazyConnect: true, retryStrategy: () => null })
   redis.on('error', () => undefined)
-  const clearing = redis.connect().then(() => clear(redis, { redisDirectory, namespace }))
+  const clearing = redis.connect().then(() => clear(redis, rest))
   deadline(clearing, PATIENCE, 'the end of Redis').then(() => process.exit(0), () => process.exit(1))
 })
 process.stdin.resume()

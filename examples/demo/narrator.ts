@@ -4,13 +4,14 @@ import { styleText } from 'node:util'
  * Tells the story in the terminal, one line at a time: when, who, what.
  *
  * @example
- * narrator.tell('server 1', 'registered as http://127.0.0.1:40123')
+ * narrator.tell('web-1', 'registered as http://127.0.0.1:40123')
  */
 export class Narrator {
   readonly #start = performance.now()
   readonly #colour: boolean
 
-  constructor(private readonly out: NodeJS.WriteStream = process.stdout) {
+  /** @param width of the longest name, in characters */
+  constructor(private readonly width = 9, private readonly out: NodeJS.WriteStream = process.stdout) {
     this.#colour = out.isTTY && !process.env['NO_COLOR']
   }
 
@@ -36,7 +37,7 @@ export class Narrator {
 
   #line(colour: Colour, who: string, what: string): void {
     const time = `+${seconds(performance.now() - this.#start)}`.padStart(8)
-    this.out.write(`${this.#paint('dim', time)}  ${this.#paint(colour, who.padEnd(9))} ${what}\n`)
+    this.out.write(`${this.#paint('dim', time)}  ${this.#paint(colour, who.padEnd(this.width))} ${what}\n`)
   }
 
   #paint(colour: Colour, text: string): string {
@@ -52,6 +53,6 @@ export function seconds(ms: number): string {
 }
 
 /** `a, b and c`. */
-export function list(names: readonly string[]): string {
-  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1) ?? ''}`
+export function list(names: readonly string[], last = 'and'): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} ${last} ${names.at(-1) ?? ''}`
 }

@@ -1,10 +1,15 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, get, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { deadline } from '../../test/support/wait'
 import type { Client } from './client'
-import type { Company } from './company'
+import type { Company, Door } from './company'
+
+/** How long a worker may take to serve a file, in ms. */
+const PATIENCE = 10_000
 
 /** The page for browsers, as it is served. */
 export interface Page {
@@ -12,8 +17,8 @@ export interface Page {
   close(): Promise<void>
 }
 
-/** What `/where` answers: the servers, the one to take first. */
-export type Where = { readonly name: string; readonly address: string; readonly transformer: string }[]
+/** What `/where` answers: where clients come in, the one to take first. */
+export type Where = readonly Pick<Door, 'transformer' | 'url'>[]
 
 /** What `/who` answers: what the demo calls servers and sparks. */
 export interface Who {
@@ -24,16 +29,23 @@ export interface Who {
 /**
  * Serves the page on localhost, on the first free port from the one that is wanted.
  *
- * Each tab asks `/where` for a server, and each gets another one.
+ * A new tab asks `/where` to connect. Two in a row are sent to workers of different types, so that they are on two servers whatever the system's ways of dealing
+ * out connections; those of one type are dealt out by node:cluster. For that a tab connects to a worker once: Primus's library is served here.
  */
 export async function openPage(company: Company, clients: readonly Client[], wanted: number): Promise<Page> {
   // tsc leaves it where it is.
   const html = await readFile(join(dirname(require.resolve('metroplex/package.json')), 'examples', 'page.html'))
+  const libraries = new Map<string, string>(await Promise.all(company.doors.map(async door => [`/primus/${door.transformer}.js`, await library(door)] as const)))
   let tabs = 0
   const server = createServer((req, res) => {
-    if (req.url === '/') send(res, 'text/html; charset=utf-8', html)
-    else if (req.url === '/where') send(res, 'application/json', JSON.stringify(turned(where(company), tabs++)))
-    else if (req.url === '/who') send(res, 'application/json', JSON.stringify(who(company, clients)))
+    const { url = '' } = req
+    const script = libraries.get(url)
+    if (url === '/') send(res, 'text/html; charset=utf-8', html)
+    else if (url === '/where') send(res, 'application/json', JSON.stringify(turned(where(company), tabs++)))
+    // It has been here before, and knows which one it wants.
+    else if (url === '/where?again') send(res, 'application/json', JSON.stringify(where(company)))
+    else if (url === '/who') send(res, 'application/json', JSON.stringify(who(company, clients)))
+    else if (script !== undefined) send(res, 'text/javascript; charset=utf-8', script)
     else res.writeHead(404).end()
   })
   const port = await listen(server, wanted)
@@ -49,17 +61,25 @@ export async function openPage(company: Company, clients: readonly Client[], wan
 }
 
 function where(company: Company): Where {
-  return company.playing.map(({ name, address, transformer }) => ({ name, address, transformer }))
+  return company.doors.map(({ transformer, url }) => ({ transformer, url }))
+}
+
+/** Primus's library for browsers, as a worker serves it. */
+async function library({ url }: Door): Promise<string> {
+  // A connection that stayed open would be one more for the worker to see off when it ends.
+  const asked = get(`${url}/primus/primus.js`, { agent: false })
+  const answered = once(asked, 'response').then(([answer]) => text(answer as IncomingMessage))
+  return deadline(answered, PATIENCE, `the library of ${url}`)
 }
 
 function who(company: Company, clients: readonly Client[]): Who {
   return {
     servers: Object.fromEntries(company.playing.map(({ name, address }) => [address, name])),
-    clients: Object.fromEntries(clients.filter(({ at }) => at !== undefined).map(({ name, id }) => [id, name]))
+    clients: Object.fromEntries(clients.filter(({ at }) => at !== '').map(({ name, id }) => [id, name]))
   }
 }
 
-function turned<T>(list: readonly T[], by: number): T[] {
+function turned<T>(list: readonly T[], by: number): readonly T[] {
   const first = list.length === 0 ? 0 : by % list.length
   return [...list.slice(first), ...list.slice(0, first)]
 }

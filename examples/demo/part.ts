@@ -1,18 +1,10 @@
-/** What one server process is told before it begins. */
+/** What a process that an example has started is told of its run, so that it can leave nothing behind when it is left alone. */
 export interface Part {
-  /** What it is called on the stage. */
-  readonly name: string
-  readonly transformer: Transformer
   readonly redisUrl: string
   /** Where the Redis of this run keeps its files; `''` when the Redis is somebody else's. */
   readonly redisDirectory: string
   readonly namespace: string
-  /** In ms. */
-  readonly lease: number
 }
-
-/** The transformers on the stage. */
-export type Transformer = 'websockets' | 'sockjs'
 
 /** The variable of the environment in which a part is handed over: the URL of Redis may hold a password, and arguments would show it to `ps`. */
 export const PART = 'METROPLEX_DEMO_PART'

@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis'
 import type { Result } from 'metroplex'
+import { worker } from 'metroplex/supervisor'
 import type Primus from 'primus'
-import { deadline } from '../../test/support/wait'
+import { deadline, once } from '../../test/support/wait'
 import { part } from './part'
 import { clear } from './registry'
 
@@ -17,8 +18,6 @@ export interface Orders {
   readonly forward: (id: string, msg: unknown) => Promise<Result>
   /** Send a message to everybody. */
   readonly broadcast: (msg: unknown) => Promise<Result>
-  /** Send the clients elsewhere, leave the cluster, and end. */
-  readonly leave: () => Promise<void>
 }
 
 /** An order on its way to a server process. */
@@ -38,63 +37,43 @@ export type TheEvent = typeof EVENTS[number]
 
 const EVENTS = ['register', 'join', 'leave', 'reap', 'error'] as const
 
-/** How long a server may take to leave once nobody is there to wait for it, in ms. */
-const PATIENCE = 3000
+/** How long leaving the cluster, and cleaning up after it, may take once nobody is there to wait for it, in ms; both together less than a worker's grace. */
+const PATIENCE = 1800
 
 /**
- * Does what `npm start` says over IPC, and tells it what `primus.metroplex` emits.
- *
- * When `npm start` is gone without a goodbye, the server leaves by itself, and takes what there is of Redis with it.
+ * Does what `npm start` says, and tells it what `primus.metroplex` emits. That this server ends when it is told to, and when `npm start` is gone, is metroplex's
+ * own doing; but when it is gone without a goodbye, what there is of Redis is taken along here.
  */
 export function obey(primus: Primus, redis: Redis): void {
-  const orders: Orders = {
-    spark: id => primus.metroplex.spark(id),
-    servers: () => primus.metroplex.servers(true),
-    count: () => primus.metroplex.count(),
-    forward: (id, msg) => primus.forward.spark(id, msg),
-    broadcast: msg => primus.forward.broadcast(msg),
-    leave: () => leave(primus)
-  }
   // metroplex tells it by an event of its own.
   redis.on('error', () => undefined)
+  const me = worker()
+  if (me === null) return
+
+  const tell = (report: Report): void => { me.send(report) }
   for (const event of EVENTS) {
     primus.metroplex.on(event, (...args: unknown[]) => {
       tell({ event, args: args.map(arg => arg instanceof Error ? arg.message : arg) })
     })
   }
-
-  let left = false
+  const orders: Orders = {
+    spark: id => primus.metroplex.spark(id),
+    servers: () => primus.metroplex.servers(true),
+    count: () => primus.metroplex.count(),
+    forward: (id, msg) => primus.forward.spark(id, msg),
+    broadcast: msg => primus.forward.broadcast(msg)
+  }
   process.on('message', (order: Order) => {
-    const fn = orders[order.name] as (...args: readonly unknown[]) => Promise<unknown>
-    fn(...order.args).then(
-      value => {
-        tell({ id: order.id, value })
-        if (order.name !== 'leave') return
-        left = true
-        redis.disconnect()
-        process.disconnect()
-      },
+    // The supervisor has things to say, too.
+    const fn = orders[order.name] as ((...args: readonly unknown[]) => Promise<unknown>) | undefined
+    fn?.(...order.args).then(
+      value => { tell({ id: order.id, value }) },
       (error: unknown) => { tell({ id: order.id, error: String(error) }) }
     )
   })
-  process.once('disconnect', () => {
-    if (left) return
-    deadline(leave(primus), PATIENCE, 'the end')
-      .catch(() => undefined)
-      .then(() => deadline(clear(redis, part()), PATIENCE, 'the end of Redis'))
-      .then(() => process.exit(0), () => process.exit(1))
+  me.onDrain(async () => {
+    if (process.connected) return
+    await once(primus.metroplex, 'unregister', { within: PATIENCE }).catch(() => undefined)
+    await deadline(clear(redis, part()), PATIENCE, 'the end of Redis')
   })
-}
-
-function leave(primus: Primus): Promise<void> {
-  return new Promise((resolve, reject) => {
-    primus.destroy({ reconnect: true }, error => {
-      if (error) reject(error)
-      else resolve()
-    })
-  })
-}
-
-function tell(report: Report): void {
-  if (process.connected) process.send?.(report, undefined, undefined, () => undefined)
 }

@@ -1,4 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { globalAgent } from 'node:http'
+import type { WorkerEvent } from 'metroplex/supervisor'
+import { freePort } from '../../test/support/ports'
+import type { Actor } from './actor'
 import { Client } from './client'
 import { Company } from './company'
 import type { Narrator } from './narrator'
@@ -36,24 +40,21 @@ export class Stage {
     return this.#closing !== undefined
   }
 
-  /** Find a Redis; servers and clients may come then. */
+  /** Find a Redis, and a port for each type of servers; they and the clients may come then. */
   async build(): Promise<void> {
     const namespace = `metroplex-demo-${randomBytes(6).toString('hex')}`
     const registry = await this.#own(openRegistry(namespace, line => { this.narrator.tell('Redis', line) }))
     this.narrator.tell('Redis', registry.description)
-    const company = this.#company = new Company({
-      redisUrl: registry.url,
-      redisDirectory: registry.directory,
-      namespace,
-      lease: LEASE
-    })
-    for (const [number, name] of NAMES.entries()) {
-      // Not all go the same way when a server dies.
-      const stops = number % 2 === 0 ? () => company.playing : () => [...company.playing].reverse()
-      this.#clients.push(new Client(name, stops))
-    }
+    const ports = { websockets: await freePort(), sockjs: await freePort() }
+    if (this.closed) throw new Error('the curtain has fallen')
+    const company = this.#company = new Company({ redisUrl: registry.url, redisDirectory: registry.directory, namespace, lease: LEASE, ports })
+    watch(company, this.narrator)
+    const [web, sockjs] = company.doors
+    for (const [number, name] of NAMES.entries()) this.#clients.push(new Client(name, number % 3 === 1 ? sockjs : web))
     this.#undo.push(async () => {
       for (const client of this.#clients) client.close()
+      // What SockJS's clients ask before they connect leaves connections that their server would wait for.
+      globalAgent.destroy()
       await company.close()
     })
   }
@@ -82,4 +83,24 @@ export class Stage {
     this.#undo.push(() => opened.close())
     return opened
   }
+}
+
+/** Tell who comes and who dies, whatever else goes on. */
+function watch(company: Company, narrator: Narrator): void {
+  const former = new Map<string, number>()
+  company.on('enter', ({ name, address, pid }: Actor) => {
+    const predecessor = former.get(name)
+    former.delete(name)
+    const place = predecessor === undefined ? '' : `, in the place of ${predecessor}`
+    narrator.tell(name, `registered as ${address}  (pid ${pid})${place}`)
+  })
+  company.on('drain', ({ name, pid }: WorkerEvent) => {
+    former.set(name, pid)
+    narrator.tell('supervisor', `${name} ends as it was told to  (pid ${pid}). Another one takes its place`)
+  })
+  company.on('death', ({ name, pid, code, signal, reason }: WorkerEvent) => {
+    former.set(name, pid)
+    narrator.tell('supervisor', `${name} has died: ${reason ?? signal ?? `exit code ${code ?? ''}`}  (pid ${pid}). Another one takes its place`)
+  })
+  company.on('flapping', ({ reason }: WorkerEvent) => { narrator.tell('supervisor', reason ?? '') })
 }

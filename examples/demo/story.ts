@@ -1,12 +1,14 @@
+import type { WorkerEvent } from 'metroplex/supervisor'
 import { deadline, eventually, once } from '../../test/support/wait'
 import type { Said } from '../chat'
 import type { Actor } from './actor'
 import type { Client } from './client'
+import type { Company } from './company'
 import { list, seconds } from './narrator'
 import { LEASE, type Stage } from './stage'
 
 /** How long one step may take, in ms. */
-const PATIENCE = 10_000
+const PATIENCE = 15_000
 
 /** Within how many ms a crash is noticed, as the README says. */
 const NOTICED = LEASE * 5 / 3
@@ -20,7 +22,7 @@ const ALLOWANCE = 3000
  * @throws An error that says what was expected, when a step does not come out
  */
 export async function tell(stage: Stage): Promise<void> {
-  stage.narrator.scene('Three servers')
+  stage.narrator.scene('Three servers, workers of a supervisor')
   const cast = await gather(stage)
   stage.narrator.scene('A dozen clients')
   await connect(stage, cast)
@@ -35,36 +37,25 @@ export async function tell(stage: Stage): Promise<void> {
 type Cast = readonly [Actor, Actor, Actor]
 
 async function gather({ company, narrator }: Stage): Promise<Cast> {
-  const cast = [company.hire('websockets'), company.hire('sockjs'), company.hire('websockets')] as const
-  const peers = new Map<Actor, Set<unknown>>()
-  const acquainted = cast.map(async actor => {
-    const known = new Set<unknown>()
-    peers.set(actor, known)
-    await hoped(`${actor.name} to be told of two others`, once(actor, 'join', { within: PATIENCE, filter: address => known.add(address).size === 2 }))
-  })
-  const all = Promise.all(acquainted)
-  all.catch(() => undefined)
-  await Promise.all(cast.map(async actor => {
-    await actor.ready()
-    narrator.tell(actor.name, `registered as ${actor.address}  (${actor.transformer}, pid ${actor.pid})`)
-  }))
-  await all
-  for (const actor of cast) {
-    const others = cast.filter(other => other !== actor).map(({ address }) => address)
-    const known = [...peers.get(actor) ?? []]
-    expect(others.every(address => known.includes(address)), `${actor.name} to be told of ${list(others)}`, known)
-  }
-  narrator.proof('each has been told of the two others')
+  const [web, sockjs] = company.doors
+  narrator.tell('supervisor', `starts web-1 and web-2, which share ${web.url}  (${web.transformer}), and sockjs-1, at ${sockjs.url}`)
+  await deadline(company.start(), PATIENCE, 'the readiness of all workers')
+  const cast = [company.find('web-1'), company.find('sockjs-1'), company.find('web-2')] as const
+  for (const actor of cast) await acquainted(actor, cast)
+  narrator.proof('all are ready, and each has been told of the two others')
   return cast
 }
 
-async function connect({ clients, narrator }: Stage, cast: Cast): Promise<void> {
-  await Promise.all(cast.map(async (actor, turn) => {
-    const guests = clients.filter((_client, number) => number % cast.length === turn)
-    await Promise.all(guests.map(client => deadline(client.go(actor), PATIENCE, `the arrival of ${client.name} on ${actor.name}`)))
-    for (const { name, at } of guests) expect(at === actor, `${name} to be on ${actor.name}`, at?.name)
-    narrator.tell(actor.name, `${list(guests.map(({ name }) => name))} connected  (${actor.transformer})`)
+async function connect({ clients, company, narrator }: Stage, cast: Cast): Promise<void> {
+  await Promise.all(company.doors.map(async door => {
+    // One after the other: node:cluster deals them out evenly then.
+    for (const client of clients.filter(one => one.door === door)) await deadline(client.go(), PATIENCE, `the arrival of ${client.name} at ${door.url}`)
   }))
+  for (const actor of cast) {
+    const guests = clients.filter(({ at }) => at === actor.name)
+    expect(guests.length > 0, `some of the clients to be on ${actor.name}`, clients.map(({ name, at }) => `${name} on ${at}`))
+    narrator.tell(actor.name, `${list(guests.map(({ name }) => name))} connected to ${guests[0]?.door.url ?? ''}`)
+  }
   const [first] = cast
   await eventually(async () => await first.ask('count') === clients.length, {
     within: PATIENCE, what: `a cluster of ${clients.length} sparks, as ${first.name} counts them,`
@@ -79,7 +70,7 @@ async function lookUp({ clients, company, narrator }: Stage, cast: Cast): Promis
   const place = await first.ask('spark', guest.id)
   expect(place === third.address, `the lookup of ${guest.name} to give ${third.address}`, place)
   narrator.tell(first.name, `on ${company.nameOf(place)}, at ${place ?? ''}`)
-  await whereabouts(clients, cast)
+  await whereabouts(clients, company, cast)
   narrator.proof(`each of the ${clients.length} is found where it is, by the servers that do not hold it`)
 }
 
@@ -113,7 +104,7 @@ async function broadcast({ clients, narrator }: Stage, cast: Cast): Promise<void
   await heard
   await Promise.all(clients.map(client => client.roundTrip()))
   const counts = cast.map(actor => {
-    const guests = clients.filter(({ at }) => at === actor)
+    const guests = clients.filter(({ at }) => at === actor.name)
     const times = guests.flatMap(({ heard }) => heard.filter(one => same(one, said))).length
     expect(times === guests.length, `each of the ${guests.length} clients of ${actor.name} to hear it once`, times)
     return `${times} on ${actor.name}`
@@ -123,22 +114,27 @@ async function broadcast({ clients, narrator }: Stage, cast: Cast): Promise<void
 
 async function crash({ clients, company, narrator }: Stage, [first, second, third]: Cast): Promise<void> {
   const survivors = [first, second] as const
-  const orphans = clients.filter(({ at }) => at === third)
+  const orphans = clients.filter(({ at }) => at === third.name)
   const ids = orphans.map(({ id }) => id)
   const start = performance.now()
   const since = (): string => seconds(performance.now() - start)
 
   // Whoever waits before it begins misses nothing.
+  const died = hoped(`the supervisor to tell of the death of ${third.name}`, once(company, 'death', {
+    within: PATIENCE, filter: worker => (worker as WorkerEvent).pid === third.pid && (worker as WorkerEvent).signal === 'SIGKILL'
+  }))
+  const succeeded = hoped(`another ${third.name}`, once(company, 'enter', { within: PATIENCE, filter: actor => (actor as Actor).name === third.name }))
   const noticed = survivors.map(async actor => {
     const [, why] = await hoped(`${actor.name} to notice that ${third.name} has died`, once(actor, 'leave', {
       within: NOTICED + ALLOWANCE, filter: address => address === third.address
     }))
-    expect(why === 'expired', `${actor.name} to be told that the lease of ${third.name} ran out`, why)
-    narrator.tell(actor.name, `notices ${since()} after the kill: ${third.name} has left, '${String(why)}'`)
+    expect(why === 'expired', `${actor.name} to be told that the lease of the old ${third.name} ran out`, why)
+    narrator.tell(actor.name, `notices ${since()} after the kill: the old ${third.name} has left, '${String(why)}'`)
   })
   const named = new Set<string>()
-  const swept = Promise.race(survivors.map(async actor => {
-    await hoped(`${actor.name} or the other one to clean up what ${third.name} left behind`, once(actor, 'reap', {
+  // The successor may be the one who does it.
+  const swept = async (actor: Actor): Promise<void> => {
+    await hoped(`somebody to clean up what ${third.name} left behind`, once(actor, 'reap', {
       within: NOTICED + ALLOWANCE + PATIENCE,
       filter: (address, sparks) => {
         if (address !== third.address) return false
@@ -146,13 +142,15 @@ async function crash({ clients, company, narrator }: Stage, [first, second, thir
         return ids.every(id => named.has(id))
       }
     }))
-    narrator.tell(actor.name, `cleans up what ${third.name} left behind: ${named.size} spark ids`)
-  }))
+    narrator.tell(actor.name, `cleans up what the old ${third.name} left behind: ${named.size} spark ids`)
+  }
   const arrived = orphans.map(async client => {
     await hoped(`${client.name} to arrive elsewhere`, once(client, 'arrive', { within: PATIENCE }))
-    narrator.tell(client.name, `arrives on ${client.at?.name ?? 'no server'}, ${since()} after the kill  (spark ${client.id})`)
+    narrator.tell(client.name, `is back at the same URL, on ${client.at}, ${since()} after the kill  (spark ${client.id})`)
   })
-  const all = Promise.all([...noticed, ...arrived, swept])
+  const cleaned = Promise.any([...survivors.map(swept), succeeded.then(([successor]) => swept(successor as Actor))])
+    .catch((error: unknown) => { throw (error as AggregateError).errors[0] })
+  const all = Promise.all([succeeded, died, ...noticed, ...arrived, cleaned])
   all.catch(() => undefined)
 
   narrator.tell(third.name, `is killed with SIGKILL, and says goodbye to nobody  (pid ${third.pid})`)
@@ -160,38 +158,49 @@ async function crash({ clients, company, narrator }: Stage, [first, second, thir
     'metroplex',
     `lease: ${LEASE}, so that peers notice within ${seconds(NOTICED)}; with the default lease of 15 s it would take up to 25 s`
   )
-  await third.kill()
-  await all
+  third.kill()
+  const [[found]] = await all
+  const successor = found as Actor
 
-  for (const actor of survivors) {
+  const cast = [...survivors, successor]
+  expect(successor.address !== third.address, `the new ${third.name} to have an address of its own`, successor.address)
+  for (const actor of cast) {
+    await acquainted(actor, cast)
     const servers = await actor.ask('servers')
-    const expected = survivors.map(({ address }) => address)
+    const expected = cast.map(({ address }) => address)
     expect([...servers].sort().join() === [...expected].sort().join(), `${actor.name} to list ${list(expected)}`, servers)
     for (const id of ids) {
       const place = await actor.ask('spark', id)
       expect(place === null, `the old spark ${id} to be nowhere`, place)
     }
   }
-  narrator.proof(`${list(survivors.map(({ name }) => name))} list each other and no ${third.name}; its ${ids.length} old sparks are nowhere`)
-  await whereabouts(clients, survivors)
-  const guests = orphans.map(({ name, at }) => `${name} on ${company.nameOf(at?.address ?? null)}`)
-  narrator.proof(`its clients are found again: ${list(guests)}`)
-  await eventually(async () => await first.ask('count') === clients.length, {
+  narrator.proof(`${list(cast.map(({ name }) => name))} list each other, and not the old ${third.name}; its ${ids.length} old sparks are nowhere`)
+  await whereabouts(clients, company, cast)
+  narrator.proof(`its clients are found again: ${list(orphans.map(({ name, at }) => `${name} on ${at}`))}`)
+  await eventually(async () => await successor.ask('count') === clients.length, {
     within: PATIENCE, what: `a cluster of ${clients.length} sparks again`
   })
-  narrator.proof(`the cluster has ${clients.length} sparks again`)
+  narrator.proof(`the cluster has ${clients.length} sparks again, as the new ${successor.name} counts them  (pid ${successor.pid})`)
 }
 
-/** Each client is found where it is, by every server but that one. New sparks are written soon, not at once. */
-async function whereabouts(clients: readonly Client[], cast: readonly Actor[]): Promise<void> {
-  await Promise.all(clients.flatMap(({ name, id, at }) => cast.filter(actor => actor !== at).map(actor => eventually(
-    async () => await actor.ask('spark', id) === at?.address,
-    { within: PATIENCE, every: 50, what: `the lookup of ${name} by ${actor.name}, which should give ${at?.address ?? ''},` }
+/** Each one has been told of the others, and of nobody else. */
+async function acquainted(actor: Actor, cast: readonly Actor[]): Promise<void> {
+  const others = cast.filter(other => other !== actor).map(({ address }) => address)
+  await eventually(() => actor.peers.size === others.length && others.every(address => actor.peers.has(address)), {
+    within: PATIENCE, what: `that ${actor.name} is told of ${list(others)}`
+  })
+}
+
+/** Each client is found where it says it is, by every server but that one. New sparks are written soon, not at once. */
+async function whereabouts(clients: readonly Client[], company: Company, cast: readonly Actor[]): Promise<void> {
+  await Promise.all(clients.flatMap(({ name, id, at }) => cast.filter(actor => actor.name !== at).map(actor => eventually(
+    async () => await actor.ask('spark', id) === company.find(at).address,
+    { within: PATIENCE, every: 50, what: `the lookup of ${name} by ${actor.name}, which should give the address of ${at},` }
   ))))
 }
 
 function guestOf(clients: readonly Client[], actor: Actor): Client {
-  const guest = clients.findLast(({ at }) => at === actor)
+  const guest = clients.findLast(({ at }) => at === actor.name)
   if (guest === undefined) throw new Error(`expected a client on ${actor.name}, but there is none`)
   return guest
 }

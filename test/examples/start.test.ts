@@ -14,39 +14,43 @@ describe('npm start', function () {
     const text = demo.text()
     assume(code).equals(0, text)
     for (const line of [
-      /server 3 {2}registered as http:\/\/127\.0\.0\.1:\d+/,
-      /checked {3}the cluster has 12 sparks\n/,
-      /server 1 {2}on server 3, at http/,
+      /web-2 {6}registered as http:\/\/127\.0\.0\.1:\d+/,
+      /checked {4}the cluster has 12 sparks\n/,
+      /web-1 {6}on web-2, at http/,
       /result {"ok":true,"send":1}; nobody else heard it/,
-      /result {"ok":true,"send":12}; heard once by each: 4 on server 1, 4 on server 2 and 4 on server 3/,
-      /server 3 {2}is killed with SIGKILL/,
+      /result {"ok":true,"send":12}; heard once by each: 4 on web-1, 4 on sockjs-1 and 4 on web-2/,
+      /web-2 {6}is killed with SIGKILL/,
       /lease: 2000, so that peers notice within 3\.33 s; with the default lease of 15 s it would take up to 25 s/,
-      /server 1 {2}notices \d\.\d\d s after the kill: server 3 has left, 'expired'/,
-      /server 2 {2}notices \d\.\d\d s after the kill: server 3 has left, 'expired'/,
-      /lou {7}arrives on server [12], \d\.\d\d s after the kill/,
-      /checked {3}server 1 and server 2 list each other and no server 3/,
-      /checked {3}the cluster has 12 sparks again\n/
+      /supervisor web-2 has died: SIGKILL {2}\(pid \d+\)\. Another one takes its place/,
+      /web-2 {6}registered as http:\/\/127\.0\.0\.1:\d+ {2}\(pid \d+\), in the place of \d+\n/,
+      /web-1 {6}notices \d\.\d\d s after the kill: the old web-2 has left, 'expired'/,
+      /sockjs-1 {3}notices \d\.\d\d s after the kill: the old web-2 has left, 'expired'/,
+      /cleans up what the old web-2 left behind: 4 spark ids/,
+      /(lou|joe) {8}is back at the same URL, on web-[12], \d\.\d\d s after the kill/,
+      /checked {4}web-1, sockjs-1 and web-2 list each other, and not the old web-2/,
+      /checked {4}the cluster has 12 sparks again, as the new web-2 counts them/
     ]) assume(text).matches(line)
-    // Three servers, named when they register and one when it is killed, and Redis unless it was there.
-    assume(demo.pids().length).is.atleast(4)
+    // Three workers and a successor, named when they register, and Redis unless it was there.
+    assume(new Set(demo.pids()).size).is.atleast(4)
     await nothingIsLeft(demo)
   })
 
-  it('serves a page that sends each tab to another server, until SIGINT, and leaves nothing behind', async () => {
+  it('serves a page that sends two tabs to two servers, until SIGINT, and leaves nothing behind', async () => {
     const demo = await start()
     const [, url = ''] = await demo.said(/open (http:\/\/localhost:\d+) in two tabs/)
 
     const html = await (await fetch(url)).text()
     assume(html).includes('<title>metroplex</title>')
-    const where = async (): Promise<Where> => await (await fetch(`${url}/where`)).json() as Where
+    const where = async (query = ''): Promise<Where> => await (await fetch(`${url}/where${query}`)).json() as Where
     const [first, second] = [await where(), await where()]
-    assume(first.length).equals(3)
-    assume(first.map(({ name }) => name).sort()).deep.equals(['server 1', 'server 2', 'server 4'])
-    assume(first[0]?.address).does.not.equal(second[0]?.address)
-    for (const { address } of first) {
-      assume(await (await fetch(`${address}/primus/primus.js`)).text()).includes('Primus')
+    assume(first.map(({ transformer }) => transformer).sort()).deep.equals(['sockjs', 'websockets'])
+    assume(first[0]?.url).does.not.equal(second[0]?.url)
+    assume(await where('?again')).deep.equals(await where('?again'))
+    for (const { transformer } of first) {
+      assume(await (await fetch(`${url}/primus/${transformer}.js`)).text()).includes('Primus')
     }
     const who = await (await fetch(`${url}/who`)).json() as Who
+    assume(Object.values(who.servers).sort()).deep.equals(['sockjs-1', 'web-1', 'web-2'])
     assume(Object.values(who.clients).length).equals(12)
 
     demo.signal('SIGINT')
@@ -54,13 +58,17 @@ describe('npm start', function () {
     await nothingIsLeft(demo)
   })
 
-  it('replaces a server that dies, and its processes end by themselves when it is killed itself', async () => {
+  it('has another server take the place, and the name, of one that is killed by hand, and its processes end by themselves when it is killed itself', async () => {
     const demo = await start()
     await demo.said(/Ctrl-C ends it all/)
-    const [, pid] = await demo.said(/server 1 {2}registered as .*pid (\d+)/)
+    const [, pid = ''] = await demo.said(/web-1 {6}registered as .*pid (\d+)\)\n/)
     process.kill(Number(pid), 'SIGKILL')
-    await demo.said(/server 5 {2}registered as .* a replacement/)
-    await demo.said(/server 2 {2}sees server 1 leave: 'expired'/)
+    await demo.said(new RegExp(`supervisor web-1 has died: SIGKILL {2}\\(pid ${pid}\\)`))
+    const [, successor] = await demo.said(new RegExp(`web-1 {6}registered as .*pid (\\d+)\\), in the place of ${pid}\n`))
+    assume(successor).does.not.equal(pid)
+    await demo.said(/sees web-1 join/)
+    await demo.said(/sockjs-1 {3}sees the old web-1 leave: 'expired'/)
+    await demo.said(/cleans up what the old web-1 left behind: \d+ spark ids/)
 
     demo.signal('SIGKILL')
     await demo.ended
