@@ -39,6 +39,13 @@ export function unixSocket(): MetroplexError {
   )
 }
 
+/** The one interface that a server listens on; `''` when there are several, or none because it is a unix socket; `undefined` while it does not listen. */
+export function boundTo(server: unknown): string | undefined {
+  const bound = isServer(server) ? server.address?.() : undefined
+  if (bound === null || bound === undefined) return undefined
+  return typeof bound === 'string' || UNSPECIFIED.has(bound.address) ? '' : bound.address
+}
+
 /**
  * The first address of this machine that other machines may reach.
  *

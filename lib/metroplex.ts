@@ -1,4 +1,4 @@
-import { checked, onUnixSocket, parse, unixSocket } from './address'
+import { boundTo, checked, onUnixSocket, parse, unixSocket } from './address'
 import { Asking } from './asking'
 import { ignore, isCallback, parted, settle, type Callback } from './callback'
 import { termsOf } from './cluster/drain'
@@ -225,18 +225,18 @@ export class Metroplex extends Asking {
 
   /** Begin to register in the background, for as long as it takes. @internal */
   begin(): void {
-    const { shards, closing, drain } = this.core
-    if (!this.#open || this.#begun || this.address !== '' || closing || drain.active) return
-    let found: string
-    try {
-      found = this.#found(this.#settings.address || this.#primus.server)
-    } catch (error) {
-      this.#refuse(asError(error))
-      return
-    }
-    if (found === '') return
-    this.#begun = true
-    shards.register(found, true).catch(ignore)
+    if (!this.#begins) return
+    this.#found(this.#settings.address || this.#primus.server).then(found => {
+      if (found === '' || !this.#begins) return
+      this.#begun = true
+      this.core.shards.register(found, true).catch(ignore)
+    }, (error: unknown) => { this.#refuse(asError(error)) })
+  }
+
+  /** Whether we can register by ourselves, and have not. */
+  get #begins(): boolean {
+    const { closing, drain } = this.core
+    return this.#open && !this.#begun && this.address === '' && !closing && !drain.active
   }
 
   async #identify(spark: unknown, user: unknown): Promise<void> {
@@ -248,6 +248,8 @@ export class Metroplex extends Asking {
 
   /** We cannot register, ever. */
   #refuse(error: Error): void {
+    // What was on its way when we ended has not failed.
+    if (this.core.closing) return
     this.#ready.reject(error)
     // Nobody can listen to us before we are constructed.
     process.nextTick(() => { this.emit('error', error) })
@@ -256,7 +258,7 @@ export class Metroplex extends Asking {
   async #register(address: unknown): Promise<string> {
     const { shards, closing } = this.core
     if (closing) throw destroyed()
-    const parsed = typeof address === 'string' ? address : this.#found(address ?? (this.#settings.address || this.#primus.server))
+    const parsed = typeof address === 'string' ? address : await this.#found(address ?? (this.#settings.address || this.#primus.server))
     if (parsed === '') return ''
     const wanted = checked(parsed)
     await shards.register(wanted, false)
@@ -266,8 +268,11 @@ export class Metroplex extends Asking {
   }
 
   /** Where peers reach this process, given the server that clients come to, or an address; `''` while that cannot be told yet. */
-  #found(server: unknown): string {
-    const found = this.core.post.addressFor(onUnixSocket(server) ? UNIX : parse(server))
+  async #found(server: unknown): Promise<string> {
+    const { post } = this.core
+    const bound = boundTo(server)
+    if (post.beside && bound !== undefined) await post.listen(bound)
+    const found = post.addressFor(onUnixSocket(server) ? UNIX : parse(server))
     if (found === UNIX) throw unixSocket()
     return found
   }

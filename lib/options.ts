@@ -6,6 +6,12 @@ import { milliseconds, refuseUnknown, whole } from './checks'
 import { shown } from './errors'
 import type { Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions, UserOption } from './types'
 
+/** Where a private listener is bound. */
+export interface Listening extends Listen {
+  /** Nobody asked for it: it is where the server that clients come to is, and reaches no further than that. */
+  readonly beside: boolean
+}
+
 /** The options, checked and complete. */
 export interface Settings {
   readonly redis: RedisClient
@@ -27,7 +33,7 @@ export interface Settings {
   readonly secrets: readonly string[]
   readonly maxQueue: MaxQueue
   readonly maxBuffered: number
-  readonly listen: Listen | undefined
+  readonly listen: Listening | undefined
   /** The name of one of ours, or the application's own. */
   readonly transport: 'http' | 'redis' | object
   readonly omega: boolean
@@ -109,7 +115,7 @@ export function settings(options: MetroplexOptions = {}): Settings {
     maxQueue: queueOf(own.maxQueue),
     maxBuffered: whole('metroplex.maxBuffered', own.maxBuffered, 67_108_864, 0, 'bytes'),
     // Workers share the port that clients come to: peers would reach any of them there.
-    listen: listenOf(own.listen ?? (cluster.isWorker && address === '' && transport === 'http' ? {} : false)),
+    listen: listenOf(own.listen, cluster.isWorker && address === '' && transport === 'http'),
     omega: own.omega !== false,
     namespace,
     interval, latency, lease, timeout, maxBody, name, shards,
@@ -165,13 +171,14 @@ function queueOf(given: unknown): MaxQueue {
   }
 }
 
-function listenOf(given: unknown): Listen | undefined {
+function listenOf(given: unknown, needed: boolean): Listening | undefined {
+  if (given === undefined) return needed ? { beside: true } : undefined
   if (given === false) return undefined
   const { host, port = 0 } = (typeof given === 'object' && given !== null ? given : {}) as Partial<Record<string, unknown>>
   const fits = typeof given === 'object' && given !== null && (host === undefined || (typeof host === 'string' && host !== '')) &&
     Number.isInteger(port) && (port as number) >= 0 && (port as number) < 65_536
   if (!fits) throw new TypeError(`metroplex: \`metroplex.listen\` must be an object such as { host: '10.0.0.5', port: 9001 }, or false; given: ${shown(given)}.`)
-  return { ...typeof host === 'string' && { host }, port: port as number }
+  return { ...typeof host === 'string' && { host }, port: port as number, beside: false }
 }
 
 const TRANSPORT = ['open', 'greet', 'send', 'release', 'close'] as const

@@ -134,7 +134,7 @@ export interface MetroplexOptions {
     maxBuffered?: number
     /**
      * Have peers talk to this listener, which serves nothing else, rather than to the public port. `address` becomes its address, unless that is given. `false`: none.
-     * @default `{}` in a worker of node:cluster (and so in PM2's cluster mode) that is given no `address`, because workers share the public port; else none
+     * @default `{}` in a worker of node:cluster (and so in PM2's cluster mode) that is given no `address`, because workers share the public port: then it is on the interface of the public one, if that has just one; else none
      */
     listen?: Listen | false
     /**

@@ -212,7 +212,17 @@ export class Post {
   /** Begin to answer. */
   async open(): Promise<void> {
     await this.#messenger.open()
-    await this.#listener?.open()
+    if (!this.beside) await this.#listener?.open()
+  }
+
+  /** Whether peers are to come where the server is that clients come to, so that it has to listen first. */
+  get beside(): boolean {
+    return this.settings.listen?.beside === true
+  }
+
+  /** Have peers come to the interface that clients come to, too; `''`: to whichever others can reach. Harmless when called twice. @throws as the listener */
+  async listen(beside: string): Promise<void> {
+    await this.#listener?.open(beside)
   }
 
   /** A server has left the cluster. */

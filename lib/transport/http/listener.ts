@@ -20,6 +20,7 @@ export class Listener {
   /** All connections, also those that no request has come on, and those that were upgraded. */
   readonly #sockets = new Set<Socket>()
   readonly #closing = new AbortController()
+  #opened: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
   constructor(private readonly where: Listen & { readonly address: string; readonly tls: TlsOptions | undefined }, take: Take) {
@@ -45,11 +46,20 @@ export class Listener {
     return parse(this.#server)
   }
 
-  /** Begin to listen. @throws MetroplexError `EADDRESS` when that cannot be, `ECLOSED` when it has been closed meanwhile */
-  async open(): Promise<void> {
+  /**
+   * Begin to listen; harmless when called twice.
+   *
+   * @param beside the interface to be on, unless another one was asked for; `''`: whichever others can reach
+   * @throws MetroplexError `EADDRESS` when that cannot be, `ECLOSED` when it has been closed meanwhile
+   */
+  open(beside = ''): Promise<void> {
+    return this.#opened ??= this.#open(beside)
+  }
+
+  async #open(beside: string): Promise<void> {
     const closed = (): MetroplexError => new MetroplexError('ECLOSED', 'The private listener was closed.')
     if (this.#closing.signal.aborted) throw closed()
-    const { address, host = interfaceOf(address, networkInterfaces()), port = 0 } = this.where
+    const { address, host = beside || interfaceOf(address, networkInterfaces()), port = 0 } = this.where
     this.#server.listen({ host, port, exclusive: true })
     try {
       await once(this.#server, 'listening', { signal: this.#closing.signal })
