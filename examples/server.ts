@@ -18,8 +18,7 @@ const primus = new Primus(server, {
   namespace: NAMESPACE,
   // A WebSocket is one connection, and stays with one worker. SockJS, where it falls back to several, has a port and a worker to itself here.
   iknowclusterwillbreakconnections: true,
-  // All of them are on this machine: without `listen` a worker's peers come to the first address that is not internal.
-  metroplex: { lease: Number(LEASE), listen: { host: '127.0.0.1' } }
+  metroplex: { lease: Number(LEASE) }
 })
 
 primus.plugin('metroplex', metroplex)
