@@ -61,11 +61,13 @@ export function reachable(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): stri
   return candidates[0]?.address ?? '127.0.0.1'
 }
 
-/** The interface of this machine that an address leads to, given as an IP; any other one, or a name, leads to the first that other machines may reach. */
+/** The interface of this machine that an address leads to, given as an IP; any other one, or a name, leads to the first that other machines may reach, if there is any. */
 export function interfaceOf(address: string, interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): string {
   const host = address === '' ? '' : new URL(address).hostname.replace(/^\[|\]$/g, '')
   const ours = Object.values(interfaces).some(list => list?.some(one => one.address === host))
-  return ours ? host : reachable(interfaces)
+  const found = ours ? host : reachable(interfaces)
+  // A link-local one would have to say on which link: nothing can listen there, and nobody come.
+  return !ours && /^fe[89ab]/i.test(found) ? '127.0.0.1' : found
 }
 
 /**

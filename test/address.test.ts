@@ -100,4 +100,11 @@ describe('the address of a server', () => {
   it('is this machine alone when there is no other', () => {
     assume(reachable({ lo: [face('127.0.0.1', 'IPv4', true)], gone: undefined })).equals('127.0.0.1')
   })
+
+  it('is where a private listener can listen: nobody listens at a link-local one that does not say on which link', () => {
+    const offline = { lo: [face('127.0.0.1', 'IPv4', true)], awdl0: [face('fe80::1', 'IPv6')] }
+    assume(interfaceOf('', offline)).equals('127.0.0.1')
+    assume(interfaceOf('http://10.0.0.5:80', { ...offline, eth0: [face('10.0.0.4', 'IPv4'), face('10.0.0.5', 'IPv4')] })).equals('10.0.0.5')
+    assume(interfaceOf('http://name:80', { ...offline, eth0: [face('10.0.0.4', 'IPv4')] })).equals('10.0.0.4')
+  })
 })
