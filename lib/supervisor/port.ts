@@ -1,7 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { Server, type ServerResponse } from 'node:http'
+import { Server as SecureServer } from 'node:https'
 import { Server as NetServer } from 'node:net'
 import { pause } from '../deadline'
+
+/** For how long a connection may be idle that has been told that it stays, in ms. */
+const STAYS = 1000
 
 /**
  * From now on the answer to each HTTP request that comes to this process says that its connection ends with it, so that those who ask come back on a new one, to
@@ -11,8 +15,17 @@ import { pause } from '../deadline'
  */
 export function endWithAnswer(): () => void {
   const begun = (message: unknown): void => { (message as { response: ServerResponse }).response.shouldKeepAlive = false }
+  // One that was being answered has been told that its connection stays.
+  const answered = (message: unknown): void => {
+    const { server } = message as { server: Server }
+    if (server.keepAliveTimeout === 0 || server.keepAliveTimeout > STAYS) server.keepAliveTimeout = STAYS
+  }
   subscribe('http.server.request.start', begun)
-  return () => { unsubscribe('http.server.request.start', begun) }
+  subscribe('http.server.response.finish', answered)
+  return () => {
+    unsubscribe('http.server.request.start', begun)
+    unsubscribe('http.server.response.finish', answered)
+  }
 }
 
 /**
@@ -26,5 +39,5 @@ export async function leavePort(server: unknown, ms: number): Promise<void> {
   // That of an HTTP server would close idle connections, and with them requests that are on their way.
   NetServer.prototype.close.call(server, () => { ended.abort() })
   await pause(ms, ended.signal)
-  if (!ended.signal.aborted && server instanceof Server) server.closeAllConnections()
+  if (!ended.signal.aborted && (server instanceof Server || server instanceof SecureServer)) server.closeAllConnections()
 }

@@ -109,9 +109,9 @@ export class Post {
     return this.#messenger.name
   }
 
-  /** Whether peers come to us at a port of their own, which this process shares with nobody. */
+  /** Whether peers need nothing of the port that clients come to: they have one of their own, which this process shares with nobody, or come on another way. */
   get private(): boolean {
-    return this.#listener !== undefined
+    return this.#listener !== undefined || this.settings.transport === 'redis'
   }
 
   /** The kinds of messages that we take, separated by spaces. */
