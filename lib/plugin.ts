@@ -20,8 +20,8 @@ let warned = false
 /** omega-supreme's layer; its name tells that it is loaded. */
 const OMEGA = 'omega-supreme'
 
-/** What part of its grace a worker that ends has moved its sparks by, if it can, and let go of whoever else is connected; the rest is for the end. */
-const [MOVES_SPARKS, LEAVES_PORT] = [0.6, 0.8]
+/** What part of its grace a worker that ends has moved its sparks by, if it can, has let go of whoever else is connected, and waits no longer for those whom it cannot let go of. */
+const [MOVES_SPARKS, LEAVES_PORT, ENDS] = [0.6, 0.8, 0.9]
 
 /** How many sparks a second are moved at the least, and what part of their time is used when that would not do. */
 const [RATE, EVENLY] = [100, 0.8]
@@ -103,9 +103,10 @@ export function server(primus: Primus, options: PrimusOptions): void {
  */
 function obey(supervised: SupervisedWorker, primus: Primus, metroplex: Metroplex): () => void {
   // Whoever never registers is not ready.
-  metroplex.ready().then(supervised.hold(), ignore)
-  return supervised.onDrain(async ({ grace }) => {
-    const end = now() + grace
+  const release = supervised.hold()
+  metroplex.ready().then(() => { release(true) }, ignore)
+  const forget = supervised.onDrain(async ({ grace }) => {
+    const end = now() + grace * ENDS
     const { server } = primus
     const { connected } = primus
     // New ones get to another worker. Where peers come to the same port, they have to reach us until our sparks have gone.
@@ -119,6 +120,11 @@ function obey(supervised: SupervisedWorker, primus: Primus, metroplex: Metroplex
       setTimeout(resolve, Math.max(0, end - now())).unref()
     })
   })
+  return () => {
+    // Nobody waits for a server that is none any more.
+    release(false)
+    forget()
+  }
 }
 
 /**

@@ -1,11 +1,11 @@
 import cluster, { type Worker } from 'node:cluster'
-import { createInterface } from 'node:readline'
 import { ignore } from '../callback'
 import { deferred, now } from '../deadline'
-import { MetroplexError } from '../errors'
+import { asError, MetroplexError } from '../errors'
+import { lines } from './lines'
 import type { Terms, TypeTerms } from './terms'
 import type { WorkerEvent, WorkerInfo, WorkerState } from './types'
-import { ENVIRONMENT, unwrap, wrap, type Badge, type Order, type Report } from './wire'
+import { ENVIRONMENT, reportOf, wrap, type Badge, type Order } from './wire'
 
 /** How a worker has gone. */
 export interface End {
@@ -38,7 +38,8 @@ export interface ChildEvents {
 export class Child {
   readonly id: number
   readonly pid: number
-  readonly #worker: Worker
+  /** `undefined` when it could not even be tried. */
+  readonly #worker: Worker | undefined
   readonly #ready = deferred<undefined>()
   readonly #gone = deferred<End>()
   #state: Exclude<WorkerState, 'backoff'> = 'starting'
@@ -52,27 +53,40 @@ export class Child {
   #over = false
 
   constructor(readonly name: string, private readonly terms: TypeTerms, output: Terms['output'], private readonly events: ChildEvents) {
-    const { type, exec, args, env, grace, boot } = terms
-    const badge: Badge = { name, type, grace, primary: process.pid }
-    cluster.setupPrimary({ exec, args: [...args], silent: output === 'event' })
-    const worker = this.#worker = cluster.fork({ ...env, METROPLEX_NAME: name, [ENVIRONMENT]: JSON.stringify(badge) })
+    const { grace, boot } = terms
+    let worker: Worker
+    try {
+      worker = this.#worker = this.#fork(output)
+    } catch (error) {
+      // Of some errors Node.js tells later; of those it throws: there is no memory, or the environment is too large.
+      this.#worker = undefined
+      this.id = this.pid = 0
+      process.nextTick(() => { this.#failed(error) })
+      return
+    }
     this.id = worker.id
     this.pid = worker.process.pid ?? 0
     this.#kill(boot, `${name} did not report ready within ${boot} ms, so that it was killed. It does so by \`worker().ready()\` of 'metroplex/supervisor', or when metroplex has registered in it.`)
     worker.on('online', () => { events.online(this) })
     worker.on('message', (message: unknown) => { this.#hear(message) })
     worker.on('exit', (code, signal) => { this.#end(code, signal as NodeJS.Signals | null) })
-    worker.on('disconnect', () => { if (!this.#over) this.#stop(grace, `${name} let go of its supervisor, and did not end within ${grace} ms, so that it was killed.`) })
+    worker.on('disconnect', () => {
+      if (this.#over) return
+      this.#here = false
+      this.#stop(grace, `${name} let go of its supervisor, and did not end within ${grace} ms, so that it was killed.`)
+      if (this.#state !== 'stopping') this.#state = 'draining'
+    })
     worker.on('error', error => {
       // It is told of one that could not be started, and of one that could not be told something; that one ends.
       if (this.pid !== 0) return
-      this.#reason = `${name} could not be started: ${error.message}.`
-      this.#end(null, null)
+      // Of what never was Node.js never hears that it has gone.
+      delete cluster.workers?.[worker.id]
+      this.#failed(error)
     })
     if (output === 'event') {
       for (const stream of ['stdout', 'stderr'] as const) {
         const from = worker.process[stream]
-        if (from !== null) createInterface(from).on('line', line => { events.output(this, stream, line) })
+        if (from !== null) lines(from, line => { events.output(this, stream, line) })
       }
     }
   }
@@ -80,6 +94,11 @@ export class Child {
   /** How it stands. */
   get state(): Exclude<WorkerState, 'backoff'> {
     return this.#state
+  }
+
+  /** Whether it is about to go: it has been told to end, or does so by itself. */
+  get going(): boolean {
+    return this.#state === 'draining' || this.#state === 'stopping'
   }
 
   /** Whether it has been told to end. */
@@ -118,7 +137,7 @@ export class Child {
       this.#state = 'draining'
       // A process that does not hear us is told as any process is: it boots, or has nothing of ours.
       if (this.#here) this.#tell({ is: 'drain', grace })
-      else this.#worker.process.kill('SIGTERM')
+      else this.#worker?.process.kill('SIGTERM')
     }
     return this.gone
   }
@@ -127,22 +146,35 @@ export class Child {
   send(message: unknown): Promise<void> {
     const refused = (cause?: Error): MetroplexError => new MetroplexError('EWORKER', `${this.name} could not be sent a message: it is ending.`, { cause })
     return new Promise((resolve, reject) => {
-      if (this.#over || !this.#worker.isConnected()) return reject(refused())
-      this.#worker.send(message as object, (error: Error | null) => {
+      const worker = this.#worker
+      if (this.#over || worker?.isConnected() !== true) return reject(refused())
+      worker.send(message as object, (error: Error | null) => {
         if (error) reject(refused(error))
         else resolve()
       })
     })
   }
 
+  #fork(output: Terms['output']): Worker {
+    const { name, terms: { type, exec, args, env, grace } } = this
+    const badge: Badge = { name, type, grace, primary: process.pid }
+    cluster.setupPrimary({ exec, args: [...args], silent: output === 'event' })
+    return cluster.fork({ ...env, METROPLEX_NAME: name, [ENVIRONMENT]: JSON.stringify(badge) })
+  }
+
+  #failed(error: unknown): void {
+    this.#reason = `${this.name} could not be started: ${asError(error).message}.`
+    this.#end(null, null)
+  }
+
   #tell(order: Order): void {
     // One that is gone meanwhile needs to be told nothing.
-    if (this.#worker.isConnected()) this.#worker.send(wrap(order), ignore)
+    if (this.#worker?.isConnected() === true) this.#worker.send(wrap(order), ignore)
   }
 
   #hear(message: unknown): void {
     if (this.#over) return
-    const report = unwrap(message) as Report | undefined
+    const report = reportOf(message)
     // As process managers have it who want to be told.
     if (report?.is === 'ready' || message === 'ready') this.#becomeReady()
     else if (report === undefined) this.events.message(this, message)
@@ -164,9 +196,9 @@ export class Child {
 
   #leave(): void {
     if (this.#asked || this.#state === 'draining') return
-    this.#state = 'draining'
     const { grace } = this.terms
     this.#stop(grace, `${this.name} had begun to end, and had not done so after ${grace} ms, so that it was killed.`)
+    this.#state = 'draining'
     this.events.leaving(this)
   }
 
@@ -180,7 +212,7 @@ export class Child {
     const timer = setTimeout(() => {
       this.#state = 'stopping'
       this.#reason = reason
-      this.#worker.process.kill('SIGKILL')
+      this.#worker?.process.kill('SIGKILL')
     }, ms).unref()
     this.#limit = { timer, at: now() + ms }
   }

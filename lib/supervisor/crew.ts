@@ -20,6 +20,11 @@ export class Crew {
     this.#count = terms.count
   }
 
+  /** Whether it has been started, and not drained. */
+  get open(): boolean {
+    return this.#open
+  }
+
   /** Those that are here, and how they stand. */
   get workers(): WorkerInfo[] {
     return this.#seats.flatMap(seat => seat.workers)

@@ -45,7 +45,7 @@ export class Pace {
     if ((up ?? 0) >= this.flap.window) this.#flapping = false
     if (clean && up !== undefined) return { pause: min, flaps: false }
     const pause = Math.min(max, min * 2 ** this.#deaths++)
-    this.#crashes = [...this.#crashes, this.#clock].filter(at => at > this.#clock - this.flap.window)
+    this.#crashes = [...this.#crashes, this.#clock].filter(at => at > this.#clock - this.flap.window).slice(-this.flap.crashes)
     const flaps = !this.#flapping && this.#crashes.length >= this.flap.crashes
     if (flaps) {
       this.#flapping = true

@@ -52,7 +52,10 @@ export class Seat {
 
   /** Resolves when whoever has the place is ready; rejects when nobody is wanted there any more, or it flaps. */
   async ready(): Promise<void> {
-    if (this.#current?.state !== 'ready') await this.#ready.promise
+    if (this.#current?.state === 'ready') return
+    // That is told once, and may have been.
+    if (this.#wanted && this.#pace.flapping) throw this.#flapping()
+    await this.#ready.promise
   }
 
   /** Have nobody here. Resolves when all have gone. */
@@ -82,16 +85,19 @@ export class Seat {
     } catch (error) {
       throw this.#isWanted() ? error : this.#closed()
     }
-    if (this.#next === next) {
-      this.#current = next
-      this.#next = undefined
-    }
+    if (this.#next === next) this.#succeed(next)
     await this.#dismiss(old, this.terms.grace)
   }
 
   /** Whether somebody is wanted here: it may have changed while something was awaited. */
   #isWanted(): boolean {
     return this.#wanted
+  }
+
+  #succeed(child: Child): void {
+    this.#current = child
+    this.#next = undefined
+    if (child.state === 'ready') this.#settle()
   }
 
   #take(): void {
@@ -106,7 +112,9 @@ export class Seat {
       online: child => { tell('online', child.who) },
       ready: child => {
         tell('ready', child.who)
-        if (child === this.#current) this.#settle()
+        // Whoever goes by itself, or has yet to become ready, has the place no longer.
+        if (child === this.#next && this.#current?.state !== 'ready') this.#succeed(child)
+        else if (child === this.#current) this.#settle()
       },
       leaving: child => {
         tell('drain', child.who)
@@ -124,7 +132,7 @@ export class Seat {
   }
 
   #dismiss(child: Child, grace: number): Promise<End> {
-    const told = child.asked
+    const told = child.going
     const gone = child.drain(grace)
     if (!told && this.#children.has(child)) this.tell('drain', child.who)
     return gone
@@ -157,10 +165,14 @@ export class Seat {
   }
 
   #flaps(child: Child): void {
+    const error = this.#flapping()
+    this.tell('flapping', { ...child.who, reason: error.message })
+    this.#settle(error)
+  }
+
+  #flapping(): MetroplexError {
     const { crashes, window } = this.all.flap
-    const reason = `${this.name} has crashed ${crashes} times within ${window} ms of being ready. It is started again all the same, after ever longer pauses, up to ${this.all.backoff.max} ms.`
-    this.tell('flapping', { ...child.who, reason })
-    this.#settle(new MetroplexError('EWORKER', reason))
+    return new MetroplexError('EWORKER', `${this.name} has crashed ${crashes} times within ${window} ms of being ready. It is started again all the same, after ever longer pauses, up to ${this.all.backoff.max} ms.`)
   }
 
   /** Whoever waits for somebody to be ready here waits no longer. */

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 import { EventEmitter } from 'eventemitter3'
-import { ignore } from '../callback'
+import { crash, ignore } from '../callback'
 import { LONGEST } from '../deadline'
 import { asError, MetroplexError, shown } from '../errors'
 import { Crew } from './crew'
@@ -30,13 +30,22 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   #running: NodeJS.Timeout | undefined
   #disobey = ignore
   #stopping: Promise<Ended> | undefined
+  /** A signal has told us to end, and this process does so. */
+  #quitting = false
 
   /** @throws TypeError or RangeError for wrong types or options, in one sentence; Error in a worker, which can have none of its own */
   constructor(types: Readonly<Record<string, WorkerType>>, options?: SupervisorOptions) {
     super()
     if (!cluster.isPrimary) throw new Error('metroplex: a worker can have no workers of its own: make the Supervisor in the primary process of node:cluster.')
     this.#terms = termsOf(options)
-    const tell: Tell = (event, ...args) => { (this as EventEmitter).emit(event, ...args) }
+    const tell: Tell = (event, ...args) => {
+      try {
+        (this as EventEmitter).emit(event, ...args)
+      } catch (error) {
+        // A listener's fault is its process's, and keeps no worker from being started again, or ended.
+        crash(error)
+      }
+    }
     this.#crews = new Map(typesOf(types).map(terms => [terms.type, new Crew(terms, this.#terms, tell)]))
   }
 
@@ -45,7 +54,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    *
    * @throws MetroplexError `EWORKER` when one of them keeps dying: it goes on to be tried; `ECLOSED` when it is stopped or drained meanwhile
    */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.#answer(this.#start())
+  }
+
+  async #start(): Promise<void> {
     if (this.#stopping !== undefined) throw new MetroplexError('ECLOSED', 'This supervisor is being stopped: start it when `stop` has resolved.')
     if (this.#running === undefined) {
       this.#running = setInterval(ignore, LONGEST)
@@ -75,27 +88,23 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    *
    * @throws MetroplexError `EWORKER` when a successor does not become ready: then those that are left go on; `ECLOSED` when there are none, or they are drained meanwhile
    */
-  async recycle(type?: string): Promise<void> {
-    await this.#all(type, crew => crew.recycle())
+  recycle(type?: string): Promise<void> {
+    return this.#answer(this.#recycle(type))
   }
 
   /** End all workers, or those of a type, and start none. Resolves when the last one has gone, with the names of those that had to be killed. */
-  async drain(type?: string): Promise<Ended> {
-    return together(await this.#all(type, crew => crew.drain()))
+  drain(type?: string): Promise<Ended> {
+    return this.#answer(this.#all(type, crew => crew.drain()).then(together))
   }
 
   /** Start those again that were drained. Resolves when they are ready; harmless when nobody was. @throws as `start` */
-  async resume(type?: string): Promise<void> {
-    this.#mustRun()
-    await this.#all(type, crew => crew.start())
+  resume(type?: string): Promise<void> {
+    return this.#answer(this.#resume(type))
   }
 
   /** Have another number of workers of a type: new ones in the lowest places that are free; those in the highest go. Resolves when it is so. @throws as `start` */
-  async scale(type: string, count: number): Promise<void> {
-    this.#mustRun()
-    if (count as unknown === undefined) throw new TypeError('metroplex: `scale` must be given a type and a number of workers; given: no number.')
-    const wanted = countOf(count)
-    await this.#crew(type).scale(wanted)
+  scale(type: string, count: number): Promise<void> {
+    return this.#answer(this.#scale(type, count))
   }
 
   /** All workers, or those of a type, and how they stand. While one is replaced there are two of its name. */
@@ -109,13 +118,50 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    * @param message what `process.send` takes: a JSON value
    * @throws MetroplexError `EWORKER` when there is none of this name, or it is ending
    */
-  async send(name: string, message: unknown): Promise<void> {
+  send(name: string, message: unknown): Promise<void> {
+    return this.#answer(this.#send(name, message))
+  }
+
+  async #send(name: string, message: unknown): Promise<void> {
     const child = [...this.#crews.values()].map(crew => crew.find(name)).find(found => found !== undefined)
     if (child === undefined) throw new MetroplexError('EWORKER', `There is no worker ${shown(name)} now. There are: ${this.workers().map(worker => worker.name).join(', ') || 'none'}.`)
     await child.send(message)
   }
 
+  async #recycle(type: string | undefined): Promise<void> {
+    const crews = this.#of(type)
+    // A type that was drained has nobody to be replaced, and keeps the others from nothing.
+    const open = crews.filter(crew => crew.open)
+    await Promise.all((open.length > 0 ? open : crews).map(crew => crew.recycle()))
+  }
+
+  async #resume(type: string | undefined): Promise<void> {
+    this.#mustRun()
+    await this.#all(type, crew => crew.start())
+  }
+
+  async #scale(type: string, count: number): Promise<void> {
+    this.#mustRun()
+    if (count as unknown === undefined) throw new TypeError('metroplex: `scale` must be given a type and a number of workers; given: no number.')
+    const wanted = countOf(count)
+    await this.#crew(type).scale(wanted)
+  }
+
+  /**
+   * Hand out what comes of something that was asked for. That nobody awaits it is no error. When a signal ends this process it fails no more: nobody could do anything
+   * about that, and who does not catch it would end before the workers have.
+   */
+  #answer<T>(asked: Promise<T>): Promise<T> {
+    const answer = asked.catch((error: unknown) => {
+      if (this.#quitting) return new Promise<never>(ignore)
+      throw error
+    })
+    answer.catch(ignore)
+    return answer
+  }
+
   #quit(): void {
+    this.#quitting = true
     this.stop().then(({ killed }) => process.exit(killed.length === 0 ? 0 : 1), (error: unknown) => { this.emit('error', asError(error)) })
   }
 

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -110,9 +110,11 @@ export function programOf(what: string, given: unknown): string {
   if (!url && (typeof given !== 'string' || given === '')) throw new TypeError(`${allowed}; given: ${shown(given)}.`)
   const path = url ? fileURLToPath(given) : resolve(given)
   try {
-    return createRequire(path).resolve(path)
+    createRequire(path).resolve(path)
+    // Links are followed anew for each worker: behind `current/server.js` there may be another release by then.
+    return path
   } catch {
-    if (existsSync(path)) return path
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) return path
     throw new TypeError(`${allowed}; there is none at ${path}.`)
   }
 }

@@ -49,7 +49,7 @@ export interface WorkerInfo {
   /** `web-1`: that of its place, which its successor has too. While it is being replaced there are two of one name. */
   readonly name: string
   readonly type: string
-  /** One of its own, which no other worker of this supervisor ever has; absent in `backoff`. */
+  /** One of its own, which no other worker of this supervisor ever has; absent in `backoff`, and `0` when no process could even be tried. */
   readonly id?: number
   /** Its process; absent in `backoff`, and when none could be started. */
   readonly pid?: number
@@ -93,7 +93,7 @@ export interface SupervisorEvents {
   message: (worker: WorkerEvent, message: unknown) => void
   /** It has told something of its operation, by `worker().ops`. */
   ops: (worker: WorkerEvent, message: unknown) => void
-  /** It has written a line; with `output: 'event'` alone. */
+  /** It has written a line; with `output: 'event'` alone. One of more than 65536 characters comes in pieces. */
   output: (worker: WorkerEvent, stream: 'stdout' | 'stderr', line: string) => void
   /** Something failed in the background, such as a recycling whose time had come; it is tried again. */
   error: (error: Error) => void

@@ -14,8 +14,10 @@ export interface Badge {
   readonly primary: number
 }
 
+const REPORTS = ['here', 'ready', 'leaving', 'done'] as const
+
 /** What a worker tells: it hears us; it is ready; it ends by itself; it has let go of its work; something of its operation. */
-export type Report = { readonly is: 'here' | 'ready' | 'leaving' | 'done' } | { readonly is: 'ops'; readonly message: unknown }
+export type Report = { readonly is: (typeof REPORTS)[number] } | { readonly is: 'ops'; readonly message: unknown }
 
 /** What a worker is told. */
 export interface Order {
@@ -29,8 +31,20 @@ export function wrap(message: Report | Order): object {
   return { [KEY]: message }
 }
 
-/** What of ours is in a message; `undefined` for one of the application's. */
-export function unwrap(message: unknown): Report | Order | undefined {
-  if (typeof message !== 'object' || message === null || !(KEY in message)) return undefined
-  return message[KEY] as Report | Order
+/** What a worker has told of itself; `undefined` for a message of the application's. */
+export function reportOf(message: unknown): Report | undefined {
+  const ours = unwrap(message)
+  return ours?.is === 'ops' || REPORTS.some(known => known === ours?.is) ? ours as Report : undefined
+}
+
+/** What a worker has been told to do; `undefined` for a message of the application's. */
+export function orderOf(message: unknown): Order | undefined {
+  const ours = unwrap(message)
+  return ours?.is === 'drain' && typeof ours.grace === 'number' ? ours as Order : undefined
+}
+
+function unwrap(message: unknown): { readonly is?: unknown; readonly grace?: unknown } | undefined {
+  if (typeof message !== 'object' || message === null || !Object.hasOwn(message, KEY)) return undefined
+  const ours = (message as Record<string, unknown>)[KEY]
+  return typeof ours === 'object' && ours !== null ? ours : undefined
 }

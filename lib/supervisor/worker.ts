@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import { ignore } from '../callback'
 import { asError } from '../errors'
 import { endWithAnswer } from './port'
-import { ENVIRONMENT, unwrap, wrap, type Badge, type Order, type Report } from './wire'
+import { ENVIRONMENT, orderOf, wrap, type Badge, type Report } from './wire'
 
 /** What a worker does when it is told to end; it has `grace` ms from then on. */
 export type DrainHandler = (terms: { readonly grace: number }) => unknown
@@ -22,6 +22,7 @@ export class SupervisedWorker {
   readonly #handlers = new Set<DrainHandler>()
   /** Those who have yet to say that they are ready. */
   #holds = 0
+  #able = false
   /** What is being done to end, and since when it may take how long. */
   #left: Promise<unknown>[] | undefined
   #terms = { grace: 0 }
@@ -32,7 +33,7 @@ export class SupervisedWorker {
     this.type = type
     this.#grace = grace
     process.on('message', message => {
-      const order = unwrap(message) as Order | undefined
+      const order = orderOf(message)
       if (order !== undefined) this.#leave(order.grace)
     })
     process.on('SIGTERM', () => {
@@ -41,6 +42,10 @@ export class SupervisedWorker {
     })
     process.on('SIGINT', ignore)
     cluster.worker?.on('disconnect', () => { this.#orphaned() })
+    // With `output: 'event'` nobody reads what we write once the supervisor has died; what is to be done then is done all the same.
+    for (const stream of [process.stdout, process.stderr]) {
+      stream.on('error', (error: NodeJS.ErrnoException) => { if (error.code !== 'EPIPE') throw error })
+    }
     this.#tell({ is: 'here' })
   }
 
@@ -73,14 +78,15 @@ export class SupervisedWorker {
     this.#tell({ is: 'ops', message })
   }
 
-  /** Not ready before this is called back; when the last one is, the worker is ready. @internal */
-  hold(): () => void {
+  /** Not ready before this is called back, with whether it can do its part, or has none any more; when the last one is, and any of them can, the worker is ready. @internal */
+  hold(): (able: boolean) => void {
     this.#holds++
     let held = true
-    return () => {
+    return able => {
       if (!held) return
       held = false
-      if (--this.#holds === 0) this.ready()
+      this.#able ||= able
+      if (--this.#holds === 0 && this.#able) this.ready()
     }
   }
 
