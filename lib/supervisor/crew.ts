@@ -20,6 +20,11 @@ export class Crew {
     this.#count = terms.count
   }
 
+  /** Whether it has been started, and not drained. */
+  get open(): boolean {
+    return this.#open
+  }
+
   /** Those that are here, and how they stand. */
   get workers(): WorkerInfo[] {
     return this.#seats.flatMap(seat => seat.workers)
@@ -32,8 +37,10 @@ export class Crew {
 
   /** Have all of them here, after a drain again. Resolves when they are ready; rejects when one of them flaps, or when they are drained meanwhile. */
   async start(): Promise<void> {
-    this.#open = true
-    this.#arm()
+    if (!this.#open) {
+      this.#open = true
+      this.#arm()
+    }
     await this.#fill()
   }
 
