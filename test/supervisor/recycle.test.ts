@@ -108,24 +108,60 @@ describe('supervisor: recycling', () => {
     assume(stage.supervisor.workers()).deep.equals([])
   })
 
-  it('by interval comes again and again, and no more once they are drained', async () => {
-    const stage = await staged({ web: playing('good', { recycle: 1000 }), clock: playing('good', { recycle: 1000 }) })
-    await stage.seen('recycle', 'web-1')
-    await stage.supervisor.drain('web')
-    await stage.seen('recycle', 'clock-1', { after: 2, within: 10_000 })
-    assume(stage.told('recycle', 'web-1').length).equals(1)
-    for (const gap of gaps(stage.told('recycle', 'clock-1'))) assume(gap).is.atleast(995)
-    assume(stage.told('error')).deep.equals([])
+  it('passes over those that a scaling takes away meanwhile', async () => {
+    const stage = await waiting()
+    const recycled = stage.supervisor.recycle()
+    await stage.seen('online', 'web-1', { after: 1 })
+    await stage.supervisor.scale('web', 0)
+    await recycled
+    assume(standing(stage)).deep.equals([])
+  })
+})
+
+describe('supervisor: recycling by interval', () => {
+  let stage: Stage
+  let directory: string
+
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'metroplex-supervisor-'))
+    const mended = join(directory, 'mended')
+    await writeFile(mended, '')
+    const recycle = 1000
+    stage = await staged({
+      clock: playing('good', { recycle }), resumed: playing('good', { recycle }), drained: playing('good', { recycle }), broken: playing('broken', { detail: mended, recycle }),
+      bell: playing('ticking', { detail: '150' })
+    }, {}, 'suite')
+    await rm(mended)
+    stage.supervisor.on('message', () => { stage.supervisor.resume('resumed').catch((error: unknown) => { throw error }) })
+    await stage.seen('recycle', 'drained-1')
+    await stage.supervisor.drain('drained')
   })
 
-  it('by interval is neither doubled nor put off by a resume, whenever that comes', async () => {
-    const stage = await staged({ web: playing('good', { recycle: 1000 }), bell: playing('ticking', { detail: '150' }) })
-    let resumed = Promise.resolve()
-    stage.supervisor.on('message', () => { resumed = Promise.all([resumed, stage.supervisor.resume()]).then(() => undefined) })
-    await stage.seen('recycle', 'web-1', { after: 1, within: 10_000 })
+  after(async () => {
     await stage.supervisor.drain('bell')
-    await resumed
-    for (const gap of gaps(stage.told('recycle', 'web-1'))) assume(gap).is.atleast(995)
+    await stage.dispose()
+    await rm(directory, { recursive: true, force: true, maxRetries: 3 })
+  })
+
+  it('comes again and again, so long after the last one', async () => {
+    await stage.seen('recycle', 'clock-1', { after: 2, within: 10_000 })
+    for (const gap of gaps(stage.told('recycle', 'clock-1'))) assume(gap).is.atleast(995)
+  })
+
+  it('comes no more when they have been drained', () => {
+    assume(stage.told('recycle', 'drained-1').length).equals(1)
+  })
+
+  it('is neither doubled nor put off by a resume, whenever that comes', async () => {
+    await stage.seen('recycle', 'resumed-1', { after: 1, within: 10_000 })
+    for (const gap of gaps(stage.told('recycle', 'resumed-1'))) assume(gap).is.atleast(995)
+  })
+
+  it('is tried again when it has failed, which is told', async () => {
+    const { worker: error } = await stage.seen('error')
+    assume([(error as unknown as Error).message]).deep.equals(['broken-1 ended with code 3. It had never been ready.'])
+    await writeFile(join(directory, 'mended'), '')
+    await stage.seen('ended', 'broken-1')
   })
 })
 
