@@ -30,7 +30,7 @@ describe('supervisor: a port that workers share', () => {
     const stage = await staged({ web: { exec: program('web'), count: 3 } })
     const { rest: [{ port }] } = await stage.seen('message') as unknown as { rest: [{ port: number }] }
     let enough = false
-    const askers = [['/', true, 8], ['/', false, 4], ['/long', true, 2]] as const
+    const askers = [['/', true, 4], ['/', false, 2], ['/long', true, 1]] as const
     const all = askers.flatMap(([path, keepAlive, count]) => Array.from({ length: count }, () => asking(port, path, keepAlive, () => enough)))
     const from = stage.log.length
     await stage.supervisor.recycle()

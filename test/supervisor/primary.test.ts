@@ -102,12 +102,21 @@ describe('supervisor: signals of the primary', () => {
     assume(one.told('ended').map(({ code }) => code)).deep.equals([0])
   })
 
-  it('mean the same when they come to all of its processes, as from a terminal', async () => {
+  it('mean the same when they come to all of its processes, as SIGINT does from a terminal', async () => {
     const one = await primary({ web: playing('slow', { detail: '100', count: 2 }) })
     process.kill(-(one.child.pid ?? NaN), 'SIGINT')
     assume(await one.gone()).equals(0)
     assume(one.told('ended').map(({ code }) => code)).deep.equals([0, 0])
     assume(one.told('online').length).equals(2)
+  })
+
+  it('mean the same when they come to all of its processes, as SIGTERM does from systemd', async () => {
+    const directory = await place()
+    const one = await primary({ web: playing('witness', { detail: directory, count: 2 }) })
+    process.kill(-(one.child.pid ?? NaN), 'SIGTERM')
+    assume(await one.gone()).equals(0)
+    assume(readdirSync(directory).sort()).deep.equals(['web-1', 'web-2'])
+    assume(one.told('death')).deep.equals([])
   })
 
   it('end it while its workers boot', async () => {
@@ -130,6 +139,12 @@ describe('supervisor: signals of the primary', () => {
 })
 
 describe('supervisor: the end of the primary', () => {
+  it('comes by itself after `stop`, which leaves nothing behind', async () => {
+    const one = await primary({ web: playing('good') })
+    one.child.send('stop')
+    assume(await one.gone()).equals(0)
+  })
+
   it('by SIGKILL takes its workers with it, which do first what is to be done', async () => {
     const directory = await place()
     const one = await primary({ web: playing('witness', { detail: directory, count: 2 }) })

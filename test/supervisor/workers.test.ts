@@ -21,13 +21,13 @@ function names(stage: Stage, type?: string): string[] {
 
 describe('supervisor: a worker that dies at boot', () => {
   it('is started again after ever longer pauses, and not for ever as fast as it dies', async () => {
-    const stage = new Stage({ bad: playing('broken', { detail: await missing() }) }, { backoff: { min: 50 }, flap: { crashes: 3 } })
+    const stage = new Stage({ bad: playing('broken', { detail: await missing() }) }, { backoff: { min: 200 }, flap: { crashes: 3 } })
     await rejection(stage.supervisor.start())
     await eventually(() => stage.told('death').length === 4, { within: 10_000 })
     const [dead, came] = [stage.told('death'), stage.told('online')]
     const pauses = dead.slice(0, -1).map(({ at }, n) => (came[n + 1]?.at ?? NaN) - at)
     // What it takes to start a process comes on top.
-    for (const [n, least] of [50, 100, 200].entries()) assume(pauses[n]).is.atleast(least - 5)
+    for (const [n, least] of [200, 400, 800].entries()) assume(pauses[n]).is.atleast(least - 5)
     assume(stage.supervisor.workers()).deep.equals([{ name: 'bad-1', type: 'bad', state: 'backoff' }])
   })
 

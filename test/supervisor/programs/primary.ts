@@ -5,6 +5,7 @@ import { EVENTS } from '../events'
 
 const { types, options } = JSON.parse(process.argv[2] ?? '') as { types: Record<string, WorkerType>, options: SupervisorOptions }
 const supervisor = new Supervisor(types, options)
+const crash = (): void => { process.exit(1) }
 for (const event of EVENTS) {
   (supervisor as EventEmitter).on(event, (worker: object) => {
     if (process.connected) process.send?.({ event, worker: worker instanceof Error ? { message: worker.message } : worker })
@@ -12,6 +13,10 @@ for (const event of EVENTS) {
 }
 process.on('message', message => {
   if (message === 'throw') setImmediate(() => { throw new Error('a crash of the primary') })
+  if (message === 'stop') supervisor.stop().then(() => {
+    process.removeListener('disconnect', crash)
+    process.disconnect()
+  }, crash)
 })
-process.on('disconnect', () => { process.exit(1) })
+process.on('disconnect', crash)
 supervisor.start().then(() => process.send?.({ event: 'started', worker: {} }), (error: unknown) => process.send?.({ event: 'failed', worker: { message: String(error) } }))
