@@ -37,8 +37,10 @@ export class Crew {
 
   /** Have all of them here, after a drain again. Resolves when they are ready; rejects when one of them flaps, or when they are drained meanwhile. */
   async start(): Promise<void> {
-    this.#open = true
-    this.#arm()
+    if (!this.#open) {
+      this.#open = true
+      this.#arm()
+    }
     await this.#fill()
   }
 
@@ -76,7 +78,12 @@ export class Crew {
         const seat = this.#seats.find(({ current }) => current !== undefined && this.#stale.has(current))
         if (seat?.current === undefined) return
         this.#stale.delete(seat.current)
-        await seat.recycle()
+        try {
+          await seat.recycle()
+        } catch (error) {
+          // Whoever is one too many meanwhile needs no successor.
+          if (!this.#open || this.#seats.indexOf(seat) < this.#count) throw error
+        }
       }
     } finally {
       this.#stale.clear()

@@ -41,3 +41,32 @@ export async function leavePort(server: unknown, ms: number): Promise<void> {
   await pause(ms, ended.signal)
   if (!ended.signal.aborted && (server instanceof Server || server instanceof SecureServer)) server.closeAllConnections()
 }
+
+/** The HTTP servers of this process that anybody has connected to. */
+const visited = new Set<Server | SecureServer>()
+
+/** From now on HTTP servers that somebody connects to are known to `leavePorts`. */
+export function watchPorts(): void {
+  subscribe('net.server.socket', message => {
+    const { server } = (message as { socket: { server?: unknown } }).socket
+    if (!(server instanceof Server || server instanceof SecureServer) || visited.has(server)) return
+    visited.add(server)
+    server.once('close', () => { visited.delete(server) })
+  })
+}
+
+/**
+ * Have all HTTP servers of this process take no new connections. Those that are there stay until their next answer, see `endWithAnswer`, or until they have been idle
+ * for as long as their server allows, which those who ask know; when that takes more than `ms` milliseconds, idle ones are closed.
+ *
+ * Resolves when the last one has ended.
+ */
+export async function leavePorts(ms: number): Promise<void> {
+  await Promise.all([...visited].map(server => new Promise<void>(resolve => {
+    const idle = setTimeout(() => { server.closeIdleConnections() }, ms).unref()
+    NetServer.prototype.close.call(server, () => {
+      clearTimeout(idle)
+      resolve()
+    })
+  })))
+}

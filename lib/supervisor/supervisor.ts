@@ -84,7 +84,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   /**
-   * Replace all workers, or those of a type: one after the other, each is told to end when its successor is ready. Resolves when the last of them has gone.
+   * Replace all workers, or those of a type: one after the other, each is told to end when its successor is ready. Resolves when the last of them has gone. A type that
+   * was drained has none to be replaced, which is no failure as long as it was not asked for by name.
    *
    * @throws MetroplexError `EWORKER` when a successor does not become ready: then those that are left go on; `ECLOSED` when there are none, or they are drained meanwhile
    */

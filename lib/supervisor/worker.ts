@@ -1,8 +1,12 @@
 import cluster from 'node:cluster'
 import { ignore } from '../callback'
+import { now } from '../deadline'
 import { asError } from '../errors'
-import { endWithAnswer } from './port'
+import { endWithAnswer, leavePorts, watchPorts } from './port'
 import { ENVIRONMENT, orderOf, wrap, type Badge, type Report } from './wire'
+
+/** By what part of its grace a worker that ends closes connections that are idle. */
+const CLOSES_IDLE = 0.8
 
 /** What a worker does when it is told to end; it has `grace` ms from then on. */
 export type DrainHandler = (terms: { readonly grace: number }) => unknown
@@ -46,6 +50,7 @@ export class SupervisedWorker {
     for (const stream of [process.stdout, process.stderr]) {
       stream.on('error', (error: NodeJS.ErrnoException) => { if (error.code !== 'EPIPE') throw error })
     }
+    watchPorts()
     this.#tell({ is: 'here' })
   }
 
@@ -100,7 +105,7 @@ export class SupervisedWorker {
     this.#left = []
     endWithAnswer()
     for (const handler of this.#handlers) this.#left.push(this.#run(handler))
-    this.#exit(this.#left).catch(ignore)
+    this.#exit(this.#left, now() + grace * CLOSES_IDLE).catch(ignore)
   }
 
   async #run(handler: DrainHandler): Promise<void> {
@@ -111,10 +116,11 @@ export class SupervisedWorker {
     }
   }
 
-  async #exit(left: readonly Promise<unknown>[]): Promise<void> {
+  async #exit(left: readonly Promise<unknown>[], idle: number): Promise<void> {
     for (let done = 0; done < left.length; done++) await left[done]
     this.#tell({ is: 'done' })
-    // It closes what we listen on, and waits for what goes on there. Then it is told as any other end of our way to the supervisor.
+    if (process.connected) await leavePorts(Math.max(0, idle - now()))
+    // It closes what else we listen on, and waits for what goes on there. Then it is told as any other end of our way to the supervisor.
     if (process.connected) cluster.worker?.disconnect()
     else process.exit(0)
   }

@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { assume } from './assume'
 import { using } from './dispose'
+import { alive } from './orphans'
 import { eventually, once } from './wait'
 
 /** A process of ours which starts a Redis and a server, prints their process ids, and waits. */
@@ -30,16 +30,6 @@ async function parent(): Promise<{ child: ChildProcess, redis: number, server: n
     for (const pid of [redis, server]) if (alive(pid)) process.kill(pid, 'SIGKILL')
   })
   return { child, redis, server }
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    // Where nobody reaps orphans their entry stays behind.
-    return process.platform !== 'linux' || !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
-  } catch {
-    return false
-  }
 }
 
 describe('support: orphans', () => {

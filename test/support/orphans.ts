@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 
 const children = new Map<ChildProcess, string | undefined>()
 
@@ -23,5 +23,16 @@ function killAll(): void {
   for (const [child, directory] of children) {
     child.kill('SIGKILL')
     if (directory) rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
+
+/** Whether there is such a process, and it has not ended. */
+export function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    // Where nobody reaps orphans their entry stays behind.
+    return process.platform !== 'linux' || !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+  } catch {
+    return false
   }
 }
