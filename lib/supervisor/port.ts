@@ -56,13 +56,13 @@ export function watchPorts(): void {
 }
 
 /**
- * Have all HTTP servers of this process take no new connections. Those that are there stay until their next answer, see `endWithAnswer`, or until they have been idle
+ * Have all HTTP servers of this process that still listen take no new connections. Those that are there stay until their next answer, see `endWithAnswer`, or until they have been idle
  * for as long as their server allows, which those who ask know; when that takes more than `ms` milliseconds, idle ones are closed.
  *
  * Resolves when the last one has ended.
  */
 export async function leavePorts(ms: number): Promise<void> {
-  await Promise.all([...visited].map(server => new Promise<void>(resolve => {
+  await Promise.all([...visited].filter(({ listening }) => listening).map(server => new Promise<void>(resolve => {
     const idle = setTimeout(() => { server.closeIdleConnections() }, ms).unref()
     NetServer.prototype.close.call(server, () => {
       clearTimeout(idle)

@@ -134,7 +134,7 @@ describe('supervisor: its terms', () => {
 
   it('find a program as Node.js does', () => {
     const given = [pathToFileURL(exec), pathToFileURL(exec).href, exec.replace(/\.js$/, ''), join('dist', 'test', 'supervisor', 'programs', 'worker.js')]
-    assume(given.map(one => typesOf({ web: { exec: one } })[0]?.exec)).deep.equals([exec, exec, exec, exec])
+    assume(given.map(one => typesOf({ web: { exec: one } })[0]?.exec)).deep.equals([exec, exec, exec.replace(/\.js$/, ''), exec])
   })
 
   const types: [name: string, given: unknown, sentence: RegExp][] = [
