@@ -85,6 +85,8 @@ export class Seat {
     if (this.#next === next) {
       this.#current = next
       this.#next = undefined
+      // Whoever was replaced may never have been ready.
+      if (next.state === 'ready') this.#settle()
     }
     await this.#dismiss(old, this.terms.grace)
   }
