@@ -79,6 +79,19 @@ describe('supervisor: recycling', () => {
     assume(standing(stage)).deep.equals(['web-1 ready', 'web-2 ready'])
   })
 
+  it('ends the wait for one that was not ready, when its successor is', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'metroplex-supervisor-'))
+    using(() => rm(directory, { recursive: true, force: true, maxRetries: 3 }))
+    const chosen = join(directory, 'chosen')
+    const stage = new Stage({ web: playing('choosy', { detail: chosen }) })
+    const started = stage.supervisor.start()
+    await stage.seen('message')
+    await writeFile(chosen, '')
+    await stage.supervisor.recycle()
+    await started
+    assume(standing(stage)).deep.equals(['web-1 ready'])
+  })
+
   it('that is asked for while one goes on replaces those that have come meanwhile as well', async () => {
     const stage = await staged({ web: playing('good', { count: 2 }) })
     let second: Promise<void> | undefined

@@ -30,6 +30,11 @@ const parts: Record<string, (me: SupervisedWorker) => unknown> = {
     if (existsSync(detail)) me.ready()
     else process.exit(3)
   },
+  /** Is ready when there is a file, and else never. */
+  choosy(me) {
+    if (existsSync(detail)) me.ready()
+    else me.send('waiting')
+  },
   /** Is never ready. */
   mute(me) {
     me.onDrain(() => { me.send('told') })
