@@ -14,8 +14,8 @@ export interface Flap {
 /**
  * When a worker that has gone is started again, and whether it keeps dying. It knows no clock: it is told for how long each one had been ready.
  *
- * The pause doubles from death to death (truncated exponential backoff). One that ends in good order is replaced after the shortest pause, as it would have been when it
- * had not ended; but an end before it was ready is a failure to boot, whatever its exit code.
+ * The pause doubles from death to death (truncated exponential backoff). One that ends in good order is replaced after the shortest pause; but an
+ * end before it was ready, or sooner after that than the shortest pause, is a failure, whatever its exit code.
  */
 export class Pace {
   #deaths = 0
@@ -43,7 +43,7 @@ export class Pace {
     this.#clock += up ?? 0
     if ((up ?? 0) >= reset) this.#deaths = 0
     if ((up ?? 0) >= this.flap.window) this.#flapping = false
-    if (clean && up !== undefined) return { pause: min, flaps: false }
+    if (clean && up !== undefined && up >= min) return { pause: min, flaps: false }
     const pause = Math.min(max, min * 2 ** this.#deaths++)
     this.#crashes = [...this.#crashes, this.#clock].filter(at => at > this.#clock - this.flap.window).slice(-this.flap.crashes)
     const flaps = !this.#flapping && this.#crashes.length >= this.flap.crashes

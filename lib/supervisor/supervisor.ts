@@ -9,19 +9,22 @@ import { obey } from './signals'
 import { countOf, graceOf, termsOf, typesOf, type Terms } from './terms'
 import type { Ended, SupervisorEvents, SupervisorOptions, WorkerInfo, WorkerType } from './types'
 
+/** Whether one of this process obeys its signals. */
+let obeying = false
+
 /**
  * Keeps worker processes running on one machine: as many of each type as are wanted, each with a name of its own that stays the same over restarts, `web-1` to `web-n`.
  *
  * They are workers of node:cluster, and so share the ports that they listen on. One that dies is started again, after a pause that doubles from death to death; its
  * neighbours are left alone. All of them can be replaced, one after the other, without there ever being fewer than wanted. Whoever is told to end has `grace` ms for
- * it. They all end with this process, however it ends. It knows nothing of what its workers do: they say when they are ready, see `worker`; metroplex says it for them.
+ * it. They all end with this process, also when it is killed; but one that is stuck in a loop without end hears nothing of that. It knows nothing of what its workers do: they say when they are ready, see `worker`; metroplex says it for them.
  *
- * A process has one supervisor, which has node:cluster for itself.
+ * Supervisors have node:cluster for themselves: nobody else in their process uses it.
  *
  * @example
  * const supervisor = new Supervisor({ web: { exec: './server.js', count: 4, recycle: 6 * 3600_000 } })
  * supervisor.on('death', ({ name, code, signal, reason }) => console.error(name, 'has died', reason ?? signal ?? code))
- * await supervisor.start()
+ * supervisor.start().catch(error => console.error(error.message)) // one that keeps dying is tried on, and the others work
  */
 export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly #terms: Terms
@@ -61,6 +64,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   async #start(): Promise<void> {
     if (this.#stopping !== undefined) throw new MetroplexError('ECLOSED', 'This supervisor is being stopped: start it when `stop` has resolved.')
     if (this.#running === undefined) {
+      if (this.#terms.signals) {
+        // Whichever has stopped first would end the process, and with it the workers of the other.
+        if (obeying) throw new Error('metroplex: another supervisor of this process obeys its signals already: give that one all types of workers, or one of them `signals: false`.')
+        obeying = true
+      }
       this.#running = setInterval(ignore, LONGEST)
       if (this.#terms.signals) this.#disobey = obey({ stop: () => { this.#quit() }, recycle: () => { this.recycle().catch((error: unknown) => { this.emit('error', asError(error)) }) } })
     }
@@ -71,10 +79,11 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    * End all workers, each within its type's `grace` ms, or those of the argument. Resolves when the last one has gone, with the names of those that had to be killed.
    * Called again it can only make it quicker. It can be started again then.
    */
-  stop({ grace }: { readonly grace?: number } = {}): Promise<Ended> {
+  async stop({ grace }: { readonly grace?: number } = {}): Promise<Ended> {
     const ms = grace === undefined ? undefined : graceOf(grace)
     const drained = this.#all(undefined, crew => crew.drain(ms)).then(together)
     return this.#stopping ??= drained.finally(() => {
+      if (this.#running !== undefined && this.#terms.signals) obeying = false
       clearInterval(this.#running)
       this.#running = undefined
       this.#disobey()

@@ -46,10 +46,13 @@ describe('supervisor: the pace', () => {
   })
 
   it('does not double for one that ended in good order', () => {
-    fc.assert(fc.property(backoffs, flaps, ends, fc.integer({ min: 0, max: 100_000 }), (backoff, flap, gone, up) => {
+    fc.assert(fc.property(backoffs, flaps, ends, fc.integer({ min: 0, max: 100_000 }), (backoff, flap, gone, more) => {
       const [pace, other] = [new Pace(backoff, flap), new Pace(backoff, flap)]
       for (const { up, clean } of gone) for (const one of [pace, other]) one.ended(up, clean)
-      const { pause } = pace.ended(Math.min(up, backoff.reset - 1), true)
+      const up = backoff.min + more
+      const { pause } = pace.ended(up, true)
+      // One that had been well for long enough has it begin anew, however it ended.
+      if (up >= backoff.reset || up >= flap.window) return pause === backoff.min
       return pause === backoff.min && pace.ended(undefined, false).pause === other.ended(undefined, false).pause
     }))
   })
@@ -101,10 +104,16 @@ describe('supervisor: the pace', () => {
     fc.assert(fc.property(backoffs, flaps, fc.array(fc.integer({ min: 0, max: 100_000 }), { maxLength: 60 }), (backoff, flap, ups) => {
       const pace = new Pace(backoff, flap)
       return ups.every(up => {
-        const { pause, flaps } = pace.ended(up, true)
+        const { pause, flaps } = pace.ended(backoff.min + up, true)
         return pause === backoff.min && !flaps
       })
     }))
+  })
+
+  it('counts whoever ended sooner after it was ready than the least pause, also with exit code 0: it would come and go for ever', () => {
+    const pace = new Pace(backoff, flap)
+    assume(Array.from({ length: 5 }, () => pace.ended(99, true))).deep.equals([100, 200, 400, 800, 1600].map((pause, at) => ({ pause, flaps: at === 4 })))
+    assume(pace.ended(100, true)).deep.equals({ pause: 100, flaps: false })
   })
 
   it('counts whoever ended before he was ready, also with exit code 0', () => {

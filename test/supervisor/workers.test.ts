@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -139,10 +140,13 @@ describe('supervisor: a worker that dies at work', () => {
 
   it('by SIGTERM leaves in good order, and its successor does not wait for that', async () => {
     stage = await staged({ web: playing('patient', { count: 2 }) })
-    process.kill(stage.pid('web-1'), 'SIGTERM')
+    const pid = stage.pid('web-1')
+    const leaving = Object.values(cluster.workers ?? {}).find(worker => worker?.process.pid === pid)
+    process.kill(pid, 'SIGTERM')
     await stage.seen('drain', 'web-1')
     const ready = await stage.seen('ready', 'web-1', { after: 1 })
-    await stage.supervisor.send('web-1', 'end')
+    // By its name there is its successor now.
+    leaving?.send('end')
     const ended = await stage.seen('ended', 'web-1')
     assume(ended.worker.code).equals(0)
     assume(ready.worker.id === ended.worker.id).equals(false)
@@ -286,6 +290,14 @@ describe('supervisor: its workers', () => {
     const sentence = "metroplex: there are no workers of the type 'wbe'; there are: web, mail."
     assume(() => supervisor.workers('wbe')).throws(sentence)
     for (const call of [supervisor.recycle('wbe'), supervisor.drain('wbe')]) assume((await rejection(call)).message).equals(sentence)
+  })
+
+  it('have one supervisor that obeys the signals of the process: another one would end it before its workers', async () => {
+    const [one, other] = [new Stage({ web: playing('good', { count: 0 }) }, { signals: true }), new Stage({ web: playing('good', { count: 0 }) }, { signals: true })]
+    await one.supervisor.start()
+    assume((await rejection(other.supervisor.start())).message).includes('give that one all types of workers')
+    await one.supervisor.stop()
+    await other.supervisor.start()
   })
 
   it('are not to be had before `start`', async () => {
