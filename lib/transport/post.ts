@@ -109,9 +109,9 @@ export class Post {
     return this.#messenger.name
   }
 
-  /** Whether peers come to us at a port of their own, which this process shares with nobody. */
+  /** Whether peers come to us elsewhere than clients do: at a port of their own, which this process shares with nobody, or through Redis. */
   get private(): boolean {
-    return this.#listener !== undefined
+    return this.#listener !== undefined || this.#derived !== ''
   }
 
   /** The kinds of messages that we take, separated by spaces. */
