@@ -112,13 +112,13 @@ describe('workers of the supervisor', function () {
     await home(ground, clients, CLIENTS, before)
     const sending = new Sending(ground.redis.url, ground.space, clients)
     const [fresh, kept] = [new Requests(fleet.url, false, WAYS), new Requests(fleet.url, true, WAYS)]
-    await eventually(() => sending.sums.arrived > 100 && fresh.count > 100 && kept.reused > 100)
+    await eventually(() => sending.sums.arrived > 100 && fresh.count > 100 && kept.reused > 100, { within: 20_000, every: 100, what: 'requests and messages' })
     fleet.watch()
     const began = performance.now()
     await fleet.supervisor.recycle()
     const took = performance.now() - began
     const servers = await fleet.whole(...before)
-    await eventually(() => [...before, ...servers].every(({ pid }) => fresh.answered.has(String(pid))), { what: 'an answer of each worker' })
+    await eventually(() => [...before, ...servers].every(({ pid }) => fresh.answered.has(String(pid))), { within: 20_000, what: 'an answer of each worker' })
     await Promise.all([fresh.stop(), kept.stop()])
     await home(ground, clients, CLIENTS, servers)
     const sums = await sending.stop()
@@ -162,15 +162,15 @@ describe('workers of the supervisor', function () {
     const primary = fork(join(__dirname, 'workers', 'primary.js'), [String(WORKERS)], { env: { ...process.env, ...environment(ground, port) }, silent: true })
     killAtExit(primary)
     using(() => primary.kill('SIGKILL'))
-    const [pids] = await deadline(onceOf(primary, 'message'), 15_000, 'workers that are ready') as [number[]]
+    const [pids] = await deadline(onceOf(primary, 'message'), 30_000, 'workers that are ready') as [number[]]
     assume(pids).has.length(WORKERS)
     const other = await ground.start()
     const clients = await crowd(`http://127.0.0.1:${port}`, 40)
-    await eventually(async () => await ground.size() === 40)
+    await eventually(async () => await ground.size() === 40, { within: 15_000 })
     const addresses = (await other.call('metroplex.servers') as string[]).sort()
     assume(addresses).has.length(WORKERS)
     primary.kill('SIGKILL')
-    await eventually(() => pids.every(pid => !lives(pid)), { within: 15_000, what: 'the end of all workers' })
+    await eventually(() => pids.every(pid => !lives(pid)), { within: 20_000, what: 'the end of all workers' })
     // Each has said goodbye: nobody had to find it dead.
     assume(ground.told('leave', other).map(([address, reason]) => [address, reason]).sort()).eql(addresses.map(address => [address, 'shutdown']))
     assume(ground.told('reap', other)).eql([])

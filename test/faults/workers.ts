@@ -86,7 +86,7 @@ export const workers: readonly Row[] = [
       await crowd.open(fleet.url, 300)
       const sending = new Sending(ground.redis.url, ground.space, crowd)
       const requests = [new Requests(fleet.url, false, 2), new Requests(fleet.url, true, 2)]
-      await eventually(() => sending.sums.arrived > 100)
+      await eventually(() => sending.sums.arrived > 100, { within: 20_000, every: 100 })
       fleet.watch()
       await fleet.supervisor.recycle()
       assume(fleet.fewest).equals(WORKERS)
@@ -94,7 +94,7 @@ export const workers: readonly Row[] = [
       await crowd.complete()
       const { arrived, lost, wrong } = await sending.stop()
       assume(arrived).is.above(500)
-      await eventually(async () => await ground.size() === 300)
+      await eventually(async () => await ground.size() === 300, { within: 20_000 })
       await ground.settled(...fleet.servers)
       ground.sound(...fleet.all)
       const [answered, failed] = [requests.reduce((sum, { count }) => sum + count, 0), requests.flatMap(each => each.failed).length]

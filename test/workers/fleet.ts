@@ -88,7 +88,7 @@ export class Fleet {
     return eventually(() => {
       const { servers } = this
       return servers.length === this.count && !servers.some(server => gone.includes(server)) && servers
-    }, { within: 15_000, what: 'workers that are all ready' })
+    }, { within: 30_000, what: 'workers that are all ready' })
   }
 
   /** End all of them. */
