@@ -2,7 +2,6 @@ import { assume } from './support/assume'
 import { Ground, LEASE } from './faults/ground'
 import { openClient, type Client } from './support/client'
 import { forkWorker } from './support/cluster-worker'
-import { using } from './support/dispose'
 import { namespace } from './support/namespace'
 import { startRedis, type RedisProcess } from './support/redis'
 import { startServer, type ServerOptions, type ServerProcess } from './support/server'
@@ -235,6 +234,6 @@ describe('workers of node:cluster', () => {
     })
     assume(after).equals(address)
     assume(address.endsWith(`:${server.port}`)).false()
-    using(() => ground.settled(server))
+    await ground.settled(server)
   })
 })
