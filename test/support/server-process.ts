@@ -2,7 +2,8 @@
  * The child of `startServer`: a Primus server with metroplex, driven over IPC.
  *
  * It obeys the orders of `server-wire.ts` one by one as they come, and ends by itself
- * when its parent has gone.
+ * when its parent has gone. With `SETTINGS` in its environment it starts by itself, and
+ * ends as whoever supervises it will have it.
  */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -12,7 +13,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { isAlarming } from './accidents'
 import { load, loadPlugin, loadPrimus, type PrimusUnderTest } from './primus-types'
 import { connectTo, type Ioredis } from './redis-target'
-import { pack, type Order, type Report, type ServerSettings } from './server-wire'
+import { pack, SETTINGS, type Order, type Report, type ServerSettings } from './server-wire'
 
 type Anything = (...args: unknown[]) => unknown
 
@@ -24,7 +25,8 @@ const events = ['register', 'unregister', 'error', 'join', 'leave', 'reap', 'hea
 
 let primus: PrimusUnderTest | undefined
 let redis: Redis | Cluster | undefined
-let leaving = false
+const given = process.env[SETTINGS]
+let leaving = given !== undefined
 
 process.on('uncaughtException', (error, origin) => report({ kind: 'crash', origin, error: pack(error) }))
 process.on('warning', warning => {
@@ -34,6 +36,8 @@ process.on('disconnect', () => {
   if (!leaving) process.exit(0)
 })
 process.on('message', (order: Order) => {
+  // A supervisor has other things to say.
+  if (!('verb' in order)) return
   if (order.verb === 'leave') {
     leave()
     return
@@ -43,6 +47,10 @@ process.on('message', (order: Order) => {
     // Also when the value could not travel.
     .catch((error: unknown) => report({ kind: 'error', id: order.id, error: (error as Refusal).packed ?? pack(error) }))
 })
+
+if (given !== undefined) {
+  start(JSON.parse(given) as ServerSettings).catch((error: unknown) => report({ kind: 'crash', origin: 'start', error: pack(error) }))
+}
 
 /** A callback's error together with what it was given beside it. */
 type Refusal = Error & { packed?: ReturnType<typeof pack> }
@@ -68,7 +76,7 @@ async function start(settings: ServerSettings): Promise<{ port: number }> {
   if (namespace !== undefined) options['namespace'] = namespace
   if (settings.prepare !== undefined) await compile(settings.prepare)(options)
 
-  const server = createServer()
+  const server = settings.page ? createServer((_req, res) => { res.end(String(process.pid)) }) : createServer()
   primus = new (loadPrimus())(server, options)
   if (settings.omega === 'before') primus.plugin('omega-supreme', loadPlugin('omega-supreme'))
   primus.plugin('metroplex', loadPlugin(settings.metroplex))

@@ -16,7 +16,12 @@ export interface ServerSettings {
   mute: string[]
   /** The source of a function that is given Primus's options. */
   prepare: string | undefined
+  /** Whether requests that are not Primus's are answered, with the process id. */
+  page: boolean
 }
+
+/** In the environment of a child that is to start by itself, because a supervisor has started it: its settings, as JSON. */
+export const SETTINGS = 'METROPLEX_TEST_SERVER'
 
 /** What the parent asks; each is answered once, under the same id, but for `leave`: that is answered by leaving. */
 export type Order =

@@ -13,6 +13,9 @@ const patience = 10_000
 const endurance = 15_000
 const servers = new Set<ServerProcess>()
 
+/** What the process of a server runs. */
+export const PROGRAM = join(__dirname, 'server-process.js')
+
 /** How to start a server in a process of its own. */
 export interface ServerOptions {
   /** The registry: a url or ioredis's options, of Sentinels and a Cluster too; and the plugin's `namespace` option. */
@@ -38,6 +41,10 @@ export interface ServerOptions {
    * for instance. It travels as source, so it sees nothing of its surroundings.
    */
   prepare?: (options: Record<string, unknown>) => unknown
+  /** Whether requests that are not Primus's are answered, with the process id. @default false: by nobody */
+  page?: boolean
+  /** What makes its process. @default a fork of this one; see `forkWorker` */
+  fork?: () => ChildProcess
   /** What to wait for: `'listening'` for a server that cannot register now. @default 'register' */
   until?: 'register' | 'listening'
   /** Until when it lives. @default 'test' */
@@ -70,23 +77,33 @@ export interface Exit {
  * assume(await a.call('metroplex.servers', true)).deep.equals([a.address])
  */
 export async function startServer(options: ServerOptions): Promise<ServerProcess> {
-  const { redis, primus = {}, omega = false, metroplex = '../../index', ioredis = 6, port = 0, host = '127.0.0.1' } = options
-  const { clockShift = 0, mute = [], prepare, until = 'register' } = options
-  const server = new ServerProcess(host)
+  const { host = '127.0.0.1', until = 'register', fork: make = forkServer } = options
+  const server = new ServerProcess(host, make())
   servers.add(server)
   adopt(() => server.stop(), options.scope)
   try {
-    await server.start({
-      redis, primus, ioredis, port, host, clockShift, mute,
-      omega: omega === true ? 'before' : omega,
-      metroplex: metroplex === '1.0.2' ? 'metroplex1' : metroplex,
-      prepare: prepare?.toString()
-    }, until)
+    await server.start(settingsOf(options), until)
     return server
   } catch (error) {
     await server.kill()
     throw new Error(`a server did not start: ${(error as Error).message}\n${server.output}`, { cause: error })
   }
+}
+
+/** What a child has to be told to become such a server. */
+export function settingsOf(options: ServerOptions): ServerSettings {
+  const { redis, primus = {}, omega = false, metroplex = '../../index', ioredis = 6, port = 0, host = '127.0.0.1' } = options
+  const { clockShift = 0, mute = [], prepare, page = false } = options
+  return {
+    redis, primus, ioredis, port, host, clockShift, mute, page,
+    omega: omega === true ? 'before' : omega,
+    metroplex: metroplex === '1.0.2' ? 'metroplex1' : metroplex,
+    prepare: prepare?.toString()
+  }
+}
+
+function forkServer(): ChildProcess {
+  return fork(PROGRAM, [], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], serialization: 'advanced' })
 }
 
 /** Stops every server that still runs, whatever its scope. */
@@ -114,12 +131,10 @@ export class ServerProcess {
   #running = true
   #destroyed = false
 
-  /** Use `startServer` instead, which also starts it. */
-  constructor(private readonly host: string) {
-    this.#child = fork(join(__dirname, 'server-process.js'), [], {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'], serialization: 'advanced'
-    })
-    killAtExit(this.#child)
+  /** Use `startServer` instead, which also starts it; this alone is for a child that somebody else has started. */
+  constructor(private readonly host: string, child: ChildProcess) {
+    this.#child = child
+    killAtExit(child)
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk: Buffer) => { this.#output = (this.#output + chunk.toString()).slice(-10_000) })
     }
