@@ -58,7 +58,7 @@ export async function startBalancer(ports: readonly number[]): Promise<Balancer>
   let turn = 0
   const chosen = ({ url = '' }: IncomingMessage): number | undefined => {
     const [, session] = SESSION.exec(url) ?? []
-    const sum = session === undefined ? turn++ : [...session].reduce((sum, letter) => sum + (letter.codePointAt(0) ?? 0), 0)
+    const sum = session === undefined ? turn++ : Buffer.from(session).reduce((sum, byte) => sum + byte, 0)
     return ports[sum % ports.length]
   }
   const server = createServer((req, res) => {
