@@ -1,10 +1,15 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { runInNewContext } from 'node:vm'
 import { assume } from './support/assume'
+import { using } from './support/dispose'
+import { killAtExit } from './support/orphans'
+import { freePort } from './support/ports'
 import { startRedis, type RedisProcess } from './support/redis'
+import { eventually } from './support/wait'
 
 const run = promisify(execFile)
 const root = join(__dirname, '..', '..')
@@ -17,16 +22,23 @@ async function examples(document: string): Promise<string[]> {
     .replace(/\.listen\(\d+(, '127\.0\.0\.1')?\)/g, ".listen(0, '127.0.0.1')"))
 }
 
-/** Runs all examples of a document beside one server, until a client has come and gone. Its folder has what a user would have installed. */
-async function ran(document: string, server: string, redis: RedisProcess): Promise<{ stdout: string, stderr: string }> {
+/** Makes a folder with what a user would have installed. */
+async function installed(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'metroplex-documents-'))
+  await mkdir(join(folder, 'node_modules'))
+  await symlink(root, join(folder, 'node_modules', 'metroplex'))
+  for (const name of ['primus', 'ioredis', 'sockjs']) await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+  return folder
+}
+
+/** Runs all examples of a document beside one server, until a client has come and gone. */
+async function ran(document: string, server: string, redis: RedisProcess): Promise<{ stdout: string, stderr: string }> {
+  const folder = await installed()
   try {
-    await mkdir(join(folder, 'node_modules'))
     await mkdir(join(folder, 'public'))
-    await symlink(root, join(folder, 'node_modules', 'metroplex'))
-    for (const name of ['primus', 'ioredis', 'sockjs']) await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name))
     await writeFile(join(folder, 'server.js'), server)
-    const others = (await examples(document)).filter(code => code !== server)
+    // A supervisor has a process for itself: it is that of docs/deploying.md, and run there.
+    const others = (await examples(document)).filter(code => code !== server && !code.startsWith('// main.js'))
     const files = await Promise.all(others.map(async (code, i) => {
       // What runs in a browser need only be JavaScript.
       const name = `example-${i}.js`
@@ -74,4 +86,63 @@ describe('the examples of', function () {
       assume(stderr).equals('')
     })
   }
+
+  describe('docs/deploying.md', () => {
+    /** Its programs, by the names in their first lines. */
+    async function programs(ports: readonly number[]): Promise<Map<string, string>> {
+      const [port = 0] = ports
+      const named = (await examples('docs/deploying.md')).map(code => [/^\/\/ (\S+\.js)\n/.exec(code)?.[1], code] as const)
+      return new Map(named.flatMap(([name, code]) => name === undefined ? [] : [[name, code.replace('.listen(0,', `.listen(${port},`).replace(/8080 \+ (Number\(.*?\)\))/, `${JSON.stringify(ports)}[$1 - 1]`)]]))
+    }
+
+    /** Runs one of them until there are so many servers, and ends it as a process manager would. */
+    async function ends(program: string, servers: number, signal: NodeJS.Signals, change = (code: string): string => code): Promise<void> {
+      const [folder, ...ports] = await Promise.all([installed(), freePort(), freePort(), freePort(), freePort()])
+      using(() => rm(folder, { recursive: true, force: true }))
+      for (const [name, code] of await programs(ports)) await writeFile(join(folder, name), name === program ? change(code) : code)
+      const child = spawn(process.execPath, [program], { cwd: folder, env: { ...process.env, REDIS_URL: redis.url }, stdio: ['ignore', 'pipe', 'pipe'] })
+      killAtExit(child)
+      let [told, said] = ['', '']
+      child.stdout.on('data', (chunk: Buffer) => { told += chunk.toString() })
+      child.stderr.on('data', (chunk: Buffer) => { said += chunk.toString() })
+      const ended = new Promise<number | null>(resolve => { child.once('exit', resolve) })
+      using(() => {
+        child.kill('SIGKILL')
+        return ended
+      })
+      const there = (): Promise<string[]> => redis.ask(client => client.smembers('metroplex:servers'))
+      await eventually(async () => {
+        assume(said).equals('')
+        // A supervisor that is told to end before all are ready says so.
+        return (await there()).length === servers && (program !== 'main.js' || told === 'all are ready\n')
+      }, { within: 15_000, what: `${servers} servers of ${program}` })
+      child.kill(signal)
+      assume(await ended).equals(0, said)
+      assume(said).equals('')
+      assume(await there()).eql([])
+    }
+
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      it(`has a server that ends in good order at ${signal}`, () => ends('one.js', 1, signal))
+    }
+
+    it('has workers of node:cluster that are a server each, and end in good order', () => ends('cluster.js', 4, 'SIGTERM'))
+
+    it('has the supervisor that is in the README', async () => {
+      assume((await programs([])).get('main.js')).equals((await examples('README.md')).find(code => code.startsWith('// main.js')))
+    })
+
+    it('has a supervisor whose workers are a server each, and end in good order', () => ends('main.js', 4, 'SIGTERM'))
+
+    it('has supervised workers with a port for each', () => ends('main.js', 4, 'SIGTERM', code => code.replace('server.js', 'ports.js')))
+
+    it('has files for PM2 that name programs which are there', async () => {
+      const known = await programs([])
+      for (const name of ['ecosystem.config.js', 'fork.config.js']) {
+        const file: { exports?: { apps: { script: string }[] } } = {}
+        runInNewContext(known.get(name) ?? '', { module: file })
+        assume(file.exports?.apps.map(({ script }) => known.has(script.replace('./', '')))).eql([true])
+      }
+    })
+  })
 })
