@@ -117,7 +117,8 @@ describe('supervisor: a worker that dies at work', () => {
   })
 
   it('of its own accord with exit code 0 has ended, is replaced, and never flaps', async () => {
-    await begin(1)
+    // Sooner after it was ready than the least pause, it would have failed.
+    stage = await staged({ web: playing('good') }, { backoff: { min: 1, max: 1 }, flap: { crashes: 2 } })
     for (let n = 1; n <= 3; n++) {
       await stage.supervisor.send('web-1', { exit: 0 })
       await stage.seen('ready', 'web-1', { after: n })
