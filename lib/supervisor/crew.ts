@@ -82,7 +82,9 @@ export class Crew {
           await seat.recycle()
         } catch (error) {
           // Whoever is one too many meanwhile needs no successor.
-          if (!this.#open || this.#seats.indexOf(seat) < this.#count) throw error
+          if (this.#open && this.#seats.indexOf(seat) >= this.#count) continue
+          if (!(error instanceof MetroplexError) || error.code !== 'EWORKER') throw error
+          throw new MetroplexError('EWORKER', `${error.message} Those that were still to be replaced go on.`, { cause: error })
         }
       }
     } finally {

@@ -70,7 +70,7 @@ describe('supervisor: recycling', () => {
     const before = stage.ready()
     await rm(mended)
     const error = await rejection(stage.supervisor.recycle())
-    assume([error.code, error.message]).deep.equals(['EWORKER', 'web-1 ended with code 3. It had never been ready.'])
+    assume([error.code, error.message]).deep.equals(['EWORKER', 'web-1 ended with code 3. It had never been ready. Those that were still to be replaced go on.'])
     assume(stage.ready()).deep.equals(before)
     assume([stage.told('drain').length, stage.told('online').length, stage.told('death').length]).deep.equals([0, 3, 1])
     await writeFile(mended, '')
@@ -172,7 +172,7 @@ describe('supervisor: recycling by interval', () => {
 
   it('is tried again when it has failed, which is told', async () => {
     const { worker: error } = await stage.seen('error')
-    assume([(error as unknown as Error).message]).deep.equals(['broken-1 ended with code 3. It had never been ready.'])
+    assume([(error as unknown as Error).message]).deep.equals(['broken-1 ended with code 3. It had never been ready. Those that were still to be replaced go on.'])
     await writeFile(join(directory, 'mended'), '')
     await stage.seen('ended', 'broken-1')
   })
