@@ -126,7 +126,9 @@ describe('the examples of', function () {
       it(`has a server that ends in good order at ${signal}`, () => ends('one.js', 1, signal))
     }
 
-    it('has workers of node:cluster that are a server each, and end in good order', () => ends('cluster.js', 4, 'SIGTERM'))
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      it(`has workers of node:cluster that are a server each, and end in good order at ${signal}`, () => ends('cluster.js', 4, signal))
+    }
 
     it('has the supervisor that is in the README', async () => {
       assume((await programs([])).get('main.js')).equals((await examples('README.md')).find(code => code.startsWith('// main.js')))
