@@ -1,5 +1,5 @@
 import { ignore } from './callback'
-import { now } from './deadline'
+import { now, pause } from './deadline'
 import { surface, type Forward } from './delivery/surface'
 import { asError, shown } from './errors'
 import { Message } from './message'
@@ -111,7 +111,9 @@ function obey(supervised: SupervisedWorker, primus: Primus, metroplex: Metroplex
     const { connected } = primus
     // New ones get to another worker. Where peers come to the same port, they have to reach us until our sparks have gone.
     const left = metroplex.core.post.private ? leavePort(server, grace * LEAVES_PORT) : undefined
-    await metroplex.drain({ timeout: Math.floor(grace * MOVES_SPARKS), rate: Math.max(RATE, connected / (grace * MOVES_SPARKS * EVENLY / 1000)) }).catch(ignore)
+    const drained = metroplex.drain({ timeout: Math.floor(grace * MOVES_SPARKS), rate: Math.max(RATE, connected / (grace * MOVES_SPARKS * EVENLY / 1000)) }).catch(ignore)
+    // Leaving a Redis that is away takes up to `timeout` more, which may be more than there is.
+    await Promise.race([drained, pause(grace * LEAVES_PORT)])
     await left
     // An application that listens to signals itself may have destroyed it already.
     if (primus.server === null) return

@@ -86,6 +86,18 @@ describe('workers of the supervisor', function () {
     ground.sound(...fleet.all)
   })
 
+  it('end within their grace when Redis is away, and need not be killed', async () => {
+    const ground = await Ground.make(false)
+    const way = await startProxy({ port: ground.redis.port })
+    const fleet = await Fleet.make(ground, 1, { redis: { host: '127.0.0.1', port: way.port, namespace: ground.space }, primus: { metroplex: { lease: LEASE, timeout: 15_000 } } })
+    await fleet.supervisor.start()
+    await crowd(fleet.url, 20)
+    await way.refuse()
+    way.cut()
+    assume(await fleet.supervisor.stop({ grace: 5000 })).eql({ killed: [] })
+    ground.sound(...fleet.all)
+  })
+
   for (const transport of ['http', 'redis']) {
     it(`let go of the port before they move their sparks, when peers talk by ${transport}`, async () => {
       const ground = await Ground.make(false)
