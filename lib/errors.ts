@@ -66,11 +66,12 @@ export interface ErrorDetails {
 export class MetroplexError extends Error {
   override readonly name = 'MetroplexError'
   readonly code: ErrorCode
-  readonly address?: string
-  readonly maybe?: boolean
+  // Without a value they are not there, and do not show when it is printed.
+  declare readonly address?: string
+  declare readonly maybe?: boolean
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, 'cause' in details ? { cause: details.cause } : undefined)
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
     if (details.address !== undefined) this.address = details.address
     if (details.maybe !== undefined) this.maybe = details.maybe

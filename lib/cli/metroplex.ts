@@ -10,7 +10,7 @@ const program = new Command('metroplex')
   .description('Many Primus servers as one.')
   .version(VERSION)
   .exitOverride()
-program.addCommand(run.copyInheritedSettings(program))
+  .addCommand(run)
 
 program.parseAsync().catch((error: unknown) => {
   // Help and version are told by such an error, too; of all others commander has said what is wrong.

@@ -27,6 +27,8 @@ export const run = new Command('run')
   .option('-r, --recycle <time>', 'replace them, one after the other, each time this has passed: 6h', duration)
   .addOption(new Option('-g, --grace <time>', 'how long one that is told to end may take; then it is killed').argParser(duration).default(10_000, '10s'))
   .addOption(new Option('-b, --boot <time>', 'how long one may take until it is ready; then it is killed, and tried again').argParser(duration).default(30_000, '30s'))
+  .exitOverride()
+  .showHelpAfterError('(What is for the program stands behind --: metroplex run FILE -- --port 80)')
   .addHelpText('after', `
 SIGTERM and SIGINT end it: with 0 when all workers ended in time, else with 1. SIGUSR2 replaces all workers, one after the other.
 A worker is ready when metroplex has registered in it, or when it says so: worker().ready() of 'metroplex/supervisor'.
@@ -46,6 +48,7 @@ function tell(supervisor: Supervisor, width: number): void {
   const own = (text: string): void => { line(process.stderr, OURS, text) }
   const end = ({ code, signal }: WorkerEvent): string => signal === null ? `with code ${code}` : `by ${signal}`
   const told: Partial<Record<keyof SupervisorEvents, (worker: WorkerEvent) => string>> = {
+    online: () => 'has been started',
     ready: () => 'is ready',
     ended: worker => `has ended, ${end(worker)}`,
     death: worker => `has died, ${end(worker)}`,

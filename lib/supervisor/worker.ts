@@ -8,6 +8,9 @@ import { ENVIRONMENT, orderOf, wrap, type Badge, type Report } from './wire'
 /** By what part of its grace a worker that ends closes connections that are idle. */
 const CLOSES_IDLE = 0.8
 
+/** What a terminal, or whoever signals a whole group, sends to the supervisor as well, which says what is to be done, or dies of it. */
+const TO_ALL: readonly NodeJS.Signals[] = ['SIGINT', 'SIGHUP', 'SIGUSR2']
+
 /** What a worker does when it is told to end; it has `grace` ms from then on. */
 export type DrainHandler = (terms: { readonly grace: number }) => unknown
 
@@ -15,8 +18,8 @@ export type DrainHandler = (terms: { readonly grace: number }) => unknown
  * This process, as one of the workers of a supervisor.
  *
  * It ends when it is told to, by its supervisor or by SIGTERM: it lets go of its work, which is what its `onDrain` handlers do, then of the ports it listens on, and exits
- * when what it was doing for others there is done. It ends in the same way when its supervisor has died. SIGINT means nothing to it: a terminal sends that to all, and its
- * supervisor says what is to be done.
+ * when what it was doing for others there is done. It ends in the same way when its supervisor has died. SIGINT, SIGHUP and SIGUSR2 mean
+ * nothing to it: they come to all, and its supervisor says what is to be done.
  */
 export class SupervisedWorker {
   /** `web-1`: that of its place, which its predecessors had, and its successors will. */
@@ -44,7 +47,7 @@ export class SupervisedWorker {
       this.#tell({ is: 'leaving' })
       this.#leave(grace)
     })
-    process.on('SIGINT', ignore)
+    for (const signal of TO_ALL) process.on(signal, ignore)
     cluster.worker?.on('disconnect', () => { this.#orphaned() })
     // With `output: 'event'` nobody reads what we write once the supervisor has died; what is to be done then is done all the same.
     for (const stream of [process.stdout, process.stderr]) {

@@ -70,7 +70,7 @@ describe('the command metroplex run', function () {
       [['run', PROGRAM, '--recycle', '6'], /argument '6' is invalid\. It must be a number and a unit/],
       [['run', PROGRAM, '--recycle', '1ms'], /`web\.recycle` must be a whole number of milliseconds, from 1000/],
       [['run', PROGRAM, '--type', '-'], /type of a worker must begin with a letter/],
-      [['run', PROGRAM, '--worker', '2'], /Did you mean --workers\?/]
+      [['run', PROGRAM, '--worker', '2'], /Did you mean --workers\?[^]*What is for the program stands behind --/]
     ]
     await Promise.all(wrong.map(async ([args, sentence]) => {
       const command = await metroplex(...args)
