@@ -34,6 +34,11 @@ export class Seat {
     return this.#current
   }
 
+  /** Whoever has the place, and whoever is to take over from it. */
+  get here(): Child[] {
+    return [this.#current, this.#next].filter(child => child !== undefined)
+  }
+
   /** Those that are here, and how they stand. */
   get workers(): WorkerInfo[] {
     const { name, terms: { type } } = this
