@@ -13,6 +13,7 @@ import { freePort } from '../support/ports'
 import { sharedRedis } from '../support/redis'
 import { rejection } from '../support/rejection'
 import { deadline, eventually, once } from '../support/wait'
+import { longer } from './stage'
 
 const READY = 'me.ready(); setInterval(() => {}, 1000);'
 const AT_ONCE: SupervisorOptions = { backoff: { min: 1, max: 20 } }
@@ -132,6 +133,7 @@ describe('A supervisor', () => {
     const supervisor = supervise({ web: puppet(`me.onDrain(() => new Promise(() => {})); process.on('message', message => me.send(process.pid)); ${READY}`) })
     await supervisor.start()
     const old = supervisor.workers()[0]?.pid ?? 0
+    await longer(10)
     const ready = once(supervisor, 'ready')
     process.kill(old, 'SIGTERM')
     const [successor] = await ready as [WorkerEvent]
@@ -139,6 +141,16 @@ describe('A supervisor', () => {
     await supervisor.send('web-1', 'who?')
     assume((await answer)[1]).equals(successor.pid)
     assume(supervisor.workers().map(({ pid, state }) => `${pid === old ? 'old' : 'new'} ${state}`)).eql(['old draining', 'new ready'])
+  })
+
+  it('lets one that leaves by itself as soon as it is ready flap, rather than have others follow as fast as they go', async () => {
+    const supervisor = supervise({ web: puppet(`setInterval(() => {}, 1000); me.ready(); process.kill(process.pid, 'SIGTERM')`) }, { backoff: { min: 500, max: 500 }, flap: { crashes: 3 } })
+    let started = 0
+    supervisor.on('online', () => { started++ })
+    const flapping = once(supervisor, 'flapping')
+    await supervisor.start()
+    await flapping
+    assume(started).equals(3)
   })
 
   it('tells one that has let go of it, and goes on, to end', async () => {

@@ -6,7 +6,7 @@ import { assume } from '../support/assume'
 import { using } from '../support/dispose'
 import { rejection } from '../support/rejection'
 import { eventually } from '../support/wait'
-import { playing, Stage, staged } from './stage'
+import { longer, playing, Stage, staged } from './stage'
 
 /** The path of a file that is not there yet. */
 async function missing(): Promise<string> {
@@ -140,7 +140,8 @@ describe('supervisor: a worker that dies at work', () => {
   })
 
   it('by SIGTERM leaves in good order, and its successor does not wait for that', async () => {
-    stage = await staged({ web: playing('patient', { count: 2 }) })
+    stage = await staged({ web: playing('patient', { count: 2 }) }, { backoff: { min: 1 } })
+    await longer(10)
     const pid = stage.pid('web-1')
     const leaving = Object.values(cluster.workers ?? {}).find(worker => worker?.process.pid === pid)
     process.kill(pid, 'SIGTERM')
