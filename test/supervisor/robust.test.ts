@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import cluster, { type ClusterSettings, type Worker } from 'node:cluster'
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
-import { Agent, get } from 'node:http'
+import { Agent, get, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Supervisor, type SupervisorOptions, type WorkerEvent, type WorkerType } from '../../lib/supervisor'
@@ -250,6 +250,19 @@ describe('A worker that ends', () => {
     await supervisor.send('web-1', 'answer')
     await answered
     assume(await drained).eql({ killed: [] })
+  })
+
+  it('is not kept by an answer of a plain HTTP server that never ends', async () => {
+    const supervisor = supervise({ web: puppet(`const server = require('http').createServer((req, res) => { res.write('begun') }); server.listen(0, '127.0.0.1', () => { me.send(server.address().port); me.ready() })`, { grace: 3000 }) })
+    const told = once(supervisor, 'message')
+    await supervisor.start()
+    const [, port] = await told as [WorkerEvent, number]
+    const request = get({ host: '127.0.0.1', port })
+    using(() => { request.destroy() })
+    request.on('error', () => undefined)
+    const [response] = await once(request, 'response') as [IncomingMessage]
+    response.resume().on('error', () => undefined)
+    assume(await supervisor.stop()).eql({ killed: [] })
   })
 
   it('is ready when those of its servers are that have not been destroyed', async () => {
