@@ -1,6 +1,7 @@
 
 /** How a peer is found: what the registry says of it. */
 export interface Peer {
+  /** A name that nothing resolves, where it is reached otherwise than by HTTP and shares its port: as a worker of node:cluster without an `address` of its own. */
   readonly address: string
   /** Primus's path there, below which our endpoint lies. */
   readonly pathname: string

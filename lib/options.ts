@@ -34,6 +34,8 @@ export interface Settings {
   readonly maxQueue: MaxQueue
   readonly maxBuffered: number
   readonly listen: Listening | undefined
+  /** Other processes listen where this one does, so that the place where it listens is no address of its own. */
+  readonly shares: boolean
   /** The name of one of ours, or the application's own. */
   readonly transport: 'http' | 'redis' | object
   readonly omega: boolean
@@ -108,14 +110,16 @@ export function settings(options: MetroplexOptions = {}): Settings {
     throw new TypeError(`metroplex: \`metroplex.user\` must be a function of a spark that returns the name of the user behind it; given: ${shown(own.user)}.`)
   }
 
+  // Workers share the port that clients come to: peers would reach any of them there.
+  const shares = cluster.isWorker && address === '' && own.listen !== false
   return {
     transport,
     user: own.user,
     secrets: secretsOf(own.secret),
     maxQueue: queueOf(own.maxQueue),
     maxBuffered: whole('metroplex.maxBuffered', own.maxBuffered, 67_108_864, 0, 'bytes'),
-    // Workers share the port that clients come to: peers would reach any of them there.
-    listen: listenOf(own.listen, cluster.isWorker && address === '' && transport === 'http'),
+    listen: listenOf(own.listen, shares && transport === 'http'),
+    shares,
     omega: own.omega !== false,
     namespace,
     interval, latency, lease, timeout, maxBody, name, shards,

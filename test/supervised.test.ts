@@ -184,6 +184,7 @@ describe('workers of the supervisor', function () {
     primary.kill('SIGKILL')
     await eventually(() => pids.every(pid => !lives(pid)), { within: 20_000, what: 'the end of all workers' })
     // Each has said goodbye: nobody had to find it dead.
+    for (const address of addresses) await other.seen('leave', { filter: left => left === address })
     assume(ground.told('leave', other).map(([address, reason]) => [address, reason]).sort()).eql(addresses.map(address => [address, 'shutdown']))
     assume(ground.told('reap', other)).eql([])
     await ground.settled(other)

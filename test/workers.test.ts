@@ -3,6 +3,7 @@ import { Ground, LEASE } from './faults/ground'
 import { openClient, type Client } from './support/client'
 import { forkWorker } from './support/cluster-worker'
 import { namespace } from './support/namespace'
+import { freePort } from './support/ports'
 import { startRedis, type RedisProcess } from './support/redis'
 import { startServer, type ServerOptions, type ServerProcess } from './support/server'
 import { eventually } from './support/wait'
@@ -11,7 +12,7 @@ import { eventually } from './support/wait'
 const [WORKERS, CLIENTS] = [4, 40]
 
 /** A server's part in the cluster, as its methods see it. */
-interface Own { method(name: string, method: (this: { spark?: { id: string } }) => unknown): unknown, register(server: unknown): Promise<string>, unregister(): Promise<void> }
+interface Own { ready(): Promise<string>, method(name: string, method: (this: { spark?: { id: string } }) => unknown): unknown, register(server: unknown): Promise<string>, unregister(): Promise<void> }
 
 /** How many listeners a process has for itself alone: what it shares lies with the primary. */
 const listeners = (server: ServerProcess): Promise<number> => server.run(() => {
@@ -221,6 +222,30 @@ describe('workers of node:cluster', () => {
     const server = await startServer({ redis: { url: ground.redis.url, namespace: ground.space }, primus: { metroplex: { listen: false } }, fork: forkWorker })
     assume(server.address.endsWith(`:${server.port}`)).true()
     assume(await listeners(server)).equals(0)
+  })
+
+  it('have an address each when peers reach them by a transport of their own', async () => {
+    const ground = await Ground.make(false)
+    const servers = await start(ground, 2, false)
+    const port = await freePort()
+    const addresses = await Promise.all(servers.map(server => server.run(async (_primus, program: string, url: string, namespace: string, port: number) => {
+      const require = process.getBuiltinModule('node:module').createRequire(program)
+      const plugin = require('../index') as typeof import('../index')
+      const Primus = require('primus') as new (server: unknown, options: object) => import('./support/primus-types').PrimusUnderTest & { metroplex: Own, destroy(options: object, fn: (value?: unknown) => void): unknown }
+      const redis = new (require('ioredis') as typeof import('ioredis')).Redis(url)
+      const nobody = (): Promise<never> => Promise.reject(new Error('nobody is reached in this way'))
+      const transport = { name: 'pigeons', limits: { body: 1024, batch: 1024 }, open: () => undefined, greet: nobody, send: nobody, release: () => undefined, close: () => Promise.resolve() }
+      const http = process.getBuiltinModule('node:http').createServer()
+      const primus = new Primus(http, { redis, namespace, transformer: 'websockets', metroplex: { transport } })
+      primus.plugin('metroplex', plugin)
+      http.listen(port, '127.0.0.1')
+      const address = await primus.metroplex.ready()
+      await new Promise(resolve => { primus.destroy({}, resolve) })
+      redis.disconnect()
+      return address
+    }, __filename, ground.redis.url, `${ground.space}:pigeons`, port)))
+    assume(new Set(addresses).size).equals(2)
+    for (const address of addresses) assume(address.endsWith('.invalid')).true()
   })
 
   it('register at their own listener when they are told to register the server that clients come to', async () => {

@@ -15,7 +15,7 @@ export interface End {
   readonly asked: boolean
   /** Whether it was killed, and why: a sentence. */
   readonly reason: string | undefined
-  /** For how long it was ready, in ms; `undefined` when it never was. */
+  /** For how long it was ready, until it began to end, in ms; `undefined` when it never was. */
   readonly up: number | undefined
 }
 
@@ -47,6 +47,8 @@ export class Child {
   #here = false
   #asked = false
   #since: number | undefined
+  /** When it began to end by itself. */
+  #until: number | undefined
   /** When it is killed, and for what reason. */
   #limit: { readonly timer: NodeJS.Timeout; readonly at: number } | undefined
   #reason: string | undefined
@@ -73,6 +75,7 @@ export class Child {
     worker.on('disconnect', () => {
       if (this.#over) return
       this.#here = false
+      this.#until ??= now()
       this.#stop(grace, `${name} let go of its supervisor, and did not end within ${grace} ms, so that it was killed.`)
       if (this.#state !== 'stopping') this.#state = 'draining'
     })
@@ -104,6 +107,11 @@ export class Child {
   /** Whether it has been told to end. */
   get asked(): boolean {
     return this.#asked
+  }
+
+  /** For how long it has been ready, or was until it began to end by itself, in ms; `undefined` when it never was. */
+  get up(): number | undefined {
+    return this.#since === undefined ? undefined : (this.#until ?? now()) - this.#since
   }
 
   /** Resolves when it is ready; rejects when it ends before. */
@@ -197,6 +205,7 @@ export class Child {
   #leave(): void {
     if (this.#asked || this.#state === 'draining') return
     const { grace } = this.terms
+    this.#until = now()
     this.#stop(grace, `${this.name} had begun to end, and had not done so after ${grace} ms, so that it was killed.`)
     this.#state = 'draining'
     this.events.leaving(this)
@@ -221,7 +230,7 @@ export class Child {
     if (this.#over) return
     this.#over = true
     clearTimeout(this.#limit?.timer)
-    const up = this.#since === undefined ? undefined : now() - this.#since
+    const { up } = this
     const end = { code, signal, asked: this.#asked, reason: this.#reason, up }
     const how = this.#reason ?? `${this.name} ended with ${signal ?? `code ${code}`}.`
     this.#ready.reject(new MetroplexError('EWORKER', up === undefined ? `${how} It had never been ready.` : how))

@@ -61,14 +61,14 @@ export class Crew {
   }
 
   /**
-   * Replace all that are here now, one after the other, each when its successor is ready. Who asks while that goes on has those replaced, too, that have taken over
+   * Replace all that are here now, one after the other, each when its successor is ready. Who asks while that goes on has those replaced, too, that have been started
    * meanwhile.
    *
    * @throws MetroplexError `EWORKER` when a successor did not become ready: then the others are left as they are
    */
   async recycle(): Promise<void> {
     if (!this.#open) throw new MetroplexError('ECLOSED', `There are no workers of the type ${this.terms.type} to be replaced: they have not been started, or have been drained.`)
-    for (const { current } of this.#seats) if (current !== undefined) this.#stale.add(current)
+    for (const { here } of this.#seats) for (const child of here) this.#stale.add(child)
     await (this.#rolling ??= this.#roll())
   }
 

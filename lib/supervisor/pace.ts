@@ -31,6 +31,11 @@ export class Pace {
     return this.#flapping
   }
 
+  /** Whether an end after having been ready for so many ms is a failure in any case. */
+  early(up: number | undefined): boolean {
+    return up === undefined || up < this.backoff.min
+  }
+
   /**
    * One has gone that nobody told to.
    *
@@ -43,7 +48,7 @@ export class Pace {
     this.#clock += up ?? 0
     if ((up ?? 0) >= reset) this.#deaths = 0
     if ((up ?? 0) >= this.flap.window) this.#flapping = false
-    if (clean && up !== undefined && up >= min) return { pause: min, flaps: false }
+    if (clean && !this.early(up)) return { pause: min, flaps: false }
     const pause = Math.min(max, min * 2 ** this.#deaths++)
     this.#crashes = [...this.#crashes, this.#clock].filter(at => at > this.#clock - this.flap.window).slice(-this.flap.crashes)
     const flaps = !this.#flapping && this.#crashes.length >= this.flap.crashes

@@ -57,15 +57,15 @@ export function watchPorts(): void {
 
 /**
  * Have all HTTP servers of this process that still listen take no new connections. Those that are there stay until their next answer, see `endWithAnswer`, or until they have been idle
- * for as long as their server allows, which those who ask know; when that takes more than `ms` milliseconds, idle ones are closed.
+ * for as long as their server allows, which those who ask know; when that takes more than `idle` milliseconds, idle ones are closed, and after `all` milliseconds all: an answer may never end.
  *
  * Resolves when the last one has ended.
  */
-export async function leavePorts(ms: number): Promise<void> {
+export async function leavePorts(idle: number, all: number): Promise<void> {
   await Promise.all([...visited].filter(({ listening }) => listening).map(server => new Promise<void>(resolve => {
-    const idle = setTimeout(() => { server.closeIdleConnections() }, ms).unref()
+    const timers = [setTimeout(() => { server.closeIdleConnections() }, idle).unref(), setTimeout(() => { server.closeAllConnections() }, all).unref()]
     NetServer.prototype.close.call(server, () => {
-      clearTimeout(idle)
+      for (const timer of timers) clearTimeout(timer)
       resolve()
     })
   })))

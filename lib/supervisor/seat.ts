@@ -34,6 +34,11 @@ export class Seat {
     return this.#current
   }
 
+  /** Whoever has the place, and whoever is to take over from it. */
+  get here(): Child[] {
+    return [this.#current, this.#next].filter(child => child !== undefined)
+  }
+
   /** Those that are here, and how they stand. */
   get workers(): WorkerInfo[] {
     const { name, terms: { type } } = this
@@ -118,8 +123,8 @@ export class Seat {
       },
       leaving: child => {
         tell('drain', child.who)
-        // It is replaced in any case: the sooner, the less is missing meanwhile.
-        if (child === this.#current && this.#wanted) this.#next ??= this.#spawn()
+        // It is replaced in any case: the sooner, the less is missing meanwhile. But one that had hardly come would be followed by others, as fast as they go.
+        if (child === this.#current && this.#wanted && !this.#pace.early(child.up)) this.#next ??= this.#spawn()
       },
       gone: (child, end) => { this.#gone(child, end) },
       message: (child, message) => { tell('message', child.who, message) },

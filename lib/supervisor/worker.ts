@@ -5,8 +5,8 @@ import { asError } from '../errors'
 import { endWithAnswer, leavePorts, watchPorts } from './port'
 import { ENVIRONMENT, orderOf, wrap, type Badge, type Report } from './wire'
 
-/** By what part of its grace a worker that ends closes connections that are idle. */
-const CLOSES_IDLE = 0.8
+/** By what part of its grace a worker that ends closes connections that are idle, and by what part all others. */
+const [CLOSES_IDLE, CLOSES] = [0.8, 0.9]
 
 /** What a terminal, or whoever signals a whole group, sends to the supervisor as well, which says what is to be done, or dies of it. */
 const TO_ALL: readonly NodeJS.Signals[] = ['SIGINT', 'SIGHUP', 'SIGUSR2']
@@ -18,8 +18,8 @@ export type DrainHandler = (terms: { readonly grace: number }) => unknown
  * This process, as one of the workers of a supervisor.
  *
  * It ends when it is told to, by its supervisor or by SIGTERM: it lets go of its work, which is what its `onDrain` handlers do, then of the ports it listens on, and exits
- * when what it was doing for others there is done. It ends in the same way when its supervisor has died. SIGINT, SIGHUP and SIGUSR2 mean
- * nothing to it: they come to all, and its supervisor says what is to be done.
+ * when what it was doing for others there is done, or nine tenths of its time are over. It ends in the same way when its supervisor has died. SIGINT, SIGHUP and SIGUSR2
+ * mean nothing to it: they come to all, and its supervisor says what is to be done, or has died of one.
  */
 export class SupervisedWorker {
   /** `web-1`: that of its place, which its predecessors had, and its successors will. */
@@ -108,7 +108,7 @@ export class SupervisedWorker {
     this.#left = []
     endWithAnswer()
     for (const handler of this.#handlers) this.#left.push(this.#run(handler))
-    this.#exit(this.#left, now() + grace * CLOSES_IDLE).catch(ignore)
+    this.#exit(this.#left, now() + grace * CLOSES_IDLE, now() + grace * CLOSES).catch(ignore)
   }
 
   async #run(handler: DrainHandler): Promise<void> {
@@ -119,10 +119,10 @@ export class SupervisedWorker {
     }
   }
 
-  async #exit(left: readonly Promise<unknown>[], idle: number): Promise<void> {
+  async #exit(left: readonly Promise<unknown>[], idle: number, all: number): Promise<void> {
     for (let done = 0; done < left.length; done++) await left[done]
     this.#tell({ is: 'done' })
-    if (process.connected) await leavePorts(Math.max(0, idle - now()))
+    if (process.connected) await leavePorts(Math.max(0, idle - now()), Math.max(0, all - now()))
     // It closes what else we listen on, and waits for what goes on there. Then it is told as any other end of our way to the supervisor.
     if (process.connected) cluster.worker?.disconnect()
     else process.exit(0)

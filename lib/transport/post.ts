@@ -74,10 +74,12 @@ export class Post {
         alive: address => cluster.alive(address),
         failed: error => { events.failed(error) }
       })
-      // A name that nothing resolves (RFC 2606): the private addresses of such platforms are the same on many machines.
-      if (settings.address === '') this.#derived = `http://${randomBytes(12).toString('hex')}.invalid`
     } else {
       transport = settings.transport as Transport
+    }
+    // A name that nothing resolves (RFC 2606): the private addresses of platforms where servers talk through Redis are the same on many machines, and workers have one for all.
+    if (settings.address === '' && this.#http === undefined && (settings.transport === 'redis' || settings.shares)) {
+      this.#derived = `http://${randomBytes(12).toString('hex')}.invalid`
     }
     const { word } = this
     const place = {
@@ -111,7 +113,7 @@ export class Post {
 
   /** Whether peers need nothing of the port that clients come to: they have one of their own, which this process shares with nobody, or come on another way. */
   get private(): boolean {
-    return this.#listener !== undefined || this.settings.transport === 'redis'
+    return this.#listener !== undefined || this.#http === undefined
   }
 
   /** The kinds of messages that we take, separated by spaces. */

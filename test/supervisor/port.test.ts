@@ -20,8 +20,6 @@ describe('leavePort', () => {
   })
 
   it('does nothing to what is no server, or does not listen', async () => {
-    await leavePort(null, 10_000)
-    await deadline(leavePort(createServer(tls), 10_000), 2000, '`leavePort`')
-    assume(true).true()
+    for (const what of [null, createServer(tls)]) assume(await deadline(leavePort(what, 10_000), 2000, '`leavePort`')).equals(undefined)
   })
 })

@@ -102,6 +102,16 @@ describe('supervisor: recycling', () => {
     assume(standing(stage)).deep.equals(['web-1 ready', 'web-2 ready'])
   })
 
+  it('that is asked for while a successor boots replaces that one, too: it may have been started from what is old by now', async () => {
+    const stage = await staged({ web: playing('good') })
+    let second: Promise<void> | undefined
+    stage.supervisor.on('online', () => { second ??= stage.supervisor.recycle() })
+    await stage.supervisor.recycle()
+    await second
+    assume(stage.told('online').length).equals(3)
+    assume(standing(stage)).deep.equals(['web-1 ready'])
+  })
+
   it('of all types passes over those that have been drained', async () => {
     const stage = await staged({ web: playing('good'), mail: playing('good') })
     await stage.supervisor.drain('mail')

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import cluster, { type ClusterSettings, type Worker } from 'node:cluster'
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
-import { Agent, get } from 'node:http'
+import { Agent, get, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Supervisor, type SupervisorOptions, type WorkerEvent, type WorkerType } from '../../lib/supervisor'
@@ -13,6 +13,7 @@ import { freePort } from '../support/ports'
 import { sharedRedis } from '../support/redis'
 import { rejection } from '../support/rejection'
 import { deadline, eventually, once } from '../support/wait'
+import { longer } from './stage'
 
 const READY = 'me.ready(); setInterval(() => {}, 1000);'
 const AT_ONCE: SupervisorOptions = { backoff: { min: 1, max: 20 } }
@@ -132,6 +133,7 @@ describe('A supervisor', () => {
     const supervisor = supervise({ web: puppet(`me.onDrain(() => new Promise(() => {})); process.on('message', message => me.send(process.pid)); ${READY}`) })
     await supervisor.start()
     const old = supervisor.workers()[0]?.pid ?? 0
+    await longer(10)
     const ready = once(supervisor, 'ready')
     process.kill(old, 'SIGTERM')
     const [successor] = await ready as [WorkerEvent]
@@ -139,6 +141,16 @@ describe('A supervisor', () => {
     await supervisor.send('web-1', 'who?')
     assume((await answer)[1]).equals(successor.pid)
     assume(supervisor.workers().map(({ pid, state }) => `${pid === old ? 'old' : 'new'} ${state}`)).eql(['old draining', 'new ready'])
+  })
+
+  it('lets one that leaves by itself as soon as it is ready flap, rather than have others follow as fast as they go', async () => {
+    const supervisor = supervise({ web: puppet(`setInterval(() => {}, 1000); me.ready(); process.kill(process.pid, 'SIGTERM')`) }, { backoff: { min: 500, max: 500 }, flap: { crashes: 3 } })
+    let started = 0
+    supervisor.on('online', () => { started++ })
+    const flapping = once(supervisor, 'flapping')
+    await supervisor.start()
+    await flapping
+    assume(started).equals(3)
   })
 
   it('tells one that has let go of it, and goes on, to end', async () => {
@@ -238,6 +250,19 @@ describe('A worker that ends', () => {
     await supervisor.send('web-1', 'answer')
     await answered
     assume(await drained).eql({ killed: [] })
+  })
+
+  it('is not kept by an answer of a plain HTTP server that never ends', async () => {
+    const supervisor = supervise({ web: puppet(`const server = require('http').createServer((req, res) => { res.write('begun') }); server.listen(0, '127.0.0.1', () => { me.send(server.address().port); me.ready() })`, { grace: 3000 }) })
+    const told = once(supervisor, 'message')
+    await supervisor.start()
+    const [, port] = await told as [WorkerEvent, number]
+    const request = get({ host: '127.0.0.1', port })
+    using(() => { request.destroy() })
+    request.on('error', () => undefined)
+    const [response] = await once(request, 'response') as [IncomingMessage]
+    response.resume().on('error', () => undefined)
+    assume(await supervisor.stop()).eql({ killed: [] })
   })
 
   it('is ready when those of its servers are that have not been destroyed', async () => {

@@ -80,3 +80,9 @@ export async function staged(types: Record<string, WorkerType>, options?: Superv
   await stage.supervisor.start()
   return stage
 }
+
+/** Resolves when whoever is ready has been so for more than `ms` milliseconds: an end before that is a failure, where they are the least pause. */
+export async function longer(ms: number): Promise<void> {
+  const began = performance.now()
+  await eventually(() => performance.now() - began > ms)
+}

@@ -6,7 +6,7 @@ import { assume } from '../support/assume'
 import { using } from '../support/dispose'
 import { rejection } from '../support/rejection'
 import { eventually } from '../support/wait'
-import { playing, Stage, staged } from './stage'
+import { longer, playing, Stage, staged } from './stage'
 
 /** The path of a file that is not there yet. */
 async function missing(): Promise<string> {
@@ -139,8 +139,19 @@ describe('supervisor: a worker that dies at work', () => {
     assume(stage.ready()[1]).equals(neighbour)
   })
 
+  it('takes no notice of signals that come to whole groups', async () => {
+    await begin(1)
+    const pid = stage.pid('web-1')
+    for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR2'] as const) process.kill(pid, signal)
+    await stage.supervisor.send('web-1', { echo: 'here' })
+    await stage.seen('message', 'web-1', { filter: ({ rest: [message] }) => (message as { echo?: unknown }).echo === 'here' })
+    assume(stage.pid('web-1')).equals(pid)
+    assume([...stage.told('death'), ...stage.told('drain')]).deep.equals([])
+  })
+
   it('by SIGTERM leaves in good order, and its successor does not wait for that', async () => {
-    stage = await staged({ web: playing('patient', { count: 2 }) })
+    stage = await staged({ web: playing('patient', { count: 2 }) }, { backoff: { min: 1 } })
+    await longer(10)
     const pid = stage.pid('web-1')
     const leaving = Object.values(cluster.workers ?? {}).find(worker => worker?.process.pid === pid)
     process.kill(pid, 'SIGTERM')
