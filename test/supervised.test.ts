@@ -5,7 +5,7 @@ import { Crowd } from '../examples/rolling/crowd'
 import { Ground, LEASE } from './faults/ground'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
-import { killAtExit } from './support/orphans'
+import { alive, killAtExit } from './support/orphans'
 import { freePort } from './support/ports'
 import { startProxy } from './support/proxy'
 import type { ServerProcess } from './support/server'
@@ -39,6 +39,16 @@ async function home(ground: Ground, clients: Crowd, count: number, servers: read
   await ground.settled(...servers)
 }
 
+/** Workers of a supervisor, with clients that are at home there. */
+async function peopled(): Promise<{ ground: Ground, fleet: Fleet, clients: Crowd }> {
+  const ground = await Ground.make(false)
+  const fleet = await Fleet.make(ground, WORKERS)
+  await fleet.supervisor.start()
+  const clients = await crowd(fleet.url, 40)
+  await home(ground, clients, 40, fleet.servers)
+  return { ground, fleet, clients }
+}
+
 describe('workers of the supervisor', function () {
   this.timeout(90_000)
 
@@ -64,11 +74,7 @@ describe('workers of the supervisor', function () {
   })
 
   it('move their sparks to the others when one is told to end, and leave nothing behind when all are', async () => {
-    const ground = await Ground.make(false)
-    const fleet = await Fleet.make(ground, WORKERS)
-    await fleet.supervisor.start()
-    const clients = await crowd(fleet.url, 40)
-    await home(ground, clients, 40, fleet.servers)
+    const { ground, fleet, clients } = await peopled()
     const [gone, others] = [fleet.worker('web-2'), fleet.servers.filter(server => server !== fleet.worker('web-2'))]
     const moved = await gone.sparks()
     assume(moved).is.not.empty()
@@ -147,11 +153,7 @@ describe('workers of the supervisor', function () {
   })
 
   it('come back under their names when one is killed, and when all are, and so do their clients', async () => {
-    const ground = await Ground.make(false)
-    const fleet = await Fleet.make(ground, WORKERS)
-    await fleet.supervisor.start()
-    const clients = await crowd(fleet.url, 40)
-    await home(ground, clients, 40, fleet.servers)
+    const { ground, fleet, clients } = await peopled()
     const one = fleet.worker('web-3')
     await one.kill()
     const after = await fleet.whole(one)
@@ -182,7 +184,7 @@ describe('workers of the supervisor', function () {
     const addresses = (await other.call('metroplex.servers') as string[]).sort()
     assume(addresses).has.length(WORKERS)
     primary.kill('SIGKILL')
-    await eventually(() => pids.every(pid => !lives(pid)), { within: 20_000, what: 'the end of all workers' })
+    await eventually(() => pids.every(pid => !alive(pid)), { within: 20_000, what: 'the end of all workers' })
     // Each has said goodbye: nobody had to find it dead.
     for (const address of addresses) await other.seen('leave', { filter: left => left === address })
     assume(ground.told('leave', other).map(([address, reason]) => [address, reason]).sort()).eql(addresses.map(address => [address, 'shutdown']))
@@ -192,15 +194,6 @@ describe('workers of the supervisor', function () {
     await home(ground, clients, 40, [other, heir])
   })
 })
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
 
 /** For who wants to see the figures. */
 function measured(figures: object): void {

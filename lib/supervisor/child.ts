@@ -143,7 +143,7 @@ export class Child {
     this.#stop(grace, `${this.name} had not ended ${grace} ms after it was told to, so that it was killed.`)
     if (first && this.#state !== 'stopping') {
       this.#state = 'draining'
-      // A process that does not hear us is told as any process is: it boots, or has nothing of ours.
+      // A process that does not hear us is told as every process is: it boots, or has nothing of ours.
       if (this.#here) this.#tell({ is: 'drain', grace })
       else this.#worker?.process.kill('SIGTERM')
     }

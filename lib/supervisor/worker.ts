@@ -123,7 +123,7 @@ export class SupervisedWorker {
     for (let done = 0; done < left.length; done++) await left[done]
     this.#tell({ is: 'done' })
     if (process.connected) await leavePorts(Math.max(0, idle - now()), Math.max(0, all - now()))
-    // It closes what else we listen on, and waits for what goes on there. Then it is told as any other end of our way to the supervisor.
+    // It closes what else we listen on, and waits for what goes on there. Then it is told as every other end of our way to the supervisor.
     if (process.connected) cluster.worker?.disconnect()
     else process.exit(0)
   }

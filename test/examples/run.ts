@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
-import { killAtExit } from '../support/orphans'
+import { alive, killAtExit } from '../support/orphans'
 import { eventually } from '../support/wait'
 
 /** An example as a process, with a temporary directory of its own in which it must leave nothing. */
@@ -52,18 +52,8 @@ export async function run(file: string, ...args: string[]): Promise<Run> {
   }
 }
 
-function runs(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
-
 /** Resolves when all that it started has ended, and finds that it has left no files. */
 export async function nothingIsLeft(example: Run): Promise<void> {
-  // Whoever has been killed is there until somebody asks how it ended.
-  await eventually(() => example.pids().filter(runs).length === 0, { within: 15_000, what: 'the end of all processes' })
+  await eventually(() => example.pids().filter(alive).length === 0, { within: 15_000, what: 'the end of all processes' })
   assume(await readdir(example.temporary)).deep.equals([])
 }

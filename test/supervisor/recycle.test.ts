@@ -30,6 +30,16 @@ async function waiting(count = 1): Promise<Stage> {
   return stage
 }
 
+/** Have a worker drained while it boots, which comes to an end in time. */
+async function drainedAtBoot(part: string): Promise<Stage> {
+  const stage = new Stage({ web: playing(part) })
+  const started = rejection(stage.supervisor.start())
+  await stage.seen('message')
+  assume(await stage.supervisor.drain()).deep.equals({ killed: [] })
+  assume((await started).code).equals('ECLOSED')
+  return stage
+}
+
 describe('supervisor: recycling', () => {
   it('is rolling: each one is told to end when its successor is ready, and nobody is missing', async () => {
     const stage = await staged({ web: playing('good', { count: 3 }) })
@@ -211,21 +221,13 @@ describe('supervisor: draining and resuming', () => {
   })
 
   it('is not lost while a worker boots that has nothing of ours', async () => {
-    const stage = new Stage({ web: playing('loading') })
-    const started = rejection(stage.supervisor.start())
-    await stage.seen('message')
-    assume(await stage.supervisor.drain()).deep.equals({ killed: [] })
-    assume((await started).code).equals('ECLOSED')
+    const stage = await drainedAtBoot('loading')
     assume((await stage.seen('ended')).worker.signal).equals('SIGTERM')
     assume(standing(stage)).deep.equals([])
   })
 
   it('is not lost while a worker boots that has our half, and is told to that', async () => {
-    const stage = new Stage({ web: playing('mute') })
-    const started = rejection(stage.supervisor.start())
-    await stage.seen('message')
-    assume(await stage.supervisor.drain()).deep.equals({ killed: [] })
-    assume((await started).code).equals('ECLOSED')
+    const stage = await drainedAtBoot('mute')
     assume((await stage.seen('ended')).worker.code).equals(0)
     assume(stage.told('message').map(({ rest }) => rest[0])).deep.equals(['loaded', 'told'])
     assume(standing(stage)).deep.equals([])

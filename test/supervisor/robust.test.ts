@@ -39,6 +39,21 @@ function folder(): string {
   return path
 }
 
+/** What a worker runs that is a server with our plugin, and has answers that never end; and where it listens. @param own our options, as source @param more what else it does */
+async function serverWith(own: string, more = ''): Promise<{ port: number, script: string }> {
+  const redis = await sharedRedis()
+  using(() => redis.stop())
+  const port = await freePort()
+  const script = `const server = require('http').createServer()
+    server.on('request', (req, res) => { if (req.url === '/endless') res.write('begun') })
+    const Redis = require('ioredis'), redis = new Redis('${redis.url}')
+    const primus = new (require('primus'))(server, { transformer: 'websockets', redis, namespace: '${namespace()}', metroplex: ${own} })
+    primus.plugin('metroplex', require('../../../index.js'))
+    ${more}
+    server.listen(${port}, '127.0.0.1')`
+  return { port, script }
+}
+
 describe('A supervisor', () => {
   it('outlives a worker that speaks its language badly: what it cannot understand is the application\'s', async () => {
     const bad = ['null', '1', '{}', '{ is: "nothing" }', '[]']
@@ -282,16 +297,8 @@ describe('A worker that ends', () => {
 
   it('leaves its port before its sparks go when peers need nothing of it, because they talk through Redis', async function () {
     this.timeout(30_000)
-    const redis = await sharedRedis()
-    using(() => redis.stop())
-    const port = await freePort()
-    const server = `const server = require('http').createServer()
-      const Redis = require('ioredis'), redis = new Redis('${redis.url}')
-      const primus = new (require('primus'))(server, { transformer: 'websockets', redis, namespace: '${namespace()}', metroplex: { transport: 'redis' } })
-      primus.plugin('metroplex', require('../../../index.js'))
-      primus.metroplex.drain = async () => { me.send(server.listening) }
-      server.listen(${port}, '127.0.0.1')`
-    const supervisor = supervise({ web: puppet(server) })
+    const { script } = await serverWith("{ transport: 'redis' }", 'primus.metroplex.drain = async () => { me.send(server.listening) }')
+    const supervisor = supervise({ web: puppet(script) })
     await supervisor.start()
     const listening = once(supervisor, 'message')
     assume(await supervisor.drain()).eql({ killed: [] })
@@ -300,16 +307,8 @@ describe('A worker that ends', () => {
 
   it('is not kept by an answer that never ends, also where peers come to the port of its clients', async function () {
     this.timeout(30_000)
-    const redis = await sharedRedis()
-    using(() => redis.stop())
-    const port = await freePort()
-    const server = `const server = require('http').createServer()
-      server.on('request', (req, res) => { if (req.url === '/endless') res.write('begun') })
-      const Redis = require('ioredis'), redis = new Redis('${redis.url}')
-      const primus = new (require('primus'))(server, { transformer: 'websockets', redis, namespace: '${namespace()}', metroplex: { listen: false } })
-      primus.plugin('metroplex', require('../../../index.js'))
-      server.listen(${port}, '127.0.0.1')`
-    const supervisor = supervise({ web: puppet(server, { grace: 3000 }) })
+    const { port, script } = await serverWith('{ listen: false }')
+    const supervisor = supervise({ web: puppet(script, { grace: 3000 }) })
     await supervisor.start()
     await new Promise(resolve => {
       const asked = get({ port, host: '127.0.0.1', path: '/endless' }, res => {
