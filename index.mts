@@ -1,11 +1,63 @@
 import metroplex from './index.js'
 
-// The same objects as `require('metroplex')` gives, by name.
+// The same objects as `require('metroplex')` returns, as named exports.
 export const { server, client, createClient, Metroplex, MetroplexError } = metroplex
 export type Metroplex = metroplex.Metroplex
 export type MetroplexError = metroplex.MetroplexError
 export default metroplex
 export type {
-  AskOptions, Called, Client, ClientOptions, Drained, DrainOptions, EndOptions, ErrorCode, EventContext, Failure, Farewell, Forward, Handler, Health, Latency, Method,
-  MethodContext, MetroplexEvents, MetroplexOptions, Primus, RedisClient, Result, ResultCallback, Spark, State, Statistics, TlsOptions, UserOption, UserPlace
+  Answer,
+  AskOptions,
+  Back,
+  Called,
+  Client,
+  ClientOptions,
+  ClientReply,
+  ClusterError,
+  Descriptions,
+  Drained,
+  DrainOptions,
+  EndOptions,
+  ErrorCode,
+  EventContext,
+  Failure,
+  Farewell,
+  Forward,
+  GroupOptions,
+  GroupPlace,
+  GroupSpark,
+  GroupsOption,
+  Handler,
+  Health,
+  InfoOption,
+  Latency,
+  Limits,
+  Listen,
+  ManyRequestsOptions,
+  MaxQueue,
+  Method,
+  MethodContext,
+  MetroplexEvents,
+  MetroplexOptions,
+  Peer,
+  PresenceBegan,
+  PresenceEnded,
+  Primus,
+  Receiver,
+  RedisClient,
+  Request,
+  RequestTargets,
+  Result,
+  ResultCallback,
+  Spark,
+  SparkDescription,
+  State,
+  Statistics,
+  TlsOptions,
+  Transport,
+  UncodedError,
+  UserOption,
+  UserPlace,
+  UserPresence,
+  WatchHandlers
 } from './index.js'

@@ -13,10 +13,14 @@ export const beats: Work = {
   cast: () => ({ servers: 1, options: beating(LEASE) }),
 
   async *measure(stage, { size }) {
-    const cluster = new Cluster(stage, LEASE)
-    for (const servers of SIZES.filter(servers => servers <= Math.max(3, 300 * size))) {
-      await cluster.grow(servers)
-      yield await cluster.measure(BEATS)
+    const cluster = await Cluster.open(stage, LEASE)
+    try {
+      for (const servers of SIZES.filter(servers => servers <= Math.max(3, 300 * size))) {
+        await cluster.grow(servers)
+        yield await cluster.measure(BEATS)
+      }
+    } finally {
+      await cluster.close()
     }
   }
 }

@@ -1,4 +1,4 @@
-/** A message to everybody on three servers. */
+/** A message to all clients of three servers. */
 import { ableTo } from './harness/actor'
 import { nextMessage } from './harness/message'
 import type { Measured, Stage } from './harness/stage'
@@ -26,9 +26,13 @@ export const sockjs: Work = {
   }
 }
 
-function measured(stage: Stage, { ms, warm, clients }: Scale, window: { inFlight: number, by: By }): Promise<Measured> {
+function measured(stage: Stage, { ms, warm, clients }: Scale, window: { inFlight: number; by: By }): Promise<Measured> {
   return stage.row({
-    row: `${SERVERS} × ${clients} clients, ${named(window)}`, operation: 'delivery', delivers: true, ms, warm,
+    row: `${SERVERS} × ${clients} clients, ${named(window)}`,
+    operation: 'delivery',
+    delivers: true,
+    ms,
+    warm,
     run: ms => stage.sender.run(__filename, forwardToAll, { ...window, ms, each: SERVERS * clients })
   })
 }

@@ -1,4 +1,7 @@
-/** A message to one spark of another server: how many there can be, what they cost, and how soon they are with the client. */
+/**
+ * A message to one spark of another server: how many there can be, what they cost, and how soon they are with the
+ * client.
+ */
 import { ableTo } from './harness/actor'
 import { now } from './harness/clock'
 import { noteReceipts, receiptsSince } from './harness/crowd'
@@ -9,11 +12,14 @@ import type { Work } from './harness/work'
 
 const CROWD = require.resolve('./harness/crowd')
 const CLIENTS = 100
-/** Times as long as other works warm up: with so few calls a second it takes seconds until all that runs is compiled, and a third less CPU is used. */
+/**
+ * Times as long as other works warm up: with so few calls a second it takes seconds until all that runs is compiled,
+ * and a third less CPU is used.
+ */
 const COLD = 2
 
 /** What also tells when each message left. */
-interface Noted extends Ran {
+export interface Noted extends Ran {
   /** The number of the first message. */
   first: number
   /** When each was handed to `forward`, by `now()`. */
@@ -25,24 +31,34 @@ export const forward: Work = {
   cast: () => ({ servers: 2, clients: CLIENTS }),
 
   async *measure(stage, { ms, warm, most }) {
-    const { sender, crowd, subject, ids: [, theirs = []] } = stage
+    const {
+      sender,
+      crowd,
+      subject,
+      ids: [, theirs = []]
+    } = stage
     const common = { operation: 'message', delivers: true, ms, warm: COLD * warm }
 
     const rows: readonly (Omit<Window, 'ms'> & { row: string })[] = [
       { row: '64 in flight, by receipt', inFlight: 64, by: 'receipt' },
       { row: `${most} in flight, by receipt`, inFlight: most, by: 'receipt' },
-      ...subject.kind === 'socket.io' ? [] : [{ row: '64 in flight', inFlight: 64 }]
+      ...(subject.kind === 'socket.io' ? [] : [{ row: '64 in flight', inFlight: 64 }])
     ]
     for (const { row, ...window } of rows) {
-      yield await stage.row({ ...common, row, run: ms => sender.run(__filename, forwardToOne, { ids: theirs, window: { ...window, ms } }) })
+      yield await stage.row({
+        ...common,
+        row,
+        run: ms => sender.run(__filename, forwardToOne, { ids: theirs, window: { ...window, ms } })
+      })
     }
 
     let noted: Noted | undefined
     const measured = await stage.row({
-      ...common, row: '1 in flight, by receipt',
+      ...common,
+      row: '1 in flight, by receipt',
       run: async ms => {
         await crowd.run(CROWD, noteReceipts, undefined)
-        return noted = await sender.run(__filename, forwardAndNote, { ids: theirs, ms })
+        return (noted = await sender.run(__filename, forwardAndNote, { ids: theirs, ms }))
       }
     })
     const took = latencies(noted, await crowd.run(CROWD, receiptsSince, undefined))
@@ -54,20 +70,21 @@ export const forward: Work = {
 function latencies(noted: Noted | undefined, receipts: Float64Array): number[] {
   if (noted === undefined) return []
   const { first, sent } = noted
-  return Array.from({ length: receipts.length / 2 }, (_, i) => (
-    (receipts[2 * i + 1] ?? NaN) - (sent[(receipts[2 * i] ?? NaN) - first] ?? NaN)
-  ))
+  return Array.from(
+    { length: receipts.length / 2 },
+    (_, i) => (receipts[2 * i + 1] ?? NaN) - (sent[(receipts[2 * i] ?? NaN) - first] ?? NaN)
+  )
 }
 
 /** In the server: to these sparks in turns. */
-export function forwardToOne({ ids, window }: { ids: readonly string[], window: Window }): Promise<Ran> {
+export function forwardToOne({ ids, window }: { ids: readonly string[]; window: Window }): Promise<Ran> {
   const forwardOne = ableTo('forwardOne')
   let turn = 0
   return keep(window, done => forwardOne(ids[turn++ % ids.length] ?? '', nextMessage(), done))
 }
 
 /** In the server: one after the other, and when. */
-export async function forwardAndNote({ ids, ms }: { ids: readonly string[], ms: number }): Promise<Noted> {
+export async function forwardAndNote({ ids, ms }: { ids: readonly string[]; ms: number }): Promise<Noted> {
   const forwardOne = ableTo('forwardOne')
   const sent: number[] = []
   let first: number | undefined

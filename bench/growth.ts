@@ -27,7 +27,11 @@ export interface Line {
 const PLOTS = join(__dirname, '..', '..', 'bench', 'plots')
 
 /** Measures how everything grows, once; each figure is told as soon as it is there. */
-export async function measureGrowth(subjects: readonly Subject[], scale: Scale, tell: (line: Line) => void): Promise<Line[]> {
+export async function measureGrowth(
+  subjects: readonly Subject[],
+  scale: Scale,
+  tell: (line: Line) => void
+): Promise<Line[]> {
   const lines: Line[] = []
   for (const growing of all) {
     for (const subject of subjects) {
@@ -48,9 +52,20 @@ export function exponentsOf(lines: readonly Line[]): string[] {
   const rows = seriesOf(lines).map(({ growing, title, unit, name, points }) => {
     const [[first, least] = [NaN, NaN]] = points
     const [last, most] = points.at(-1) ?? [NaN, NaN]
-    return [growing.label, title, name, `${first} to ${last}`, `${shown(least)} to ${shown(most)} ${unit}`, exponent(points).toFixed(2)]
+    return [
+      growing.label,
+      title,
+      name,
+      `${first} to ${last}`,
+      `${shown(least)} to ${shown(most)} ${unit}`,
+      exponent(points).toFixed(2)
+    ]
   })
-  return [['grows', 'cost', 'subject', 'from, to', 'costs', 'exponent'], ['---', '---', '---', '---', '---', '---'], ...rows].map(cells => `| ${cells.join(' | ')} |`)
+  return [
+    ['grows', 'cost', 'subject', 'from, to', 'costs', 'exponent'],
+    ['---', '---', '---', '---', '---', '---'],
+    ...rows
+  ].map(cells => `| ${cells.join(' | ')} |`)
 }
 
 /** Draws a picture of each cost, and says where they are. */
@@ -60,10 +75,18 @@ export function draw(lines: readonly Line[], directory = PLOTS): string[] {
     const series = seriesOf(lines).filter(({ growing, cost }) => `${growing.name}-${cost}` === file)
     const [{ growing: { label }, title, unit } = { growing: { label: '' }, title: '', unit: '' }] = series
     const path = join(directory, `${file}.svg`)
-    writeFileSync(path, plot({
-      title, x: { label, log: true }, y: { label: unit, log: true },
-      series: series.map(({ name, points }) => ({ name: `${name}: grows with the power ${exponent(points).toFixed(2)}`, points }))
-    }))
+    writeFileSync(
+      path,
+      plot({
+        title,
+        x: { label, log: true },
+        y: { label: unit, log: true },
+        series: series.map(({ name, points }) => ({
+          name: `${name}: grows with the power ${exponent(points).toFixed(2)}`,
+          points
+        }))
+      })
+    )
     return path
   })
 }
@@ -80,9 +103,17 @@ interface CostSeries {
 
 function seriesOf(lines: readonly Line[]): CostSeries[] {
   const names = [...new Set(lines.map(({ subject }) => subject))]
-  return all.flatMap(growing => Object.entries(growing.costs).flatMap(([cost, { title, unit }]) => names.map(name => {
-    const points = lines.filter(line => line.with === growing.name && line.cost === cost && line.subject === name)
-      .map(({ size, value }) => [size, value] as const).sort(([a], [b]) => a - b)
-    return { growing, cost, title, unit, name, points }
-  }))).filter(({ points }) => points.length > 0)
+  return all
+    .flatMap(growing =>
+      Object.entries(growing.costs).flatMap(([cost, { title, unit }]) =>
+        names.map(name => {
+          const points = lines
+            .filter(line => line.with === growing.name && line.cost === cost && line.subject === name)
+            .map(({ size, value }) => [size, value] as const)
+            .sort(([a], [b]) => a - b)
+          return { growing, cost, title, unit, name, points }
+        })
+      )
+    )
+    .filter(({ points }) => points.length > 0)
 }

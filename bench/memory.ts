@@ -44,24 +44,29 @@ export const memory: Work = {
     const before = await observer.told('memory', 'used_memory')
     let bytes = 0
     for (const count of SIZES.map(count => count * Math.max(size, LEAST))) {
-      await sender.run(PRETEND, makeUp, count - await sender.run(PRETEND, present, undefined))
+      await sender.run(PRETEND, makeUp, count - (await sender.run(PRETEND, present, undefined)))
       const grown = await (weighed ? sender.run(__filename, grow, undefined) : sender.run(PRETEND, fill, undefined))
       await stage.registered(count)
       bytes += grown?.bytes ?? 0
       yield {
-        row: `${count} sparks`, operation: 'spark', operations: count, failed: 0, cpu: {},
+        row: `${count} sparks`,
+        operation: 'spark',
+        operations: count,
+        failed: 0,
+        cpu: {},
         figures: {
-          'bytes of Redis a spark': (await observer.told('memory', 'used_memory') - before) / count,
-          ...grown && {
+          'bytes of Redis a spark': ((await observer.told('memory', 'used_memory')) - before) / count,
+          ...(grown && {
             'bytes of its process a spark': bytes / count,
             'longest pause while growing, ms': grown.pause,
             'longest connect, ms': grown.connect
-          }
+          })
         }
       }
     }
     // They are made of this build's own parts: nothing else has any, or can be asked from outside.
-    if (stage.subject.kind === 'primus' && stage.subject.module === ours.module) yield await named(stage, observer, USERS * Math.max(size, LEAST))
+    if (stage.subject.kind === 'primus' && stage.subject.module === ours.module)
+      yield await named(stage, observer, USERS * Math.max(size, LEAST))
   }
 }
 
@@ -74,10 +79,14 @@ async function named({ sender, redis }: Stage, observer: Observer, users: number
   const process = await sender.run(__filename, weigh, undefined)
   await sender.run(NAMED, identify, users)
   const identified = await observer.told('memory', 'used_memory')
-  const bytes = await sender.run(__filename, weigh, undefined) - process
+  const bytes = (await sender.run(__filename, weigh, undefined)) - process
   await sender.run(NAMED, close, undefined)
   return {
-    row: `${users} users of ${SPARKS} sparks each`, operation: 'spark', operations: sparks, failed: 0, cpu: {},
+    row: `${users} users of ${SPARKS} sparks each`,
+    operation: 'spark',
+    operations: sparks,
+    failed: 0,
+    cpu: {},
     figures: {
       'bytes of Redis a spark without a user': (anonymous - before) / sparks,
       'bytes of Redis a spark with a user': (identified - before) / sparks,

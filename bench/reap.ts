@@ -1,4 +1,7 @@
-/** A server dies with very many sparks: how long it takes until nothing is left of them, and for how long others have to wait meanwhile. */
+/**
+ * A server dies with very many sparks: how long it takes until nothing is left of them, and for how long others have to
+ * wait meanwhile.
+ */
 import { beating } from './harness/cluster'
 import { Observer, type Standing } from './harness/observer'
 import { fill, makeUp } from './harness/pretend'
@@ -17,7 +20,9 @@ export const reap: Work = {
   cast: () => ({ servers: 2, options: beating(LEASE) }),
 
   async *measure(stage, { size }) {
-    const { receivers: [victim] } = stage
+    const {
+      receivers: [victim]
+    } = stage
     if (victim === undefined) return
     const count = Math.ceil(SPARKS * size)
     await victim.run(PRETEND, makeUp, count)
@@ -29,12 +34,20 @@ export const reap: Work = {
     await stage.lose(victim)
 
     const measured = await stage.measure({
-      row: `of ${count} sparks`, operation: 'spark',
-      run: async () => ({ operations: count, failed: 0, ...await observer.watch('the end of a dead server', redis => cleanedUp(redis, gone)) })
+      row: `of ${count} sparks`,
+      operation: 'spark',
+      run: async () => ({
+        operations: count,
+        failed: 0,
+        ...(await observer.watch('the end of a dead server', redis => cleanedUp(redis, gone)))
+      })
     })
     yield {
       ...measured,
-      figures: { 'longest script, ms': await observer.longestScript(), 'from noticing to the last key, ms': count / measured.perSecond * 1000 }
+      figures: {
+        'longest script, ms': await observer.longestScript(),
+        'from noticing to the last key, ms': (count / measured.perSecond) * 1000
+      }
     }
   }
 }
@@ -42,8 +55,10 @@ export const reap: Work = {
 /** How far a dead server has been cleaned up after. */
 export async function cleanedUp(redis: Observer['redis'], address: string): Promise<Standing> {
   const [listed, lives, entries, set] = await Promise.all([
-    redis.sismember(`${namespace}:servers`, address), redis.sismember(`${namespace}:lives`, address),
-    redis.hlen(`${namespace}:sparks`), redis.exists(`${namespace}:${address}:sparks`)
+    redis.sismember(`${namespace}:servers`, address),
+    redis.sismember(`${namespace}:lives`, address),
+    redis.hlen(`${namespace}:sparks`),
+    redis.exists(`${namespace}:${address}:sparks`)
   ])
   return listed > 0 ? 'before' : lives + entries + set > 0 ? 'under way' : 'over'
 }

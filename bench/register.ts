@@ -20,19 +20,25 @@ export const register: Work = {
     await stage.warm({ run: () => sender.run(__filename, disconnectBursts, MOST) })
 
     const connects = await stage.measure({
-      row: 'connect, bursts of 1000', operation: 'spark', run: () => sender.run(__filename, connectBursts, ms)
+      row: 'connect, bursts of 1000',
+      operation: 'spark',
+      run: () => sender.run(__filename, connectBursts, ms)
     })
-    // Whoever only seems to write would be very quick.
+    // A subject that did not write would be very quick.
     await stage.registered(connects.operations)
     yield connects
     yield await stage.measure({
-      row: 'disconnect, bursts of 1000', operation: 'spark', run: () => sender.run(__filename, disconnectBursts, MOST)
+      row: 'disconnect, bursts of 1000',
+      operation: 'spark',
+      run: () => sender.run(__filename, disconnectBursts, MOST)
     })
     await stage.registered(0)
 
     await stage.warm({ run: () => sender.run(__filename, trickle, warm) })
     yield await stage.measure({
-      row: 'connect, one at a time, 1000 a second', operation: 'spark', run: () => sender.run(__filename, trickle, ms)
+      row: 'connect, one at a time, 1000 a second',
+      operation: 'spark',
+      run: () => sender.run(__filename, trickle, ms)
     })
     await stage.registered(await sender.run(PRETEND, present, undefined))
   }
@@ -70,7 +76,7 @@ export async function trickle(ms: number): Promise<Ran> {
   while (now() - began < ms) {
     operations += come(1)
     const early = began + operations - now()
-    await new Promise(resolve => early > 0 ? setTimeout(resolve, early) : setImmediate(resolve))
+    await new Promise(resolve => (early > 0 ? setTimeout(resolve, early) : setImmediate(resolve)))
   }
   await written()
   return { operations, failed: 0, began, ended: now() }

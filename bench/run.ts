@@ -11,7 +11,7 @@ import { spread } from './harness/figures'
 import { install } from './harness/packages'
 import { Stage } from './harness/stage'
 import { tablesOf, type Result } from './harness/table'
-import type { Scale, Work } from './harness/work'
+import { commandOf, type Scale, type Work } from './harness/work'
 import { does, former, ours, subjects, type Plugin, type Subject } from './subjects'
 import { works } from './works'
 
@@ -20,7 +20,7 @@ const QUICK: Scale & { rounds: number } = { rounds: 1, ms: 400, warm: 300, clien
 
 /** Beside the works, and not one of them: it has casts of its own, and no rounds. */
 const GROWTH = 'growth'
-const names = [...works, { name: GROWTH }]
+const names = [...new Set([...works.map(commandOf), GROWTH])].map(name => ({ name }))
 
 const usage = `npm run bench -- [${names.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--subjects ${subjects.map(({ name }) => name).join(',')}] [--module path] [--beside path]
 `
@@ -55,21 +55,26 @@ function wishOf(args: readonly string[]): Wish | null {
   refuseUnknown('subject', wanted, subjects)
   const { rounds: standard, ...scale } = values.quick ? QUICK : FULL
   const rounds = Number(values.rounds ?? standard)
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds must be a whole number above 0; given: ${values.rounds}`)
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new Error(`--rounds must be a whole number above 0; given: ${values.rounds}`)
   return {
-    works: positionals.length === 0 ? works : works.filter(({ name }) => positionals.includes(name)),
+    works: positionals.length === 0 ? works : works.filter(work => positionals.includes(commandOf(work))),
     growth: positionals.includes(GROWTH),
-    scale, rounds,
-    subjects: subjects.filter(({ name }) => wanted.includes(name)).map(subject => {
-      if (subject === ours) return built(ours, values.module)
-      return subject === former ? built(former, values.beside) : subject
-    })
+    scale,
+    rounds,
+    subjects: subjects
+      .filter(({ name }) => wanted.includes(name))
+      .map(subject => {
+        if (subject === ours) return built(ours, values.module)
+        return subject === former ? built(former, values.beside) : subject
+      })
   }
 }
 
 function refuseUnknown(what: string, names: readonly string[], known: readonly { name: string }[]): void {
   const unknown = names.find(name => known.every(one => one.name !== name))
-  if (unknown !== undefined) throw new Error(`There is no ${what} '${unknown}'; there are: ${known.map(({ name }) => name).join('; ')}.`)
+  if (unknown !== undefined)
+    throw new Error(`There is no ${what} '${unknown}'; there are: ${known.map(({ name }) => name).join('; ')}.`)
 }
 
 /** Another build in the place of a subject: by its path, or any name that `require` would find from here. */
@@ -78,29 +83,41 @@ function built(subject: Plugin, path: string | undefined): Plugin {
   return { ...subject, name: path, module: createRequire(join(process.cwd(), 'bench')).resolve(path) }
 }
 
-const print = (line: string): void => { process.stdout.write(`${line}\n`) }
+const print = (line: string): void => {
+  process.stdout.write(`${line}\n`)
+}
 
 /** Five digits are more than are true. */
-const json = (value: object): string => JSON.stringify(value, (_key, one: unknown) => (
-  typeof one === 'number' && !Number.isInteger(one) ? Number(one.toPrecision(5)) : one
-))
+const json = (value: object): string =>
+  JSON.stringify(value, (_key, one: unknown) =>
+    typeof one === 'number' && !Number.isInteger(one) ? Number(one.toPrecision(5)) : one
+  )
 
 const show = (lines: readonly string[]): void => {
   for (const line of ['', ...lines]) print(line)
 }
 
 async function bench({ works, growth, scale, rounds, subjects }: Wish): Promise<void> {
-  if (works.some(({ name }) => subjects.some(subject => subject.kind === 'socket.io' && does(subject, name)))) {
+  if (works.some(work => subjects.some(subject => subject.kind === 'socket.io' && does(subject, commandOf(work))))) {
     install(line => process.stderr.write(`${line}\n`))
   }
   const redis = execFileSync(await findRedis(), ['--version'], { encoding: 'utf8' }).trim()
-  print(json({
-    node: process.version, redis, cores: availableParallelism(), cpu: cpus()[0]?.model, load: loadavg()[0],
-    rounds, ...scale, bytes: 200, subjects
-  }))
+  print(
+    json({
+      node: process.version,
+      redis,
+      cores: availableParallelism(),
+      cpu: cpus()[0]?.model,
+      load: loadavg()[0],
+      rounds,
+      ...scale,
+      bytes: 200,
+      subjects
+    })
+  )
   const results: Result[] = []
   for (const work of works) {
-    const able = subjects.filter(subject => does(subject, work.name))
+    const able = subjects.filter(subject => does(subject, commandOf(work)))
     for (let round = 1; round <= rounds; round++) {
       for (const subject of able) {
         const stage = await Stage.open(subject, work.cast(scale, subject))
@@ -116,11 +133,22 @@ async function bench({ works, growth, scale, rounds, subjects }: Wish): Promise<
       }
     }
   }
-  for (const line of tablesOf(results, subjects.map(({ name }) => name))) print(line)
+  for (const line of tablesOf(
+    results,
+    subjects.map(({ name }) => name)
+  ))
+    print(line)
   const stolen = results.map(({ stolen = 0 }) => stolen * 100)
-  if (stolen.length > 0) print(`Of the CPU of this machine, its host gave to others while rows were measured: ${spread(stolen)} %.`)
+  if (stolen.length > 0)
+    print(`Of the CPU of this machine, its host gave to others while rows were measured: ${spread(stolen)} %.`)
   if (!growth) return
-  const lines = await measureGrowth(subjects.filter(({ kind }) => kind === 'primus'), scale, line => { print(json(line)) })
+  const lines = await measureGrowth(
+    subjects.filter(({ kind }) => kind === 'primus'),
+    scale,
+    line => {
+      print(json(line))
+    }
+  )
   show(exponentsOf(lines))
   show(draw(lines))
 }

@@ -15,7 +15,11 @@ export const sparks: Work = {
     const ids = stage.ids.flat().slice(0, SPARKS)
     for (const window of windows(stage.subject, [1, 4])) {
       yield await stage.row({
-        row: named(window), operation: 'delivery', delivers: true, ms, warm,
+        row: named(window),
+        operation: 'delivery',
+        delivers: true,
+        ms,
+        warm,
         run: ms => stage.sender.run(__filename, forwardToMany, { ids, window: { ...window, ms, each: ids.length } })
       })
     }
@@ -23,7 +27,7 @@ export const sparks: Work = {
 }
 
 /** In the server. */
-export function forwardToMany({ ids, window }: { ids: readonly string[], window: Window }): Promise<Ran> {
+export function forwardToMany({ ids, window }: { ids: readonly string[]; window: Window }): Promise<Ran> {
   const forwardMany = ableTo('forwardMany')
   return keep(window, done => forwardMany(ids, nextMessage(), done))
 }

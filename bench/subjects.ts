@@ -23,7 +23,7 @@ export interface Control extends Named {
 interface Named {
   /** As it is called in results. */
   readonly name: string
-  /** The works it can do. @default all */
+  /** The works it can do, by their commands. @default all */
   readonly works?: readonly string[]
 }
 
@@ -36,7 +36,7 @@ export const ours: Plugin = { name: 'this', kind: 'primus', module: require.reso
 /** What it is to be better than. */
 export const former: Plugin = { name: '1.0.2', kind: 'primus', module: require.resolve('metroplex1'), omega: true }
 
-const everyAdapter = ['lookup', 'forward', 'broadcast']
+const everyAdapter = ['lookup', 'forward', 'trickle', 'broadcast']
 
 /** What others do it with. They need what `harness/packages` installs. */
 export const peers: readonly SocketIo[] = [
@@ -57,7 +57,7 @@ export const controls: readonly Control[] = [
 /** All of them; the first is what the others are compared with. */
 export const subjects: readonly Subject[] = [ours, former, ...peers, ...controls]
 
-/** Whether a subject can do a work. */
-export function does({ works }: Subject, work: string): boolean {
-  return works?.includes(work) ?? true
+/** Whether a subject can do a work, by the command of that. */
+export function does({ works }: Subject, command: string): boolean {
+  return works?.includes(command) ?? true
 }

@@ -8,6 +8,19 @@ import { memory } from './memory'
 import { reap } from './reap'
 import { register } from './register'
 import { sparks } from './sparks'
+import { trickles } from './trickle'
 
 /** All there is to measure, in the order in which it is. */
-export const works: readonly Work[] = [register, lookup, forward, sparks, broadcast, sockjs, reap, heal, beats, memory]
+export const works: readonly Work[] = [
+  register,
+  lookup,
+  forward,
+  ...trickles,
+  sparks,
+  broadcast,
+  sockjs,
+  reap,
+  heal,
+  beats,
+  memory
+]

@@ -1,34 +1,34 @@
 import type Primus from 'primus'
 
-/** What one connection says to another one, or to everybody. */
+/** A chat message to one connection, or to all. */
 export interface Said {
-  /** The spark id of who says it; a name when it is none. */
+  /** The spark id of the sender; a name when it is no spark. */
   readonly from: string
   readonly text: string
-  /** Whether it was said to one alone. */
+  /** Whether it was sent to one connection only. */
   readonly alone: boolean
 }
 
-/** What has become of something said; told to who said it. */
+/** What became of a chat message; sent to its sender. */
 export interface Receipt {
   /** How many connections it was handed to, on all servers. */
   readonly send: number
-  /** Why it did not reach everybody it was meant for, in one sentence. */
+  /** Why it did not reach all of its recipients, in one sentence. */
   readonly trouble?: string
 }
 
 /** The servers of the cluster by address, with the ids of their connections. */
 export type Cluster = Record<string, string[]>
 
-/** Where a connection is; told to it first of all. */
+/** Where a connection is; sent to it first. */
 export interface Welcome {
-  /** What its server is called. */
+  /** The name of its server. */
   readonly server: string
   /** Its own id. */
   readonly spark: string
 }
 
-/** What a server sends to a connection: one of these. */
+/** A message from a server to a connection: one of these. */
 export interface Parcel {
   readonly welcome?: Welcome
   readonly said?: Said
@@ -39,11 +39,12 @@ export interface Parcel {
 /** The longest text that is passed on, in characters. */
 const LONGEST = 2000
 
-/** How often a connection is told who else is there, in ms; only when that has changed. */
+/** How often connections are sent the list of connections, in ms; only when it has changed. */
 const NEWS = 500
 
 /**
- * Tells a connection where it is and who is there, and passes on what it says, to everybody or to one connection wherever it is.
+ * Tells a connection where it is and what else is connected, and passes on its messages, to all connections or to one
+ * on any server.
  *
  * @example
  * primus.on('connection', spark => { chat(primus, spark) })
@@ -58,22 +59,24 @@ export function chat(primus: Primus, spark: Primus.Spark): void {
     const sending = alone ? primus.forward.spark(to, said) : primus.forward.broadcast(said)
     sending.then(
       ({ send, missing, failed }) => {
-        const trouble = missing ? 'Nobody has that id.' : failed?.[0]?.message
-        answer(spark, { send, ...trouble !== undefined && { trouble } })
+        const trouble = missing ? 'No connection has this id.' : failed?.[0]?.message
+        answer(spark, { send, ...(trouble !== undefined && { trouble }) })
       },
-      (error: unknown) => { answer(spark, { send: 0, trouble: String(error) }) }
+      (error: unknown) => {
+        answer(spark, { send: 0, trouble: String(error) })
+      }
     )
   })
   show(primus)
 }
 
-/** Who is shown what, of each Primus of this process. */
+/** The last list that was sent, for each Primus of this process. */
 const shown = new WeakMap<Primus, { last: string }>()
 
-/** Tell the connections here who is where in the cluster, now and whenever it changes. */
+/** Sends the list of all connections of the cluster, now and whenever it changes. */
 function show(primus: Primus): void {
   const state = shown.get(primus)
-  // Whoever is new has seen nothing yet.
+  // A new connection has no list yet.
   if (state !== undefined) {
     state.last = ''
     return
@@ -88,7 +91,7 @@ function show(primus: Primus): void {
         begun.last = news
         primus.write({ cluster } satisfies Parcel)
       },
-      // The next one may be luckier.
+      // The next attempt may succeed.
       () => undefined
     )
   }, NEWS).unref()

@@ -1,4 +1,4 @@
-/** As much of Primus as the examples use; it ships no types. */
+/** The part of Primus that the examples use; it ships no types. */
 
 declare module 'primus' {
   import type { Server } from 'node:http'
@@ -6,7 +6,7 @@ declare module 'primus' {
 
   class Primus {
     constructor(server: Server, options: metroplex.MetroplexOptions & Primus.Options)
-    /** Makes the class of clients that fit to a server with this transformer. */
+    /** Makes a client class for servers with this transformer. */
     static createSocket(options: { transformer: string }): Primus.SocketConstructor
     readonly metroplex: metroplex.Metroplex
     readonly forward: metroplex.Forward
@@ -20,13 +20,13 @@ declare module 'primus' {
   namespace Primus {
     interface Options {
       transformer?: string
-      /** Have Primus not warn of workers of node:cluster. */
+      /** Whether to hide Primus's warning about workers of node:cluster. */
       iknowclusterwillbreakconnections?: boolean
     }
 
     interface Spark {
       readonly id: string
-      /** What stands behind the question mark of the URL. */
+      /** The query of the URL. */
       readonly query: Readonly<Record<string, unknown>>
       on(event: 'data', listener: (data: unknown) => void): this
       write(data: unknown): boolean
@@ -43,7 +43,7 @@ declare module 'primus' {
 
     type SocketConstructor = new (url: string, options: { strategy: false } | { reconnect: Reconnect }) => Socket
 
-    /** How a client comes back; the times are in ms. */
+    /** How a client reconnects; the times are in ms. */
     interface Reconnect {
       min: number
       max: number

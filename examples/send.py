@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 class Unanswered(Exception):
-    """No answer came: nobody knows how far the request got."""
+    """No answer came: it is unknown how far the request got."""
 
 
 class Redis:
@@ -93,7 +93,7 @@ class Peer:
     def __init__(self, address, pathname, secret, namespace):
         self.address, self.secret, self.namespace = address, secret, namespace
         self.path = f'{pathname}/metroplex'
-        # Nobody else has this word, and we use it for this one session: what we number is ours alone.
+        # A random node id, used for one session only, so that its batch numbers are ours alone.
         self.word = base64url(secrets.token_bytes(12))
 
     def hello(self):
@@ -191,7 +191,7 @@ def run(terms):
 
     peer = Peer(address, pathname, secret, terms.namespace)
     welcome = peer.hello()
-    # A first line with an entry for each message: what to do with it, and to whom. Then a line for each message.
+    # A first line with an entry for each message: an action and its recipients. Then a line for each message.
     lines = [[['some', [terms.spark]]], terms.message]
     body = ''.join(json.dumps(line, separators=(',', ':')) + '\n' for line in lines).encode()
     if len(body) > welcome['maxBody']:
@@ -219,7 +219,7 @@ def main():
     parser.add_argument('--redis', default='redis://127.0.0.1:6379', help='where the registry is (%(default)s)')
     parser.add_argument('--namespace', default='metroplex', help="the cluster's (%(default)s)")
     parser.add_argument('--secret', default=os.environ.get('METROPLEX_SECRET'),
-                        help='the one that the servers were given; better in METROPLEX_SECRET, where nobody reads it off the list of processes')
+                        help='the secret of the servers; better in METROPLEX_SECRET, which does not show in the list of processes')
     parser.add_argument('spark', help='its id')
     parser.add_argument('message', type=message, help='what to send it, as JSON')
     given = sys.argv[1:]

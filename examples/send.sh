@@ -111,7 +111,7 @@ to=$address session=$(word)
 ask_peer application/vnd.metroplex.hello 0 "$folder/hello"
 to=$peer session=$agreed
 
-# The batch: a line with an entry for each message, what to do with it and to whom; then a line for each message.
+# The batch: a line with an entry for each message, an action and its recipients; then a line for each message.
 
 printf '[["some",["%s"]]]\n%s\n' "$spark" "$message" > "$folder/batch"
 ask_peer application/vnd.metroplex.batch 1 "$folder/batch"

@@ -1,15 +1,15 @@
 /**
- * `npm start`: a cluster of three Primus servers, which a supervisor keeps running, that tells its story in the terminal, checks each step of it, and serves a page
- * with which browsers take part.
+ * `npm start`: a cluster of three Primus servers, which a supervisor keeps running, that tells its story in the
+ * terminal, checks each step of it, and serves a page with which browsers take part.
  */
-import { carryOn } from './demo/encore'
+import { keepRunning } from './demo/interactive'
 import { flags, USAGE } from './demo/flags'
-import { list, Narrator } from './demo/narrator'
+import { list, Output } from './demo/output'
 import { signal, SIGNALS } from './demo/signals'
-import { LEASE, Stage } from './demo/stage'
+import { LEASE, Run } from './demo/run'
 import { tell } from './demo/story'
 
-/** Where the page is, unless somebody else is there. */
+/** The port of the page, if it is free. */
 const PORT = 8080
 
 async function main(): Promise<number> {
@@ -23,43 +23,49 @@ async function main(): Promise<number> {
     return 0
   }
 
-  const narrator = new Narrator('supervisor'.length)
-  const stage = new Stage(narrator)
+  const output = new Output('supervisor'.length)
+  const run = new Run(output)
   const interrupted = signal()
   try {
-    const played = play(stage, once)
-    // What it was about to do when it was interrupted fails, and need not be told.
-    played.catch(() => undefined)
-    const ended = await Promise.race([played, interrupted])
+    const story = play(run, once)
+    // The interrupted step fails, which is no error.
+    story.catch(() => undefined)
+    const ended = await Promise.race([story, interrupted])
     if (ended === undefined) return 0
-    narrator.tell('you', `say ${ended}: everybody goes home`)
+    output.tell('you', `sent ${ended}: all parts end`)
     return once ? SIGNALS[ended] : 0
   } catch (error) {
-    narrator.alarm((error as Error).message)
+    output.alarm((error as Error).message)
     return 1
   } finally {
-    await stage.close()
-    narrator.tell('the end', 'nothing is left behind')
+    await run.close()
+    output.tell('the end', 'nothing is left behind')
   }
 }
 
 /** Resolves at the end of the story; without `once` never. */
-async function play(stage: Stage, once: boolean): Promise<undefined> {
-  const { narrator } = stage
-  narrator.tell('metroplex', `runs with lease: ${LEASE} here, to be quick; the default is 15000 ms`)
-  await stage.build()
-  await tell(stage)
+async function play(run: Run, once: boolean): Promise<undefined> {
+  const { output } = run
+  output.tell('metroplex', `runs with lease: ${LEASE} here, to be quick; the default is 15000 ms`)
+  await run.build()
+  await tell(run)
   if (once) return undefined
-  const url = await carryOn(stage, PORT)
-  if (!url.endsWith(`:${PORT}`)) narrator.tell('page', `port ${PORT} is taken`)
-  narrator.tell('page', `open ${url} in two tabs: they are on two servers, say on which, and talk to each other`)
-  narrator.tell('page', `kill one, and see its tab come back, and another one take its name: ${list(stage.company.playing.map(({ name, pid }) => `kill -9 ${pid} (${name})`), 'or')}`)
-  narrator.tell('page', 'Ctrl-C ends it all')
+  const url = await keepRunning(run, PORT)
+  if (!url.endsWith(`:${PORT}`)) output.tell('page', `port ${PORT} is taken`)
+  output.tell('page', `open ${url} in two tabs: they are on two servers, say on which, and talk to each other`)
+  output.tell(
+    'page',
+    `kill a server: its tab reconnects, and a successor takes its name: ${list(
+      run.group.active.map(({ name, pid }) => `kill -9 ${pid} (${name})`),
+      'or'
+    )}`
+  )
+  output.tell('page', 'Ctrl-C ends it all')
   return new Promise(() => undefined)
 }
 
 main().then(
-  // What is still waited for has no meaning any more.
+  // Steps that are still waiting are of no interest any more.
   code => process.exit(code),
   (error: unknown) => {
     process.stderr.write(`${(error as Error).message}\n`)

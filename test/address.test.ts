@@ -7,7 +7,7 @@ import type { NetworkInterfaceInfo } from 'node:os'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Server } from 'node:net'
-import { interfaceOf, onUnixSocket, parse, reachable } from '../lib/address'
+import { interfaceOf, onUnixSocket, parse, reachable } from '../lib/common/address'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
 import { tls } from './support/tls'
@@ -25,7 +25,15 @@ function port(server: Server): number {
 }
 
 function face(address: string, family: 'IPv4' | 'IPv6', internal = false): NetworkInterfaceInfo {
-  return { address, family, internal, netmask: '', mac: '', cidr: null, ...family === 'IPv6' && { scopeid: 0 } } as NetworkInterfaceInfo
+  return {
+    address,
+    family,
+    internal,
+    netmask: '',
+    mac: '',
+    cidr: null,
+    ...(family === 'IPv6' && { scopeid: 0 })
+  } as NetworkInterfaceInfo
 }
 
 describe('the address of a server', () => {
@@ -41,7 +49,7 @@ describe('the address of a server', () => {
     assume(parse('http://10.0.0.5:1')).equals('http://10.0.0.5:1')
   })
 
-  it('is nothing for nothing, for a server that does not listen, and for what is no server', () => {
+  it('is empty without a server, for a server that does not listen, and for a value that is no server', () => {
     for (const none of [undefined, null, '', createServer(), {}, 42]) assume(parse(none)).equals('')
   })
 
@@ -86,25 +94,34 @@ describe('the address of a server', () => {
 
   it('prefers IPv4, and what means the same on every machine', () => {
     assume(reachable({ a: [face('2001:db8::1', 'IPv6')], b: [face('10.0.0.5', 'IPv4')] })).equals('10.0.0.5')
-    assume(reachable({ a: [face('169.254.1.1', 'IPv4'), face('fe80::1', 'IPv6')], b: [face('2001:db8::1', 'IPv6')] })).equals('2001:db8::1')
+    assume(
+      reachable({ a: [face('169.254.1.1', 'IPv4'), face('fe80::1', 'IPv6')], b: [face('2001:db8::1', 'IPv6')] })
+    ).equals('2001:db8::1')
   })
 
   it('leads to the interface that has its IP, and otherwise to the first that others reach', () => {
-    const faces = { lo: [face('127.0.0.1', 'IPv4', true)], eth0: [face('10.0.0.5', 'IPv4')], eth1: [face('192.168.0.7', 'IPv4'), face('2001:db8::1', 'IPv6')] }
+    const faces = {
+      lo: [face('127.0.0.1', 'IPv4', true)],
+      eth0: [face('10.0.0.5', 'IPv4')],
+      eth1: [face('192.168.0.7', 'IPv4'), face('2001:db8::1', 'IPv6')]
+    }
     assume(interfaceOf('http://192.168.0.7:80', faces)).equals('192.168.0.7')
     assume(interfaceOf('http://127.0.0.1', faces)).equals('127.0.0.1')
     assume(interfaceOf('https://[2001:db8::1]:8080', faces)).equals('2001:db8::1')
-    for (const other of ['', 'http://203.0.113.9:32001', 'http://chat.example.com']) assume(interfaceOf(other, faces)).equals('10.0.0.5')
+    for (const other of ['', 'http://203.0.113.9:32001', 'http://chat.example.com'])
+      assume(interfaceOf(other, faces)).equals('10.0.0.5')
   })
 
   it('is this machine alone when there is no other', () => {
     assume(reachable({ lo: [face('127.0.0.1', 'IPv4', true)], gone: undefined })).equals('127.0.0.1')
   })
 
-  it('is where a private listener can listen: nobody listens at a link-local one that does not say on which link', () => {
+  it('is one where a private listener can listen: no link-local address without its link', () => {
     const offline = { lo: [face('127.0.0.1', 'IPv4', true)], awdl0: [face('fe80::1', 'IPv6')] }
     assume(interfaceOf('', offline)).equals('127.0.0.1')
-    assume(interfaceOf('http://10.0.0.5:80', { ...offline, eth0: [face('10.0.0.4', 'IPv4'), face('10.0.0.5', 'IPv4')] })).equals('10.0.0.5')
+    assume(
+      interfaceOf('http://10.0.0.5:80', { ...offline, eth0: [face('10.0.0.4', 'IPv4'), face('10.0.0.5', 'IPv4')] })
+    ).equals('10.0.0.5')
     assume(interfaceOf('http://name:80', { ...offline, eth0: [face('10.0.0.4', 'IPv4')] })).equals('10.0.0.4')
   })
 })

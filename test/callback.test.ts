@@ -1,38 +1,50 @@
-import { callAll, settle } from '../lib/callback'
-import { pause, shared, within } from '../lib/deadline'
-import { asError, shown } from '../lib/errors'
+import { callAll, callbackify } from '../lib/common/callback'
+import { delay, singleFlight, withTimeout } from '../lib/common/async'
+import { asError, inspectValue } from '../lib/common/errors'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
 import { rejection } from './support/rejection'
 
 describe('both calling styles', () => {
   it('hand out the promise without a callback', async () => {
-    assume(await settle(Promise.resolve(1), undefined, 'self')).equals(1)
+    assume(await callbackify(Promise.resolve(1), undefined, 'self')).equals(1)
   })
 
   it('return the object for chaining with one', done => {
-    assume(settle(Promise.resolve(1), (error, value) => {
-      assume(error).equals(null)
-      assume(value).equals(1)
-      done()
-    }, 'self')).equals('self')
+    assume(
+      callbackify(
+        Promise.resolve(1),
+        (error, value) => {
+          assume(error).equals(null)
+          assume(value).equals(1)
+          done()
+        },
+        'self'
+      )
+    ).equals('self')
   })
 
   it('call back with the error', done => {
-    settle(Promise.reject(new Error('no')), error => {
-      assume(error?.message).equals('no')
-      done()
-    }, null)
+    callbackify(
+      Promise.reject(new Error('no')),
+      error => {
+        assume(error?.message).equals('no')
+        done()
+      },
+      null
+    )
   })
 
-  it('take null for no callback, and refuse at once what can be none', async () => {
-    assume(await settle(Promise.resolve(1), null as unknown as undefined, 'self')).equals(1)
-    assume(() => settle(Promise.reject(new Error('no')), 42 as never, 'self')).throws(/a callback must be a function; given: 42/)
+  it('accept null as no callback, and refuse at once a value that is none', async () => {
+    assume(await callbackify(Promise.resolve(1), null as unknown as undefined, 'self')).equals(1)
+    assume(() => callbackify(Promise.reject(new Error('no')), 42 as never, 'self')).throws(
+      /a callback must be a function; given: 42/
+    )
   })
 
-  it('leave no unhandled rejection when nobody awaits, and still throw for who does', async () => {
-    const promise = settle(Promise.reject(new Error('no')), undefined, null) as Promise<never>
-    await pause(1)
+  it('leave no unhandled rejection without an await, and still reject for one', async () => {
+    const promise = callbackify(Promise.reject(new Error('no')), undefined, null) as Promise<never>
+    await delay(1)
     assume((await rejection(promise)).message).equals('no')
   })
 
@@ -44,7 +56,13 @@ describe('both calling styles', () => {
       assume(error.message).equals('thrown by the user')
       done()
     })
-    settle(Promise.resolve(), () => { throw new Error('thrown by the user') }, null)
+    callbackify(
+      Promise.resolve(),
+      () => {
+        throw new Error('thrown by the user')
+      },
+      null
+    )
   })
 })
 
@@ -57,7 +75,9 @@ describe('what is called for many', () => {
       for (const listener of listeners) process.on('uncaughtException', listener)
     })
     const [called, thrown]: [number[], string[]] = [[], []]
-    process.on('uncaughtException', error => { thrown.push(error.message) })
+    process.on('uncaughtException', error => {
+      thrown.push(error.message)
+    })
     await new Promise<void>(resolve => {
       process.nextTick(callAll, [1, 2, 3, 4], (item: number) => {
         called.push(item)
@@ -71,29 +91,31 @@ describe('what is called for many', () => {
 })
 
 describe('a task that is shared', () => {
-  it('runs once for all who ask in one turn, and once more for those who ask while it runs', async () => {
+  it('runs once for all calls of one turn, and once more for calls made during the run', async () => {
     let runs = 0
     const ends: (() => void)[] = []
-    const ask = shared(() => {
+    const ask = singleFlight(() => {
       runs++
-      return new Promise(resolve => { ends.push(resolve) })
+      return new Promise(resolve => {
+        ends.push(resolve)
+      })
     })
     const first = [ask(), ask()]
-    await pause(1)
+    await delay(1)
     const second = [ask(), ask(), ask()]
     assume(runs).equals(1)
     ends.shift()?.()
     await Promise.all(first)
-    await pause(1)
+    await delay(1)
     assume(runs).equals(2)
     ends.shift()?.()
     await Promise.all(second)
     assume(runs).equals(2)
   })
 
-  it('fails for those who share a run, and runs again for the next', async () => {
+  it('fails for all callers of a run, and runs again for the next call', async () => {
     let runs = 0
-    const ask = shared(() => ++runs === 1 ? Promise.reject(new Error('no')) : Promise.resolve())
+    const ask = singleFlight(() => (++runs === 1 ? Promise.reject(new Error('no')) : Promise.resolve()))
     const both = [ask(), ask()]
     for (const one of both) assume((await rejection(one)).message).equals('no')
     await ask()
@@ -103,36 +125,61 @@ describe('a task that is shared', () => {
 
 describe('a deadline', () => {
   it('rejects with the error it is given', async () => {
-    assume((await rejection(within(new Promise(() => undefined), 5, () => new Error('late')))).message).equals('late')
+    assume((await rejection(withTimeout(new Promise(() => undefined), 5, () => new Error('late')))).message).equals(
+      'late'
+    )
   })
 
   it('lets what is in time through', async () => {
-    assume(await within(Promise.resolve('in time'), 1000, () => new Error('late'))).equals('in time')
+    assume(await withTimeout(Promise.resolve('in time'), 1000, () => new Error('late'))).equals('in time')
   })
 
   it('ends a pause early when it is aborted', async () => {
     const abort = new AbortController()
-    const paused = pause(60_000, abort.signal)
+    const paused = delay(60_000, abort.signal)
     abort.abort()
     await paused
-    await pause(60_000, abort.signal)
+    await delay(60_000, abort.signal)
   })
 })
 
+/** A value that throws at each look at it. */
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
 describe('what an error shows of a value', () => {
   for (const [value, text] of [
-    ['a', "'a'"], ['x'.repeat(100), `'${'x'.repeat(60)}…'`], [[1, 2], 'an array of 2'], [{}, 'an object (Object)'],
-    [Object.create(null), 'an object (Object)'], [null, 'null'], [undefined, 'undefined'], [Symbol('s'), 'Symbol(s)'],
-    [class Foo { foo = 1 }, 'function Foo'], [() => undefined, 'function (anonymous)'], [10n, '10']
+    ['a', "'a'"],
+    ['x'.repeat(100), `'${'x'.repeat(60)}…'`],
+    [[1, 2], 'an array of 2'],
+    [{}, 'an object (Object)'],
+    [Object.create(null), 'an object (Object)'],
+    [null, 'null'],
+    [undefined, 'undefined'],
+    [Symbol('s'), 'Symbol(s)'],
+    [
+      class Foo {
+        foo = 1
+      },
+      'function Foo'
+    ],
+    [() => undefined, 'function (anonymous)'],
+    [10n, '10'],
+    [revoked(), 'an object that cannot be read']
   ] as [unknown, string][]) {
     it(`is ${text.slice(0, 20)}`, () => {
-      assume(shown(value)).equals(text)
+      assume(inspectValue(value)).equals(text)
     })
   }
 
-  it('makes an error of whatever is thrown', () => {
+  it('is an error for any thrown value', () => {
     const error = new Error('e')
     assume(asError(error)).equals(error)
     assume(asError('text').message).equals('text')
+    assume(asError(Object.create(null)).message).equals('an object (Object)')
+    assume(asError(revoked()).message).equals('an object that cannot be read')
   })
 })

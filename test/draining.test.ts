@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { Drained, Metroplex } from '../index'
-import { Drain, termsOf } from '../lib/cluster/drain'
-import type { Spark } from '../lib/types'
+import { Drain, drainTerms } from '../lib/drain/drain'
+import type { Spark } from '../lib/common/types'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
 import { member } from './support/member'
@@ -23,7 +23,8 @@ describe('a server that drains', () => {
     space = namespace()
   })
 
-  const start = (): Promise<Registered> => createRegistered({ redis: { url: redis.url, namespace: space }, primus: QUICK })
+  const start = (): Promise<Registered> =>
+    createRegistered({ redis: { url: redis.url, namespace: space }, primus: QUICK })
 
   const crowd = async ({ url }: { url: string }, count: number): Promise<void> => {
     await Promise.all(Array.from({ length: count }, () => openClient(url, { options: { strategy: false } })))
@@ -32,7 +33,10 @@ describe('a server that drains', () => {
   const others = (): Metroplex => member(redis.client(), space, 'http://other:1', QUICK)
 
   it('before it is registered does not register by itself, and does when it is told to', async () => {
-    const { metroplex } = await createPrimus({ redis: { url: redis.url, namespace: space }, primus: QUICK }) as unknown as { metroplex: Metroplex }
+    const { metroplex } = (await createPrimus({
+      redis: { url: redis.url, namespace: space },
+      primus: QUICK
+    })) as unknown as { metroplex: Metroplex }
     assume(await metroplex.drain()).eql({ moved: 0, left: 0 })
     assume(metroplex.stats().state).equals('draining')
     const other = others()
@@ -46,7 +50,12 @@ describe('a server that drains', () => {
 
   it('before it listens does not register when it does', async () => {
     const server = createServer()
-    const { metroplex } = await createPrimus({ redis: { url: redis.url, namespace: space }, primus: QUICK, server, listen: false }) as unknown as { metroplex: Metroplex }
+    const { metroplex } = (await createPrimus({
+      redis: { url: redis.url, namespace: space },
+      primus: QUICK,
+      server,
+      listen: false
+    })) as unknown as { metroplex: Metroplex }
     assume(await metroplex.drain()).eql({ moved: 0, left: 0 })
     assume(await metroplex.register()).equals('')
     const listening = once(server, 'listening')
@@ -57,35 +66,43 @@ describe('a server that drains', () => {
     assume(metroplex.stats().state).equals('ready')
   })
 
-  it('lets its sparks go while Redis is away, says that it could not leave, and is not believed in for longer than its lease', async () => {
+  it('moves its sparks while Redis is away, reports that it could not leave, and is listed until its lease ends', async () => {
     const one = await start()
     await crowd(one, 3)
     await redis.kill()
     const errors: string[] = []
-    one.metroplex.on('error', error => { errors.push((error as { code?: string }).code ?? error.message) })
+    one.metroplex.on('error', error => {
+      errors.push((error as { code?: string }).code ?? error.message)
+    })
     assume(await one.metroplex.drain({ rate: 1000 })).eql({ moved: 3, left: 0 })
     assume(errors).includes('EREGISTRY')
     assume(one.metroplex.address).equals('')
     assume((await one.metroplex.health()).state).equals('draining')
   })
 
-  it('tells what it has done when it is destroyed', async () => {
+  it('reports what was done when it is destroyed', async () => {
     const [one, two] = [await start(), await start()]
     await crowd(one, 3)
     const drained = one.metroplex.drain({ rate: 0.001 })
     one.primus.destroy()
     assume(await drained).eql({ moved: 3, left: 0 })
     assume((await rejection(one.metroplex.drain())).code).equals('ECLOSED')
-    await eventually(async () => !(await two.metroplex.servers()).includes(one.address), { what: 'the end of a server' })
+    await eventually(async () => !(await two.metroplex.servers()).includes(one.address), {
+      what: 'the end of a server'
+    })
   })
 
   it('serves what is left while it is being destroyed', async () => {
     const one = await start()
     await crowd(one, 2)
     const errors: Error[] = []
-    one.metroplex.on('error', error => { errors.push(error) })
+    one.metroplex.on('error', error => {
+      errors.push(error)
+    })
     const drained = one.metroplex.drain({ rate: 0.001 })
-    const destroyed = new Promise(resolve => { one.primus.destroy({ timeout: 100 }, resolve) })
+    const destroyed = new Promise(resolve => {
+      one.primus.destroy({ timeout: 100 }, resolve)
+    })
     assume(one.primus.connected).equals(2)
     assume(await one.forward.broadcast('still')).eql({ ok: true, send: 2, local: true })
     assume(await drained).eql({ moved: 2, left: 0 })
@@ -93,7 +110,7 @@ describe('a server that drains', () => {
     assume(errors).eql([])
   })
 
-  it('is told what is wrong with its terms, and goes on as before', async () => {
+  it('refuses wrong options with a sentence, and continues as before', async () => {
     const one = await start()
     for (const [terms, kind, words] of WRONG) {
       const error = await rejection(one.metroplex.drain(terms as object))
@@ -120,10 +137,10 @@ const WRONG: [terms: unknown, kind: typeof TypeError | typeof RangeError, words:
 ]
 
 describe('a drain', () => {
-  const terms = termsOf({ rate: 1000 })
+  const terms = drainTerms({ rate: 1000 })
 
   /** Sparks, of which `ended` tells which were told to come back. */
-  function sparks(count: number, end?: (at: number) => void): { all: Spark[], ended: number[] } {
+  function sparks(count: number, end?: (at: number) => void): { all: Spark[]; ended: number[] } {
     const ended: number[] = []
     const all = Array.from({ length: count }, (_, at): Spark => ({
       id: String(at),
@@ -136,19 +153,34 @@ describe('a drain', () => {
     return { all, ended }
   }
 
-  const over = { began: () => undefined, emptied: () => Promise.resolve(), lifted: () => undefined, failed: () => undefined }
+  const over = {
+    began: () => undefined,
+    emptied: () => Promise.resolve(),
+    lifted: () => undefined,
+    failed: () => undefined
+  }
 
-  it('goes on when a listener to what it ends throws, and says so', async () => {
+  it('continues when a listener of an ended spark throws, and reports it', async () => {
     const errors: string[] = []
-    const { all, ended } = sparks(3, at => { throw new Error(`of ${at}`) })
-    const drain = new Drain({ ...over, sparks: () => all, failed: error => { errors.push(error.message) } })
+    const { all, ended } = sparks(3, at => {
+      throw new Error(`of ${at}`)
+    })
+    const drain = new Drain({
+      ...over,
+      sparks: () => all,
+      failed: error => {
+        errors.push(error.message)
+      }
+    })
     assume(await drain.run(terms)).eql({ moved: 3, left: 0 })
     assume(ended).eql([0, 1, 2])
     assume(errors).eql(['of 0', 'of 1', 'of 2'])
   })
 
-  it('stops at once when it is lifted by what it ends', async () => {
-    const { all, ended } = sparks(5, at => { if (at === 1) drain.lift() })
+  it('stops at once when a listener of an ended spark lifts it', async () => {
+    const { all, ended } = sparks(5, at => {
+      if (at === 1) drain.lift()
+    })
     const drain: Drain = new Drain({ ...over, sparks: () => all })
     assume(await drain.run(terms)).eql({ moved: 1, left: 4 })
     assume(drain.active).false()
@@ -160,17 +192,22 @@ describe('a drain', () => {
     let done: () => void = () => undefined
     const emptied = (): Promise<void> => {
       left++
-      return new Promise(resolve => { done = resolve })
+      return new Promise(resolve => {
+        done = resolve
+      })
     }
     const drain = new Drain({ ...over, sparks: () => [], emptied })
     const runs: Promise<Drained>[] = [drain.run(terms), drain.run(terms)]
     assume(left).equals(1)
     done()
-    assume(await Promise.all(runs)).eql([{ moved: 0, left: 0 }, { moved: 0, left: 0 }])
+    assume(await Promise.all(runs)).eql([
+      { moved: 0, left: 0 },
+      { moved: 0, left: 0 }
+    ])
   })
 
   it('has 60 seconds and a rate of 100, unless it is told otherwise', () => {
-    for (const nothing of [undefined, null, {}]) assume(termsOf(nothing)).eql({ timeout: 60_000, rate: 100 })
-    assume(termsOf({ timeout: 0, rate: 0.5 })).eql({ timeout: 0, rate: 0.5 })
+    for (const nothing of [undefined, null, {}]) assume(drainTerms(nothing)).eql({ timeout: 60_000, rate: 100 })
+    assume(drainTerms({ timeout: 0, rate: 0.5 })).eql({ timeout: 0, rate: 0.5 })
   })
 })

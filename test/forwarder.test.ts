@@ -1,14 +1,15 @@
-import { deferred } from '../lib/deadline'
-import { Forwarder, type Whereabouts } from '../lib/delivery/forward'
+import { deferred } from '../lib/common/async'
+import { Forwarder, type UserLocator } from '../lib/delivery/forwarder'
 import type { Here } from '../lib/delivery/local'
-import type { UserPlace } from '../lib/types'
+import type { UserPlace } from '../lib/common/types'
+import { Parser } from '../lib/common/parser'
 import { assume } from './support/assume'
 
 const SELF = 'http://10.0.0.1:8080'
 const NOTHING = { send: 0, missing: [] }
 
 describe('what is sent to a user', () => {
-  it('is not written to a spark that came to us while it was looked up, after a later one', async () => {
+  it('is not written after a later message to a spark that connected here during the lookup', async () => {
     const got: unknown[] = []
     const here: string[] = []
     const lookups: ReturnType<typeof deferred<UserPlace[]>>[] = []
@@ -19,22 +20,28 @@ describe('what is sent to a user', () => {
       },
       all: () => NOTHING
     }
-    const where: Whereabouts = {
+    const where: UserLocator = {
       self: SELF,
       forwarded: () => undefined,
       peers: () => Promise.resolve([]),
       knowsExcept: () => true,
-      sparksOn: () => { throw new Error('nobody asks') },
+      sparksOn: () => {
+        throw new Error('there are no questions here')
+      },
       ownOf: () => [...here],
       sparksOf: () => {
         const lookup = deferred<UserPlace[]>()
         lookups.push(lookup)
         return lookup.promise
       },
-      recent: id => here.includes(id) ? SELF : undefined,
+      recent: id => (here.includes(id) ? SELF : undefined),
       places: ids => Promise.resolve(ids.map(() => SELF))
     }
-    const forwarder = new Forwarder(local, { send: () => Promise.resolve(NOTHING) }, where, { timeout: 5000, binary: false, room: { messages: 10, bytes: 1000 } })
+    const forwarder = new Forwarder(local, { send: () => Promise.resolve(NOTHING) }, where, {
+      timeout: 5000,
+      parser: Parser.of(undefined),
+      room: { messages: 10, bytes: 1000 }
+    })
 
     const first = forwarder.user('ann', 'first')
     here.push('spark')

@@ -3,8 +3,8 @@ import { fuzz } from './fuzz/fuzz'
 import { assume } from './support/assume'
 import { anySeed } from './support/command'
 
-describe('our endpoint, whatever it is asked', () => {
-  it('neither crashes nor hangs, delivers only what good requests name, and keeps nothing', async function () {
+describe('our endpoint, under random requests', () => {
+  it('neither crashes nor hangs, delivers only valid requests, and keeps nothing', async function () {
     this.timeout(120_000)
     const seed = anySeed()
     const { delivered } = await fuzz(await Ground.make(false), { seed, cases: 1000, say: () => undefined })

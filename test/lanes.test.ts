@@ -1,12 +1,15 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
-import type { Courier, Delivered, Whom } from '../lib/courier'
+import type { PeerSender, Delivered, Recipients } from '../lib/common/peer-sender'
+import { now } from '../lib/common/async'
+import { follows, openLane } from '../lib/delivery/lane'
 import { Lanes } from '../lib/delivery/lanes'
-import { Local } from '../lib/delivery/local'
-import { Sum } from '../lib/delivery/sum'
-import { MetroplexError } from '../lib/errors'
-import { Message } from '../lib/message'
-import type { Spark } from '../lib/types'
+import { FRESH } from '../lib/lookup/location-cache'
+import { LocalDelivery } from '../lib/delivery/local'
+import { ResultBuilder } from '../lib/delivery/result-builder'
+import { MetroplexError } from '../lib/common/errors'
+import { Message } from '../lib/common/encoded-message'
+import type { Spark } from '../lib/common/types'
 import { assume } from './support/assume'
 
 const SELF = 'http://self'
@@ -25,36 +28,49 @@ class World {
   readonly recent = new Map<string, string | undefined>()
   remembering = false
   readonly lanes: Lanes
-  readonly local: Local
+  readonly local: LocalDelivery
   /** The last thing that is under way to each server: one queue each. */
   readonly #queues = new Map<string, Promise<unknown>>()
   lookups = 0
   /** Redis cannot be asked: only what is remembered is told. */
   away = false
 
-  constructor(private readonly pauses: () => number, private readonly failing: () => boolean = () => false) {
-    const connected = (id: string): Spark | undefined => this.places.get(id) === SELF
-      ? { id, readyState: 1, write: data => this.take(id, data), end: () => undefined }
-      : undefined
+  constructor(
+    private readonly pauses: () => number,
+    private readonly failing: () => boolean = () => false
+  ) {
+    const connected = (id: string): Spark | undefined =>
+      this.places.get(id) === SELF
+        ? { id, readyState: 1, write: data => this.take(id, data), end: () => undefined }
+        : undefined
     const primus = {
-      Spark: { CLOSED: 2 }, transformers: { outgoing: [() => undefined] }, options: {},
-      spark: connected, forEach: () => undefined
+      Spark: { CLOSED: 2 },
+      transformers: { outgoing: [() => undefined] },
+      options: {},
+      forEach: () => undefined
     }
-    this.local = new Local(primus, id => this.places.get(id) === SELF, { maxBuffered: 0, ended: () => undefined })
-    const courier: Courier = { send: (address, message, whom) => this.#carry(address, message, whom) }
-    this.lanes = new Lanes(this.local, courier, {
-      self: SELF,
-      recent: id => this.places.get(id) === SELF ? undefined : this.recent.get(id),
-      places: async (ids, fresh) => {
-        this.lookups++
-        if (fresh && this.away) throw new MetroplexError('EREGISTRY', 'Redis is away.')
-        await this.#pause()
-        const found = ids.map(id => this.registry.get(id) ?? null)
-        await this.#pause()
-        ids.forEach((id, i) => { this.recent.set(id, this.remembering ? found[i] ?? undefined : undefined) })
-        return found
-      }
-    }, room)
+    this.local = new LocalDelivery(primus, connected, { maxBuffered: 0, ended: () => undefined })
+    const courier: PeerSender = { send: (address, message, recipients) => this.#carry(address, message, recipients) }
+    this.lanes = new Lanes(
+      this.local,
+      courier,
+      {
+        self: SELF,
+        recent: id => (this.places.get(id) === SELF ? undefined : this.recent.get(id)),
+        places: async (ids, fresh) => {
+          this.lookups++
+          if (fresh && this.away) throw new MetroplexError('EREGISTRY', 'Redis is away.')
+          await this.#pause()
+          const found = ids.map(id => this.registry.get(id) ?? null)
+          await this.#pause()
+          ids.forEach((id, i) => {
+            this.recent.set(id, this.remembering ? (found[i] ?? undefined) : undefined)
+          })
+          return found
+        }
+      },
+      room
+    )
   }
 
   move(id: string, to: string, told = true): void {
@@ -74,13 +90,16 @@ class World {
   transform: () => void = () => undefined
 
   /** As a forwarder does it. */
-  async send(ids: readonly string[], text: string): Promise<Sum> {
+  async send(ids: readonly string[], text: string): Promise<ResultBuilder> {
     const message = Message.of(text, false)
     const busy = ids.filter(id => this.lanes.busy(id))
-    const { send, missing } = this.local.some(ids.filter(id => !busy.includes(id)), message)
-    const sum = new Sum(5000, send)
+    const { send, missing } = this.local.some(
+      ids.filter(id => !busy.includes(id)),
+      message
+    )
+    const sum = new ResultBuilder(5000, send)
     const others = [...missing, ...busy]
-    if (others.length > 0) await this.lanes.bring(message, others, sum)
+    if (others.length > 0) await this.lanes.send(message, others, sum)
     return sum
   }
 
@@ -88,7 +107,7 @@ class World {
     for (let i = this.pauses(); i > 0; i--) await turn()
   }
 
-  #carry(address: string, message: Message, { sparks = [] }: Whom): Promise<Delivered> {
+  #carry(address: string, message: Message, { sparks = [] }: Recipients): Promise<Delivered> {
     const before = this.#queues.get(address) ?? Promise.resolve()
     const carried = before.then(async () => {
       await this.#pause()
@@ -97,7 +116,10 @@ class World {
       for (const id of here) this.take(id, message.value)
       return { here, missing: sparks.filter(id => !here.includes(id)) }
     })
-    this.#queues.set(address, carried.catch(() => undefined))
+    this.#queues.set(
+      address,
+      carried.catch(() => undefined)
+    )
     return carried.then(async ({ here, missing }) => {
       await this.#pause()
       return { send: here.length, missing }
@@ -111,41 +133,58 @@ function supply(numbers: readonly number[]): () => number {
   return () => left.shift() ?? 0
 }
 
-const ascending = (texts: readonly string[]): boolean => texts.every((text, i) => i === 0 || Number(text) > Number(texts[i - 1]))
+const ascending = (texts: readonly string[]): boolean =>
+  texts.every((text, i) => i === 0 || Number(text) > Number(texts[i - 1]))
 
 describe('messages to sparks elsewhere', () => {
-  it('reach each spark in the order of the calls, also while it moves, and each is delivered once, missing or failed', async () => {
+  it('reach each spark in the order of the calls, also while it moves; each is delivered once, missing or failed', async () => {
     const step = fc.oneof(
       { weight: 4, arbitrary: fc.record({ send: fc.subarray(['x', 'y', 'z'], { minLength: 1 }) }) },
-      { weight: 2, arbitrary: fc.record({ move: fc.constantFrom('x', 'y', 'z'), to: fc.constantFrom(...SERVERS), told: fc.boolean() }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          move: fc.constantFrom('x', 'y', 'z'),
+          to: fc.constantFrom(...SERVERS),
+          told: fc.boolean()
+        })
+      },
       { weight: 2, arbitrary: fc.record({ turns: fc.integer({ min: 1, max: 4 }) }) }
     )
     const pauses = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 60 })
     const failures = fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 30 })
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), pauses, failures, fc.boolean(), async (steps, pauses, failures, remembering) => {
-      const failing = supply(failures)
-      const world = new World(supply(pauses), () => failing() === 9)
-      world.remembering = remembering
-      for (const [i, id] of ['x', 'y', 'z'].entries()) world.move(id, SERVERS[i] ?? SELF)
-      const sent: { ids: string[], text: string, sum: Promise<Sum> }[] = []
-      let count = 0
-      for (const one of steps) {
-        if ('send' in one) {
-          const text = String(count++)
-          sent.push({ ids: one.send, text, sum: world.send(one.send, text) })
-        } else if ('move' in one) world.move(one.move, one.to, one.told)
-        else for (let i = 0; i < one.turns; i++) await turn()
-      }
-      for (const { ids, text, sum } of sent) {
-        const { send, missing = [], failed = [] } = (await sum).result(true)
-        const delivered = ids.filter(id => world.got.get(id)?.includes(text) === true)
-        assume(send).equals(delivered.length)
-        const named = [...delivered, ...missing, ...failed.flatMap(({ sparks = [] }) => sparks)]
-        assume(named.sort()).eql([...ids].sort())
-      }
-      for (const [id, texts] of world.got) assume(ascending(texts) ? '' : `${id}: ${texts.join()}`).equals('')
-      for (const id of ['x', 'y', 'z']) assume(world.lanes.busy(id)).equals(false)
-    }), { numRuns: 500 })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 40 }),
+        pauses,
+        failures,
+        fc.boolean(),
+        async (steps, pauses, failures, remembering) => {
+          const failing = supply(failures)
+          const world = new World(supply(pauses), () => failing() === 9)
+          world.remembering = remembering
+          for (const [i, id] of ['x', 'y', 'z'].entries()) world.move(id, SERVERS[i] ?? SELF)
+          const sent: { ids: string[]; text: string; sum: Promise<ResultBuilder> }[] = []
+          let count = 0
+          for (const one of steps) {
+            if ('send' in one) {
+              const text = String(count++)
+              sent.push({ ids: one.send, text, sum: world.send(one.send, text) })
+            } else if ('move' in one) world.move(one.move, one.to, one.told)
+            else for (let i = 0; i < one.turns; i++) await turn()
+          }
+          for (const { ids, text, sum } of sent) {
+            const { send, missing = [], failed = [] } = (await sum).result(true)
+            const delivered = ids.filter(id => world.got.get(id)?.includes(text) === true)
+            assume(send).equals(delivered.length)
+            const named = [...delivered, ...missing, ...failed.flatMap(({ sparks = [] }) => sparks)]
+            assume(named.sort()).eql([...ids].sort())
+          }
+          for (const [id, texts] of world.got) assume(ascending(texts) ? '' : `${id}: ${texts.join()}`).equals('')
+          for (const id of ['x', 'y', 'z']) assume(world.lanes.busy(id)).equals(false)
+        }
+      ),
+      { numRuns: 500 }
+    )
   }).timeout(60_000)
 
   it('are looked up together when they go to many, and once for many messages', async () => {
@@ -169,6 +208,26 @@ describe('messages to sparks elsewhere', () => {
     assume(world.got.get('x')).eql(['0', '1', '2', '3'])
   })
 
+  it('follow earlier ones for half a second, and for longer while their place is known without a lookup', () => {
+    const known = new Map([['x', 'http://a']])
+    const where = { recent: (id: string): string | undefined => known.get(id) }
+    const lane = openLane('x', 'http://a')
+    known.delete('x')
+    assume(follows(lane, where)).is.true()
+    lane.since -= FRESH + 1
+    known.set('x', 'http://a')
+    assume(follows(lane, where)).is.true()
+    assume(now() - lane.since).is.below(FRESH)
+    for (const place of ['http://b', undefined]) {
+      const old = openLane('x', 'http://a')
+      old.since -= FRESH + 1
+      if (place === undefined) known.delete('x')
+      else known.set('x', place)
+      assume(follows(old, where)).is.false()
+      assume(old.stopped).is.true()
+    }
+  })
+
   it('are looked up once more when the spark is not there, and then missing', async () => {
     const world = new World(() => 0)
     world.registry.set('x', 'http://a')
@@ -190,22 +249,35 @@ describe('messages to sparks elsewhere', () => {
     assume(world.got.get('x')).eql(['0'])
   })
 
-  it('fail one by one when the application throws at those that have come to us, and hold nobody up', async () => {
+  it('fail one by one when the application throws at sparks that moved here, and delay no other', async () => {
     const world = new World(() => 1)
     world.move('x', 'http://a')
     world.move('x', 'http://b', false)
-    world.transform = () => { throw new Error('transformer broke') }
+    world.transform = () => {
+      throw new Error('transformer broke')
+    }
     const sent = world.send(['x'], '0')
     world.move('x', SELF)
     const { send, failed } = (await sent).result(true)
     assume(send).equals(0)
-    assume(failed).eql([{ address: SELF, code: 'EREMOTE', message: `${SELF} could not carry it out: transformer broke`, maybe: true, sparks: ['x'] }])
+    assume(failed).eql([
+      {
+        address: SELF,
+        code: 'EREMOTE',
+        message: 'A spark of this server could not be written to: transformer broke',
+        maybe: true,
+        sparks: ['x']
+      }
+    ])
     assume(world.lanes.busy('x')).equals(false)
   })
 
-  it('go on by the place that is remembered while Redis is away, also after one has failed on its way', async () => {
+  it('use the remembered place while Redis is away, also after a failed one', async () => {
     const failures = supply([1])
-    const world = new World(() => 2, () => failures() === 1)
+    const world = new World(
+      () => 2,
+      () => failures() === 1
+    )
     world.move('x', 'http://a')
     const first = world.send(['x'], '0')
     const second = world.send(['x'], '1')

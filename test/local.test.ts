@@ -3,10 +3,10 @@ import { once, type EventEmitter } from 'node:events'
 import { createServer, request, type IncomingMessage } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { WebSocket } from 'ws'
-import { Local, type LocalPrimus } from '../lib/delivery/local'
-import { outletOf, type Deep } from '../lib/delivery/outlet'
-import { Packet } from '../lib/delivery/packet'
-import { Message } from '../lib/message'
+import { LocalDelivery, type LocalPrimus } from '../lib/delivery/local'
+import { rawSocketOf, type Deep } from '../lib/delivery/raw-socket'
+import { ClientPacket } from '../lib/delivery/client-packet'
+import { Message } from '../lib/common/encoded-message'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
 import { using } from './support/dispose'
@@ -16,14 +16,15 @@ import { eventually } from './support/wait'
 type Encode = (data: unknown, fn: (error: unknown, packet?: unknown) => void) => void
 
 /** As much of Primus as is written to here. */
-type WrittenPrimus = PrimusUnderTest & LocalPrimus & {
-  encoder: Encode
-  transform(event: string, fn: (packet: { data: unknown }) => void): unknown
-}
+type WrittenPrimus = PrimusUnderTest &
+  LocalPrimus & {
+    encoder: Encode
+    transform(event: string, fn: (packet: { data: unknown }) => void): unknown
+  }
 
 interface Started {
   readonly primus: WrittenPrimus
-  readonly local: Local
+  readonly local: LocalDelivery
   readonly url: string
   readonly port: number
   /** Those that did not take what they were sent. */
@@ -31,14 +32,30 @@ interface Started {
 }
 
 /** A Primus without our plugin, and what writes to its sparks. */
-async function start(options: Record<string, unknown> = {}, maxBuffered = 0, owns: (id: string) => boolean = () => true): Promise<Started> {
+async function start(
+  options: Record<string, unknown> = {},
+  maxBuffered = 0,
+  owns: (id: string) => boolean = () => true
+): Promise<Started> {
   const server = createServer()
   const primus = new (loadPrimus())(server, { transformer: 'websockets', ...options }) as WrittenPrimus
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  using(() => new Promise<void>(resolve => { primus.destroy({}, () => { resolve() }) }))
+  using(
+    () =>
+      new Promise<void>(resolve => {
+        primus.destroy({}, () => {
+          resolve()
+        })
+      })
+  )
   const ended: string[] = []
-  const local = new Local(primus, owns, { maxBuffered, ended: spark => { ended.push(spark.id) } })
+  const local = new LocalDelivery(primus, id => (owns(id) ? primus.spark(id) : undefined), {
+    maxBuffered,
+    ended: spark => {
+      ended.push(spark.id)
+    }
+  })
   const { port } = server.address() as AddressInfo
   return { primus, local, url: `http://127.0.0.1:${port}`, port, ended }
 }
@@ -59,7 +76,9 @@ interface Raw {
 /** A WebSocket alone, to see what arrives. */
 async function openRaw(started: Started, path = '/primus', options = { perMessageDeflate: false }): Promise<Raw> {
   const socket = new WebSocket(`ws://127.0.0.1:${started.port}${path}`, options)
-  using(() => { socket.terminate() })
+  using(() => {
+    socket.terminate()
+  })
   socket.on('error', () => undefined)
   const received: unknown[] = []
   socket.on('message', (data: Buffer, isBinary) => received.push(isBinary ? data : data.toString()))
@@ -70,7 +89,7 @@ async function openRaw(started: Started, path = '/primus', options = { perMessag
 
 /** What leaves a spark's socket, one entry for each write of ours. */
 function watched(spark: unknown): { writes: number } {
-  const { socket } = outletOf(spark as Deep)
+  const { socket } = rawSocketOf(spark as Deep)
   if (socket === undefined) throw new Error('no socket was found')
   const seen = { writes: 0 }
   const handle = (socket as unknown as { _handle: Record<string, (...args: unknown[]) => unknown> })._handle
@@ -100,7 +119,15 @@ describe('writing to sparks of this process', () => {
         const { primus, local, url } = await start(options)
         const client = await openClient(url, { transformer })
         const spark = primus.spark(client.id)
-        const values = [0, '', false, null, { a: ['\u2028', '\u2029', '\ud83d\ude00', '\u0000', '\uffff', '"\\'] }, 'x'.repeat(70_000), 'y'.repeat(300)]
+        const values = [
+          0,
+          '',
+          false,
+          null,
+          { a: ['\u2028', '\u2029', '\ud83d\ude00', '\u0000', '\uffff', '"\\'] },
+          'x'.repeat(70_000),
+          'y'.repeat(300)
+        ]
         values.forEach((value, i) => {
           if (i % 2 === 0) local.some([client.id], Message.of(value, false))
           else spark?.write(value)
@@ -113,7 +140,7 @@ describe('writing to sparks of this process', () => {
         const { primus, url } = await start(options)
         const client = await openClient(url, { transformer })
         const spark = primus.spark(client.id) as unknown as Deep
-        assume(outletOf(spark).write(new Packet('"x"'))).equals(framed)
+        assume(rawSocketOf(spark).write(new ClientPacket('"x"'))).equals(framed)
         if (framed) assume(await client.next()).equals('x')
       })
 
@@ -122,12 +149,14 @@ describe('writing to sparks of this process', () => {
           const { primus, local, url } = await start(options)
           const client = await openClient(url, { transformer })
           const seen = watched(primus.spark(client.id))
-          local.together(() => { for (const i of [1, 2, 3]) local.some([client.id], Message.of(i, false)) })
+          local.together(() => {
+            for (const i of [1, 2, 3]) local.some([client.id], Message.of(i, false))
+          })
           assume(seen.writes).equals(1)
           assume(await client.count(3)).eql([1, 2, 3])
         })
 
-        it('writes the first message of a turn at once, and all that follow it with one write when the turn ends', async () => {
+        it('writes the first message of a turn at once, and those that follow with one write when the turn ends', async () => {
           const { primus, local, url } = await start(options)
           const client = await openClient(url, { transformer })
           const spark = primus.spark(client.id)
@@ -147,7 +176,7 @@ describe('writing to sparks of this process', () => {
           assume(seen.writes).equals(3)
         })
 
-        it('takes the long way when somebody else listens to what is written', async () => {
+        it('uses `spark.write` when another listener watches outgoing data', async () => {
           const { primus, local, url } = await start(options)
           const client = await openClient(url, { transformer })
           const heard: unknown[] = []
@@ -161,7 +190,9 @@ describe('writing to sparks of this process', () => {
 
       it('goes through the transformers of the application', async () => {
         const { primus, local, url } = await start(options)
-        primus.transform('outgoing', function shout(packet) { packet.data = String(packet.data).toUpperCase() })
+        primus.transform('outgoing', function shout(packet) {
+          packet.data = String(packet.data).toUpperCase()
+        })
         const client = await openClient(url, { transformer })
         local.all(Message.of('x', false))
         assume(await client.next()).equals('X')
@@ -169,7 +200,7 @@ describe('writing to sparks of this process', () => {
     })
   }
 
-  it('calls a `write` that the application has put in the place of Primus\'s', async () => {
+  it("calls a `write` that the application has put in the place of Primus's", async () => {
     const { primus, local, url } = await start()
     const client = await openClient(url)
     const written: unknown[] = []
@@ -178,17 +209,17 @@ describe('writing to sparks of this process', () => {
     assume(written).eql(['x'])
   })
 
-  it('tells who is not there, and writes to nobody who has closed', async () => {
+  it('reports missing sparks, and writes to none that has closed', async () => {
     const { primus, local, url } = await start()
     const client = await openClient(url, { options: { strategy: false } })
-    assume(local.some(['nobody', client.id], Message.of('x', false))).eql({ send: 1, missing: ['nobody'] })
+    assume(local.some(['unknown', client.id], Message.of('x', false))).eql({ send: 1, missing: ['unknown'] })
     const spark = primus.spark(client.id)
     spark?.end()
     assume(local.some([client.id], Message.of('y', false))).eql({ send: 0, missing: [client.id] })
     assume(local.all(Message.of('y', false)).send).equals(0)
   })
 
-  it('leaves out whom it is told to', async () => {
+  it('leaves out the given sparks', async () => {
     const { local, url } = await start()
     const [one, two] = [await openClient(url), await openClient(url)]
     assume(local.all(Message.of('x', false), new Set([one.id]))).eql({ send: 1, missing: [] })
@@ -205,13 +236,13 @@ describe('writing to sparks of this process', () => {
     assume(await client.next()).equals('x')
   })
 
-  it('does not write to whom another server has by now', async () => {
+  it('does not write to sparks that another server holds by now', async () => {
     const { local, url } = await start({}, 0, () => false)
     const client = await openClient(url)
     assume(local.some([client.id], Message.of('x', false))).eql({ send: 0, missing: [client.id] })
   })
 
-  it('writes the very same bytes to everybody', async () => {
+  it('writes the very same bytes to all sparks', async () => {
     const started = await start()
     const raws = [await openRaw(started), await openRaw(started)]
     const given = raws.map(({ spark }) => written(spark))
@@ -223,7 +254,10 @@ describe('writing to sparks of this process', () => {
   })
 
   describe('with another parser', () => {
-    /** Parsers of Primus's own that carry binary have to be installed; to `Local` they differ from this one by name alone. */
+    /**
+     * Parsers of Primus's own that carry binary have to be installed; to `Local` they differ from this one by name
+     * alone.
+     */
     async function startAs(name: string, encode: Encode): Promise<Started & { calls: () => number }> {
       let calls = 0
       const encoder: Encode = (data, fn) => {
@@ -232,14 +266,23 @@ describe('writing to sparks of this process', () => {
       }
       const started = await start({ parser: { encoder, decoder: encoder } })
       const disguised = Object.create(started.primus, { options: { value: { parser: name } } }) as LocalPrimus
-      const local = new Local(disguised, () => true, { maxBuffered: 0, ended: () => undefined })
+      const local = new LocalDelivery(disguised, id => started.primus.spark(id), {
+        maxBuffered: 0,
+        ended: () => undefined
+      })
       return { ...started, local, calls: () => calls }
     }
 
     for (const [what, encode] of Object.entries<Encode>({
-      'binary': (data, fn) => { fn(undefined, Buffer.from(`bytes of ${JSON.stringify(data)}`)) },
-      'long binary': (data, fn) => { fn(undefined, Buffer.from(JSON.stringify(data).repeat(20_000))) },
-      'text': (data, fn) => { fn(undefined, `text of ${JSON.stringify(data)}, \u2028\u2029`) }
+      binary: (data, fn) => {
+        fn(undefined, Buffer.from(`bytes of ${JSON.stringify(data)}`))
+      },
+      'long binary': (data, fn) => {
+        fn(undefined, Buffer.from(JSON.stringify(data).repeat(20_000)))
+      },
+      text: (data, fn) => {
+        fn(undefined, `text of ${JSON.stringify(data)}, \u2028\u2029`)
+      }
     })) {
       it(`encodes once, and brings ${what} as \`spark.write\` does`, async () => {
         const started = await startAs('MsgPack', encode)
@@ -248,15 +291,22 @@ describe('writing to sparks of this process', () => {
         assume(started.calls()).equals(1)
         for (const { spark } of raws) spark.write({ a: 1, b: Buffer.from('x') })
         await eventually(() => raws.every(({ received }) => received.length === 2))
-        for (const { received: [ours, primus] } of raws) assume(ours).eql(primus)
+        for (const {
+          received: [ours, primus]
+        } of raws)
+          assume(ours).eql(primus)
       })
     }
 
-    it('tells of what cannot be encoded as Primus does', async () => {
-      const started = await startAs('binary', (_data, fn) => { fn(new Error('no such thing')) })
+    it('reports a message that cannot be encoded as Primus does', async () => {
+      const started = await startAs('binary', (_data, fn) => {
+        fn(new Error('no such thing'))
+      })
       const { spark } = await openRaw(started)
       const errors: string[] = []
-      ;(spark as unknown as { on(event: string, fn: (error: Error) => void): void }).on('error', error => errors.push(error.message))
+      ;(spark as unknown as { on(event: string, fn: (error: Error) => void): void }).on('error', error =>
+        errors.push(error.message)
+      )
       spark.write('x')
       assume(started.local.all(Message.of('x', true)).send).equals(1)
       assume(errors.length).equals(2)
@@ -265,18 +315,26 @@ describe('writing to sparks of this process', () => {
     })
 
     it('writes nothing where it makes nothing of a message', async () => {
-      const started = await startAs('binary', (data, fn) => { fn(undefined, data === 'x' ? '' : 'y') })
+      const started = await startAs('binary', (data, fn) => {
+        fn(undefined, data === 'x' ? '' : 'y')
+      })
       const { received } = await openRaw(started)
       for (const value of ['x', 'y']) started.local.all(Message.of(value, true))
       await eventually(() => received.length > 0)
       assume(received).eql(['y'])
     })
 
-    it('has one of the application\'s own encode for every spark', async () => {
+    it("has one of the application's own encode for every spark", async () => {
       const calls: unknown[] = []
-      const encoder = function (this: { id: string }, _data: unknown, fn: (error: unknown, packet?: unknown) => void): void {
+      const encoder = function (
+        this: { id: string },
+        _data: unknown,
+        fn: (error: unknown, packet?: unknown) => void
+      ): void {
         calls.push(this.id)
-        setImmediate(() => { fn(undefined, `for ${this.id}`) })
+        setImmediate(() => {
+          fn(undefined, `for ${this.id}`)
+        })
       }
       const started = await start({ parser: { encoder, decoder: encoder } })
       const raws = [await openRaw(started), await openRaw(started)]
@@ -287,7 +345,9 @@ describe('writing to sparks of this process', () => {
     })
   })
 
-  for (const [what, replace] of Object.entries<(primus: WrittenPrimus, spark: SparkUnderTest, seen: () => void) => void>({
+  for (const [what, replace] of Object.entries<
+    (primus: WrittenPrimus, spark: SparkUnderTest, seen: () => void) => void
+  >({
     'an encoder': (primus, _spark, seen) => {
       const { encoder } = primus
       primus.encoder = function (...args) {
@@ -295,26 +355,36 @@ describe('writing to sparks of this process', () => {
         encoder.apply(this, args)
       }
     },
-    'a `write` of all its sparks': (primus, _spark, seen) => { wrap((primus.Spark as unknown as { prototype: object }).prototype, 'write', seen) },
-    'a `_write`': (_primus, spark, seen) => { wrap(spark, '_write', seen) },
-    'an `emit`': (_primus, spark, seen) => { wrap(spark, 'emit', seen) }
+    'a `write` of all its sparks': (primus, _spark, seen) => {
+      wrap((primus.Spark as unknown as { prototype: object }).prototype, 'write', seen)
+    },
+    'a `_write`': (_primus, spark, seen) => {
+      wrap(spark, '_write', seen)
+    },
+    'an `emit`': (_primus, spark, seen) => {
+      wrap(spark, 'emit', seen)
+    }
   })) {
-    it(`passes over nothing that the application has put in the place of Primus's: ${what}`, async () => {
+    it(`bypasses nothing with which the application replaced Primus's own: ${what}`, async () => {
       const { primus, local, url } = await start()
       const client = await openClient(url)
       const spark = primus.spark(client.id)
       if (spark === undefined) throw new Error('no spark')
       let calls = 0
-      replace(primus, spark, () => { calls++ })
+      replace(primus, spark, () => {
+        calls++
+      })
       local.all(Message.of('x', false))
       assume(calls > 0).true()
       assume(await client.next()).equals('x')
     })
   }
 
-  it('leaves what the application gave as it is, whatever transformers do to it', async () => {
+  it("leaves the application's value unchanged by transformers", async () => {
     const { primus, local, url } = await start()
-    primus.transform('outgoing', function spoil(packet) { (packet.data as { list: number[] }).list.push(2) })
+    primus.transform('outgoing', function spoil(packet) {
+      ;(packet.data as { list: number[] }).list.push(2)
+    })
     const client = await openClient(url)
     const value = { list: [1] }
     const message = Message.of(value, false)
@@ -352,8 +422,11 @@ describe('writing to sparks of this process', () => {
         if (n % 3 === 0) raw.spark.write([n++, long])
         else local.all(Message.of([n++, long], false))
       }
-      while (n < 200) local.together(() => { for (let i = 0; i < 7; i++) one() })
-      assume((outletOf(raw.spark).buffered ?? 0) > 0).true()
+      while (n < 200)
+        local.together(() => {
+          for (let i = 0; i < 7; i++) one()
+        })
+      assume((rawSocketOf(raw.spark).buffered ?? 0) > 0).true()
       raw.socket.resume()
       await eventually(() => raw.received.length >= n)
       const numbers = raw.received.map(text => Number(/\[(\d+),/.exec(String(text))?.[1]))
@@ -385,7 +458,10 @@ describe('writing to sparks of this process', () => {
       // With two parameters it would be asynchronous, and with none as well.
       if ((this as SparkUnderTest).id === one.id) throw new Error(`not this one: ${String(packet.data)}`)
     })
-    for (const write of [() => local.all(Message.of('x', false)), () => local.some([one.id, two.id, three.id], Message.of('y', false))]) {
+    for (const write of [
+      () => local.all(Message.of('x', false)),
+      () => local.some([one.id, two.id, three.id], Message.of('y', false))
+    ]) {
       let thrown: unknown
       try {
         write()
@@ -398,18 +474,23 @@ describe('writing to sparks of this process', () => {
     assume(one.messages).eql([])
   })
 
-  it('ends those that do not take what they are sent, and brings the rest to all others, when the application throws on hearing of it', async () => {
+  it('ends clients that do not read, and serves all others, when a listener of that end throws', async () => {
     const started = await start({}, 1000)
     const { primus, local, ended } = started
     const slow = [await openRaw(started), await openRaw(started)]
     const well = await openRaw(started)
     for (const { socket } of slow) socket.pause()
     let ending = true
-    ;(primus as unknown as { on(event: string, fn: () => void): void }).on('disconnection', () => { if (ending) throw new Error('the application') })
+    ;(primus as unknown as { on(event: string, fn: () => void): void }).on('disconnection', () => {
+      if (ending) throw new Error('the application')
+    })
     let thrown: unknown
     try {
       local.together(() => {
-        local.some(slow.map(({ spark }) => spark.id), Message.of(noise(8_000_000), false))
+        local.some(
+          slow.map(({ spark }) => spark.id),
+          Message.of(noise(8_000_000), false)
+        )
         local.all(Message.of('x', false))
       })
     } catch (error) {
@@ -418,7 +499,7 @@ describe('writing to sparks of this process', () => {
     assume((thrown as Error).message).equals('the application')
     assume(ended).eql(slow.map(({ spark }) => spark.id))
     await eventually(() => well.received.length === 1)
-    for (const { spark } of slow) assume(outletOf(spark).socket?.destroyed ?? true).true()
+    for (const { spark } of slow) assume(rawSocketOf(spark).socket?.destroyed ?? true).true()
     ending = false
   })
 
@@ -438,7 +519,9 @@ describe('writing to sparks of this process', () => {
     const started = await start({ transformer: 'sockjs', transport: { disconnect_delay: 500 } })
     const streaming = await streamed(started, '/primus/000/streaming/xhr_streaming')
     const polling = await streamed(started, '/primus/000/polling/xhr')
-    started.local.together(() => { for (const i of [1, 2]) started.local.all(Message.of(`m${i}`, false)) })
+    started.local.together(() => {
+      for (const i of [1, 2]) started.local.all(Message.of(`m${i}`, false))
+    })
     await eventually(() => streaming.text().endsWith('a["\\"m1\\""]\na["\\"m2\\""]\n'))
     assume(polling.text()).equals('o\n')
     const polled = await streamed(started, '/primus/000/polling/xhr', false)
@@ -449,20 +532,26 @@ describe('writing to sparks of this process', () => {
 
   for (const { name, options, head } of [
     { name: 'websockets', options: {}, head: upgradeOf('/primus') },
-    { name: 'compressed websockets', options: { compression: true }, head: upgradeOf('/primus', 'sec-websocket-extensions: permessage-deflate\r\n') },
+    {
+      name: 'compressed websockets',
+      options: { compression: true },
+      head: upgradeOf('/primus', 'sec-websocket-extensions: permessage-deflate\r\n')
+    },
     { name: 'sockjs', options: { transformer: 'sockjs' }, head: upgradeOf('/primus/000/slow/websocket') }
   ]) {
-    it(`ends a client below ${name} that does not take what it is sent, and keeps no more of it than allowed`, async () => {
+    it(`ends a client below ${name} that does not read, and buffers no more than allowed`, async () => {
       const most = 1_000_000
       const started = await start(options, most)
       const { primus, local, url, port, ended } = started
       const well = await openClient(url, { transformer: 'transformer' in options ? options.transformer : 'websockets' })
       const slow: Socket = connect(port, '127.0.0.1')
-      using(() => { slow.destroy() })
+      using(() => {
+        slow.destroy()
+      })
       slow.on('error', () => undefined)
       slow.write(head)
       const spark = await newest(started, 1)
-      const { socket } = outletOf(spark)
+      const { socket } = rawSocketOf(spark)
       const message = Message.of(noise(100_000), false)
       let [count, worst] = [0, 0]
       while (ended.length === 0 && count < 1000) {
@@ -470,7 +559,7 @@ describe('writing to sparks of this process', () => {
         count++
         // It is written to only as fast as the other one reads: who is quick is never ended.
         await well.count(count)
-        worst = Math.max(worst, socket?.destroyed === true ? 0 : socket?.writableLength ?? 0)
+        worst = Math.max(worst, socket?.destroyed === true ? 0 : (socket?.writableLength ?? 0))
       }
       assume(ended).eql([spark.id])
       assume(worst <= most).true()
@@ -482,8 +571,11 @@ describe('writing to sparks of this process', () => {
   }
 
   for (const kind of ['xhr', 'xhr_streaming']) {
-    it(`ends a SockJS client that has one ${kind} request, and no other one while more waits than allowed`, async () => {
-      const started = await start({ transformer: 'sockjs', transport: { disconnect_delay: 1500, response_limit: 1000 } }, 100_000)
+    it(`ends a SockJS client that has one ${kind} request and no other while more waits than allowed`, async () => {
+      const started = await start(
+        { transformer: 'sockjs', transport: { disconnect_delay: 1500, response_limit: 1000 } },
+        100_000
+      )
       await streamed(started, `/primus/000/slow/${kind}`)
       const spark = await newest(started)
       const closed = once(spark.socket as EventEmitter, 'close')
@@ -499,7 +591,7 @@ describe('writing to sparks of this process', () => {
     })
   }
 
-  it('ends nobody where no limit is set', async () => {
+  it('ends no client without a limit', async () => {
     const started = await start({}, 0)
     const { spark, socket, received } = await openRaw(started)
     socket.pause()
@@ -515,7 +607,9 @@ describe('writing to sparks of this process', () => {
     const { spark, socket } = await openRaw(started)
     socket.pause()
     const message = Message.of(noise(8_000_000), false)
-    started.local.together(() => { for (let i = 0; i < 3; i++) assume(started.local.all(message).send).equals(1) })
+    started.local.together(() => {
+      for (let i = 0; i < 3; i++) assume(started.local.all(message).send).equals(1)
+    })
     assume(started.ended).eql([spark.id])
   })
 })
@@ -542,26 +636,44 @@ function wrap(object: object, name: string, seen: (...args: unknown[]) => void):
 
 /** What a spark's socket is given to write. */
 function written(spark: Deep): unknown[] {
-  const { socket } = outletOf(spark)
+  const { socket } = rawSocketOf(spark)
   if (socket === undefined) throw new Error('no socket was found')
   const chunks: unknown[] = []
-  wrap(socket, 'write', chunk => { chunks.push(chunk) })
+  wrap(socket, 'write', chunk => {
+    chunks.push(chunk)
+  })
   return chunks
 }
 
 /** The answer to a request of SockJS, as far as it has come. */
-async function streamed(started: Started, path: string, opens = true): Promise<{ text: () => string, close: () => void }> {
+async function streamed(
+  started: Started,
+  path: string,
+  opens = true
+): Promise<{ text: () => string; close: () => void }> {
   const known = started.primus.connected
   const asking = request({ port: started.port, path, method: 'POST', agent: false })
-  using(() => { asking.destroy() })
+  using(() => {
+    asking.destroy()
+  })
   asking.on('error', () => undefined)
   asking.end()
-  const [answer] = await once(asking, 'response') as [IncomingMessage]
+  const [answer] = (await once(asking, 'response')) as [IncomingMessage]
   let text = ''
-  answer.setEncoding('utf8').on('data', (part: string) => { text += part }).on('error', () => undefined)
+  answer
+    .setEncoding('utf8')
+    .on('data', (part: string) => {
+      text += part
+    })
+    .on('error', () => undefined)
   if (opens) {
     await newest(started, known)
     await eventually(() => text.includes('o\n'))
   }
-  return { text: () => text, close: () => { asking.destroy() } }
+  return {
+    text: () => text,
+    close: () => {
+      asking.destroy()
+    }
+  }
 }

@@ -1,12 +1,14 @@
+import { createRequire } from 'node:module'
+import os from 'node:os'
 import { Cluster, Redis } from 'ioredis'
 import metroplex from '../index'
-import { settings } from '../lib/options'
+import { settings } from '../lib/common/options'
 import { assume } from './support/assume'
 
 /** What is said of options, in the words of the error. */
-function said(options: object): Error {
+function said(options: object, ours = settings): Error {
   try {
-    settings(options)
+    ours(options)
   } catch (error) {
     return error as Error
   }
@@ -15,11 +17,21 @@ function said(options: object): Error {
 
 const redis = new Redis({ lazyConnect: true })
 
+function absent(): never {
+  throw new Error('no Redis here')
+}
+
 describe('options', () => {
   it('have the defaults of 1.x, and a lease of 15 s', () => {
     const { interval, latency, lease, namespace, timeout, maxBody, address } = settings({ redis })
     assume({ interval, latency, lease, namespace, timeout, maxBody, address }).eql({
-      interval: 300_000, latency: 2000, lease: 15_000, namespace: 'metroplex', timeout: 5000, maxBody: 10_485_760, address: ''
+      interval: 300_000,
+      latency: 2000,
+      lease: 15_000,
+      namespace: 'metroplex',
+      timeout: 5000,
+      maxBody: 10_485_760,
+      address: ''
     })
   })
 
@@ -40,11 +52,16 @@ describe('options', () => {
   })
 
   for (const [what, options] of [
-    ['an interval of 0', { interval: 0 }], ['an interval that is no number', { interval: '1000' }],
-    ['an interval that is not finite', { interval: Infinity }], ['an interval longer than a timer can be', { interval: 2 ** 31 }],
-    ['an interval shorter than three beats', { interval: 299 }], ['a negative latency', { latency: -1 }],
-    ['half a millisecond', { latency: 0.5 }], ['a lease of 299 ms', { metroplex: { lease: 299 } }],
-    ['a timeout of 0', { metroplex: { timeout: 0 } }], ['a body of 10 bytes', { metroplex: { maxBody: 10 } }]
+    ['an interval of 0', { interval: 0 }],
+    ['an interval that is no number', { interval: '1000' }],
+    ['an interval that is not finite', { interval: Infinity }],
+    ['an interval longer than a timer can be', { interval: 2 ** 31 }],
+    ['an interval shorter than three beats', { interval: 299 }],
+    ['a negative latency', { latency: -1 }],
+    ['half a millisecond', { latency: 0.5 }],
+    ['a lease of 299 ms', { metroplex: { lease: 299 } }],
+    ['a timeout of 0', { metroplex: { timeout: 0 } }],
+    ['a body of 10 bytes', { metroplex: { maxBody: 10 } }]
   ] as const) {
     it(`refuse ${what}, and say what is allowed`, () => {
       const error = said({ redis, ...options })
@@ -58,7 +75,9 @@ describe('options', () => {
   })
 
   it('refuse an unknown key, naming the nearest known one', () => {
-    assume(said({ redis, metroplex: { leese: 1 } }).message).matches(/`metroplex.leese` is not known. Did you mean `lease`\?/)
+    assume(said({ redis, metroplex: { leese: 1 } }).message).matches(
+      /`metroplex.leese` is not known. Did you mean `lease`\?/
+    )
     assume(said({ redis, metroplex: { quorum: 1 } }).message).matches(/Known are: name, lease, secret, timeout/)
   })
 
@@ -71,7 +90,15 @@ describe('options', () => {
   })
 
   it('tell the user of a node-redis client what to pass instead', () => {
-    const nodeRedis = { isOpen: true, sendCommand() { return null }, duplicate() { return null } }
+    const nodeRedis = {
+      isOpen: true,
+      sendCommand() {
+        return null
+      },
+      duplicate() {
+        return null
+      }
+    }
     const error = said({ redis: nodeRedis })
     assume(error).is.instanceOf(TypeError)
     assume(error.message).matches(/new Redis\(url\).*'ioredis'.*node-redis/)
@@ -86,18 +113,156 @@ describe('options', () => {
     assume(settings({ redis: cluster, namespace: '{metroplex}' }).namespace).equals('{metroplex}')
   })
 
+  describe('on Redis Cluster', () => {
+    const cluster = (keyPrefix?: string): Cluster =>
+      new Cluster([{ host: '127.0.0.1', port: 1 }], {
+        lazyConnect: true,
+        ...(keyPrefix !== undefined && { keyPrefix })
+      })
+
+    for (const [keyPrefix, namespace] of [
+      ['{app}:', 'metroplex'],
+      ['{', 'app}'],
+      ['{{a}', 'b'],
+      ['}', '{a}'],
+      ['', 'a{b}{}'],
+      ['{a}', '{}'],
+      ['', '{a']
+    ] as const) {
+      const whole = `${keyPrefix}${namespace}:`
+      const taken = whole !== '{a:'
+      it(`${taken ? 'take' : 'refuse'} the namespace '${namespace}' behind the prefix '${keyPrefix}'`, () => {
+        const options = { redis: cluster(keyPrefix), namespace }
+        if (taken) assume(settings(options).namespace).equals(namespace)
+        else assume(said(options).message).includes('hash tag')
+      })
+    }
+
+    for (const [keyPrefix, namespace] of [
+      ['', '{}{metroplex}'],
+      ['{}', '{metroplex}'],
+      ['', 'a}b{'],
+      ['a{', 'b']
+    ] as const) {
+      it(`refuse the namespace '${namespace}' behind the prefix '${keyPrefix}', which have no hash tag`, () => {
+        assume(said({ redis: cluster(keyPrefix), namespace }).message).matches(
+          /must carry a hash tag.*first `\{` of the key/
+        )
+      })
+    }
+
+    it('count a prefix that stands among the options of the nodes, as ioredis does', () => {
+      const redis = new Cluster([{ host: '127.0.0.1', port: 1 }], {
+        lazyConnect: true,
+        redisOptions: { keyPrefix: '{app}:' }
+      })
+      assume(settings({ redis }).namespace).equals('metroplex')
+    })
+
+    for (const keyPrefix of ['{app}:', '{}:', '{']) {
+      it(`refuse the prefix '${keyPrefix}' with shards, which would not lie apart`, () => {
+        assume(said({ redis: cluster(keyPrefix), metroplex: { shards: 4 } }).message).matches(
+          /`keyPrefix` of the client must carry no `\{`/
+        )
+      })
+    }
+
+    it('take any other prefix with shards', () => {
+      assume(settings({ redis: cluster('app}:'), metroplex: { shards: 4 } }).shards).equals(4)
+    })
+  })
+
+  it('take a prefix with braces and shards where there are no slots', () => {
+    const client = new Redis({ lazyConnect: true, keyPrefix: '{app}:' })
+    assume(settings({ redis: client, metroplex: { shards: 4 } }).shards).equals(4)
+  })
+
+  describe('where the package ioredis is replaced', () => {
+    const [ioredis, options] = [require.resolve('ioredis'), require.resolve('../lib/common/options')]
+    const [real, ours] = [require.cache[ioredis], require.cache[options]]
+    const replace = (at: string, by: NodeJS.Module | undefined): void => {
+      if (by === undefined) Reflect.deleteProperty(require.cache, at)
+      else require.cache[at] = by
+    }
+    afterEach(() => {
+      replace(ioredis, real)
+      replace(options, ours)
+    })
+
+    /** Our options, loaded while the package exports something else. */
+    const anew = createRequire(__filename)
+    const loaded = (mock: unknown): typeof settings => {
+      replace(ioredis, { ...real, exports: { __esModule: true, default: mock } } as NodeJS.Module)
+      replace(options, undefined)
+      return (anew('../lib/common/options') as { settings: typeof settings }).settings
+    }
+
+    /** What mocks look like: all but the commands of a pipeline; nothing but methods; nothing at all. */
+    const mocks: Record<string, new () => object> = {
+      'a class whose pipelines have no `call`': class extends Redis {
+        constructor() {
+          super({ lazyConnect: true })
+        }
+        override pipeline(): never {
+          return { exec: () => Promise.resolve([]) } as never
+        }
+      },
+      'a class whose methods return nothing': class {
+        duplicate(): void {
+          return undefined
+        }
+      },
+      'a class that throws': class {
+        readonly status = absent()
+      }
+    }
+    for (const [what, mock] of Object.entries(mocks)) {
+      it(`refuse a client of their own, made by ${what}`, () => {
+        const error = said({}, loaded(mock))
+        assume(error).is.instanceOf(TypeError)
+        assume(error.message).matches(/without the option `redis`.*'ioredis'.*mock/)
+      })
+    }
+
+    it('refuse what they are handed over just as well', () => {
+      const [mock] = Object.values(mocks)
+      assume(said({ redis: mock === undefined ? {} : new mock() }).message).includes('must be an ioredis client')
+    })
+  })
+
   it('refuse a URL or a plain object as client', () => {
     assume(said({ redis: 'redis://localhost' }).message).includes("given: 'redis://localhost'")
     assume(said({ redis: {} }).message).includes('an object (Object)')
+    assume(said({ redis: Promise.resolve(redis) }).message).includes('an object (Promise)')
   })
 
-  it('make a client of their own that is opened by nobody but its first command', () => {
+  for (const [what, lacks] of Object.entries({
+    'throws for what it lacks': { pipeline: absent },
+    'has no options': { options: null }
+  })) {
+    it(`refuse a mock that ${what} as client`, () => {
+      const mock = Object.assign(Object.create(redis), lacks) as object
+      assume(said({ redis: mock }).message).includes('must be an ioredis client')
+    })
+  }
+
+  it('create a client that connects with its first command', () => {
     const own = settings({})
     assume(own.ownRedis).true()
     assume(own.redis.status).equals('wait')
   })
 
-  for (const address of ['servers', 'sparks', '10.0.0.5:8080', 'ws://10.0.0.5', 'http://10.0.0.5/path', 'http://a:b@10.0.0.5', 'http://10.0.0.5?x', 'http://', 42]) {
+  for (const address of [
+    'servers',
+    'sparks',
+    '10.0.0.5:8080',
+    'ws://10.0.0.5',
+    'http://10.0.0.5/path',
+    'http://a:b@10.0.0.5',
+    'http://10.0.0.5?x',
+    'http://',
+    42
+  ]) {
     it(`refuse ${JSON.stringify(address)} as address, and show one`, () => {
       assume(said({ redis, address }).message).matches(/without a path, like 'http:\/\/10\.0\.0\.5:8080'; given: /)
     })
@@ -109,6 +274,18 @@ describe('options', () => {
 
   it('fail in the constructor already, before anything is opened', () => {
     assume(() => metroplex({}, { interval: -1 })).throws(/`interval`/)
+  })
+
+  it('have a name though the host name cannot be read', () => {
+    const { hostname } = os
+    os.hostname = () => {
+      throw new Error('A system error occurred: uv_os_gethostname returned EPERM')
+    }
+    try {
+      assume(settings({ redis }).name).equals(`unknown:${process.pid}`)
+    } finally {
+      os.hostname = hostname
+    }
   })
 
   it('take their name from the environment', () => {

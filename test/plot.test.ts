@@ -2,8 +2,20 @@ import { plot, type Plot } from '../bench/harness/plot'
 import { assume } from './support/assume'
 
 const simple: Plot = {
-  title: 'Costs & <sizes>', x: { label: 'sparks', log: true }, y: { label: 'ms' },
-  series: [{ name: 'this', points: [[1000, 20], [1, 0], [10, 10]] }, { name: '1.0.2', points: [[1000, 5]] }]
+  title: 'Costs & <sizes>',
+  x: { label: 'sparks', log: true },
+  y: { label: 'ms' },
+  series: [
+    {
+      name: 'this',
+      points: [
+        [1000, 20],
+        [1, 0],
+        [10, 10]
+      ]
+    },
+    { name: '1.0.2', points: [[1000, 5]] }
+  ]
 }
 
 /** What is written in a picture. */
@@ -23,23 +35,55 @@ describe('a plot', () => {
     assume(svg.startsWith('<svg xmlns="http://www.w3.org/2000/svg"')).is.true()
     assume(svg.trimEnd().endsWith('</svg>')).is.true()
     assume(svg).not.includes('<sizes>')
-    const opened = [...svg.matchAll(/<(\w+)[^>]*?(\/?)>/g)].filter(([, , closed]) => closed === '').map(([, name]) => name)
+    const opened = [...svg.matchAll(/<(\w+)[^>]*?(\/?)>/g)]
+      .filter(([, , closed]) => closed === '')
+      .map(([, name]) => name)
     const closed = [...svg.matchAll(/<\/(\w+)>/g)].map(([, name]) => name)
     assume(opened.sort()).deep.equals(closed.sort())
-    for (const word of ['Costs &#38; &#60;sizes&#62;', 'sparks', 'ms', 'this', '1.0.2']) assume(words(svg)).includes(word)
+    for (const word of ['Costs &#38; &#60;sizes&#62;', 'sparks', 'ms', 'this', '1.0.2'])
+      assume(words(svg)).includes(word)
   })
 
   it('draws points from left to right, equal ratios as equal distances on a logarithmic axis', () => {
-    const [[first = 0, bottom = 0] = [], [second = 0, middle = 0] = [], [third = 0, top = 0] = []] = line(plot(simple), 0)
+    const [[first = 0, bottom = 0] = [], [second = 0, middle = 0] = [], [third = 0, top = 0] = []] = line(
+      plot(simple),
+      0
+    )
     assume(Math.round(third - second)).equals(Math.round(2 * (second - first)))
     assume(bottom - middle).equals(middle - top)
     assume(top).is.below(bottom)
   })
 
   it('writes round numbers beside its axes', () => {
-    const far = words(plot({ ...simple, series: [{ name: 'far', points: [[1000, 0.5], [1_000_000, 2.4]] }] }))
+    const far = words(
+      plot({
+        ...simple,
+        series: [
+          {
+            name: 'far',
+            points: [
+              [1000, 0.5],
+              [1_000_000, 2.4]
+            ]
+          }
+        ]
+      })
+    )
     for (const tick of ['1k', '10k', '100k', '1M', '0', '0.5', '2.5']) assume(far).includes(tick)
-    const near = words(plot({ ...simple, series: [{ name: 'near', points: [[2, 3], [50, 3000]] }] }))
+    const near = words(
+      plot({
+        ...simple,
+        series: [
+          {
+            name: 'near',
+            points: [
+              [2, 3],
+              [50, 3000]
+            ]
+          }
+        ]
+      })
+    )
     for (const tick of ['1', '2', '5', '10', '20', '50', '100', '0', '1k', '3k']) assume(near).includes(tick)
   })
 
@@ -54,7 +98,17 @@ describe('a plot', () => {
   })
 
   it('draws a single point, and one that is always the same', () => {
-    for (const points of [[[7, 0]], [[7, 5], [8, 5]], [[10, -5], [100, 5]]] as const) {
+    for (const points of [
+      [[7, 0]],
+      [
+        [7, 5],
+        [8, 5]
+      ],
+      [
+        [10, -5],
+        [100, 5]
+      ]
+    ] as const) {
       assume(plot({ ...simple, series: [{ name: 'one', points }] })).not.includes('NaN')
     }
   })

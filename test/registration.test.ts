@@ -4,17 +4,17 @@ import { createServer as createHttp, type Server } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
+import os, { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import metroplex, { type Metroplex } from '../index'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
 import { namespace } from './support/namespace'
-import { freePort } from './support/ports'
+import { reservePort } from './support/ports'
 import { createPrimus, type CreatedPrimus } from './support/primus'
 import { load, loadPrimus } from './support/primus-types'
-import { startRedis, type RedisProcess } from './support/redis'
+import { sharedRedis } from './support/shared-redis'
 import { rejection } from './support/rejection'
 import { tls } from './support/tls'
 import { eventually, once } from './support/wait'
@@ -25,15 +25,10 @@ function plugin(created: CreatedPrimus): Metroplex {
 }
 
 describe('registration', () => {
-  let redis: RedisProcess
-  let space: string
-
-  before(async () => { redis = await startRedis({ scope: 'suite' }) })
-  after(() => redis.stop())
-  beforeEach(() => { space = namespace() })
+  const shared = sharedRedis()
 
   const create = (primus: Record<string, unknown> = {}, listen = true): Promise<CreatedPrimus> =>
-    createPrimus({ redis: { url: redis.url, namespace: space }, primus, listen })
+    createPrimus({ redis: { url: shared.redis.url, namespace: shared.space }, primus, listen })
 
   describe('finds the address', () => {
     let folder: string
@@ -46,8 +41,13 @@ describe('registration', () => {
 
     /** A Primus on a server of one's own making. */
     const attach = (server: unknown, options: Record<string, unknown> = {}): Metroplex => {
-      const client = new Redis(redis.url)
-      const primus = new (loadPrimus())(server as Server, { transformer: 'websockets', redis: client, namespace: space, ...options })
+      const client = new Redis(shared.redis.url)
+      const primus = new (loadPrimus())(server as Server, {
+        transformer: 'websockets',
+        redis: client,
+        namespace: shared.space,
+        ...options
+      })
       primus.plugin('metroplex', metroplex)
       using(async () => {
         await new Promise(resolve => primus.destroy({}, () => resolve(null)))
@@ -87,11 +87,17 @@ describe('registration', () => {
     })
 
     it('of a server that Primus has made', async () => {
-      const client = new Redis(redis.url)
+      const client = new Redis(shared.redis.url)
       const Primus = loadPrimus() as unknown as { createServer(options: object): CreatedPrimus['primus'] }
-      const port = await freePort()
+      const port = await reservePort()
       const primus = Primus.createServer({
-        port, hostname: '127.0.0.1', iknowhttpsisbetter: true, redis: client, namespace: space, transformer: 'websockets', plugin: { metroplex }
+        port,
+        hostname: '127.0.0.1',
+        iknowhttpsisbetter: true,
+        redis: client,
+        namespace: shared.space,
+        transformer: 'websockets',
+        plugin: { metroplex }
       })
       using(async () => {
         await new Promise(resolve => primus.destroy({}, () => resolve(null)))
@@ -105,11 +111,98 @@ describe('registration', () => {
       const ours = attach(server)
       const told = once(ours, 'error')
       server.listen(join(folder, 'socket'))
-      const [error] = await told as [Error & { code: string }]
+      const [error] = (await told) as [Error & { code: string }]
       assume(error.code).equals('EADDRESS')
       assume(error.message).includes('set the option `address`')
       assume((await rejection(ours.ready())).message).equals(error.message)
       assume((await rejection(ours.register(server))).message).equals(error.message)
+    })
+
+    it('nowhere on a unix socket, and reports that once, however often the server listens there', async () => {
+      const server = createHttp()
+      const ours = attach(server)
+      const complaints: unknown[] = []
+      ours.on('error', error => complaints.push((error as { code?: string }).code))
+      // In a microtask the server is bound before the plugin begins, and says so after.
+      await Promise.resolve()
+      server.listen(join(folder, 'socket3'))
+      await listening(server, 'listening')
+      await rejection(ours.ready())
+      server.close()
+      await listening(server, 'close')
+      server.listen(join(folder, 'socket3'))
+      await listening(server, 'listening')
+      server.close()
+      await listening(server, 'close')
+      server.listen(0, '127.0.0.1')
+      await once(ours, 'register')
+      assume(complaints).eql(['EADDRESS'])
+    })
+
+    describe('in a sandbox where network interfaces cannot be listed', () => {
+      let asked: number
+
+      beforeEach(() => {
+        const { networkInterfaces } = os
+        asked = 0
+        // What Node.js throws where AF_NETLINK is not allowed.
+        os.networkInterfaces = () => {
+          asked++
+          throw Object.assign(
+            new Error('A system error occurred: uv_interface_addresses returned Unknown system error 97'),
+            { code: 'ERR_SYSTEM_ERROR' }
+          )
+        }
+        using(() => {
+          os.networkInterfaces = networkInterfaces
+        })
+      })
+
+      it('says what to set when it listens on all interfaces, and takes an address later', async () => {
+        const server = createHttp()
+        const ours = attach(server)
+        const told = once(ours, 'error')
+        server.listen(0)
+        const [error] = (await told) as [Error & { code: string }]
+        assume(error.code).equals('EADDRESS')
+        assume(error.message).matches(/Unknown system error 97.*set `address`/)
+        assume((await rejection(ours.ready())).code).equals('EADDRESS')
+        assume((await rejection(ours.register())).code).equals('EADDRESS')
+        assume((await rejection(ours.unregister(server))).code).equals('EADDRESS')
+        assume(ours.address).equals('')
+        assume(await ours.register('http://10.0.0.5:8080')).equals('http://10.0.0.5:8080')
+        assume(ours.address).equals('http://10.0.0.5:8080')
+        assume(await ours.ready()).equals('http://10.0.0.5:8080')
+      })
+
+      it('says what to set when a private listener has no host', async () => {
+        const server = createHttp()
+        const ours = attach(server, { metroplex: { listen: {} } })
+        const [error] = (await once(ours, 'error')) as [Error & { code: string }]
+        assume(error.code).equals('EADDRESS')
+        assume(error.message).includes('listen: { host }')
+      })
+
+      for (const [what, options, host] of [
+        ['when it is told its address', { address: 'http://10.0.0.5:8080' }, undefined],
+        ['on one interface', {}, '127.0.0.1'],
+        ['with a private listener that has a host', { metroplex: { listen: { host: '127.0.0.1' } } }, undefined],
+        [
+          'with both of them',
+          { address: 'http://10.0.0.5:8080', metroplex: { listen: { host: '0.0.0.0' } } },
+          undefined
+        ],
+        ['through Redis', { metroplex: { transport: 'redis' } }, undefined]
+      ] as const) {
+        it(`does not ask for them ${what}`, async () => {
+          const server = createHttp()
+          const ours = attach(server, options)
+          server.listen(0, host)
+          assume(await ours.ready()).equals(ours.address)
+          assume((await ours.health()).ok).true()
+          assume(asked).equals(0)
+        })
+      }
     })
 
     it('on a unix socket when it is told', async () => {
@@ -120,7 +213,7 @@ describe('registration', () => {
     })
   })
 
-  it('waits for ever for a server that never listens, and keeps nobody from ending', async () => {
+  it('waits for a server that never listens, without keeping the process alive', async () => {
     const created = await create({}, false)
     assume(plugin(created).address).equals('')
     assume(await plugin(created).register()).equals('')
@@ -134,7 +227,7 @@ describe('registration', () => {
     assume(await plugin(created).ready()).equals('http://10.0.0.5:8080')
   })
 
-  it('calls back, and tells of itself by an event on both objects', async () => {
+  it('calls back, and emits an event on both objects', async () => {
     const created = await create({}, false)
     const [here, there] = [once(created.metroplex, 'register'), once(created.primus, 'register')]
     const chained = plugin(created).register('http://10.0.0.5:8080', (error, address) => {
@@ -165,12 +258,18 @@ describe('registration', () => {
   })
 
   it('removes just the one that is named', async () => {
-    const [a, b] = [await create({ address: 'http://10.0.0.1:1' }, false), await create({ address: 'http://10.0.0.2:1' }, false)]
+    const [a, b] = [
+      await create({ address: 'http://10.0.0.1:1' }, false),
+      await create({ address: 'http://10.0.0.2:1' }, false)
+    ]
     await plugin(a).ready()
     await plugin(b).ready()
-    await redis.client().sadd(`${space}:servers`, 'http://10.0.0.3:1')
+    await shared.redis.client().sadd(`${shared.space}:servers`, 'http://10.0.0.3:1')
     assume(await plugin(a).unregister('http://10.0.0.3:1')).equals('http://10.0.0.3:1')
-    assume((await redis.client().smembers(`${space}:servers`)).sort()).eql(['http://10.0.0.1:1', 'http://10.0.0.2:1'])
+    assume((await shared.redis.client().smembers(`${shared.space}:servers`)).sort()).eql([
+      'http://10.0.0.1:1',
+      'http://10.0.0.2:1'
+    ])
     assume(plugin(a).address).equals('http://10.0.0.1:1')
   })
 
@@ -181,8 +280,8 @@ describe('registration', () => {
     assume(await plugin(created).unregister()).equals(address)
     assume(await told).eql([address])
     assume(plugin(created).address).equals('')
-    assume(await redis.client().keys(`${space}:${address}*`)).eql([`${space}:${address}:life`])
-    assume(await redis.client().pttl(`${space}:${address}:life`)).is.above(0)
+    assume(await shared.redis.client().keys(`${shared.space}:${address}*`)).eql([`${shared.space}:${address}:life`])
+    assume(await shared.redis.client().pttl(`${shared.space}:${address}:life`)).is.above(0)
     assume(await plugin(created).unregister()).equals('')
   })
 
@@ -191,11 +290,13 @@ describe('registration', () => {
     plugin(created).connect({ id: 'early', write: () => true, end: () => null })
     await plugin(created).register('http://10.0.0.5:8080')
     assume(await plugin(created).spark('early')).equals('http://10.0.0.5:8080')
-    await eventually(async () => await redis.client().hget(`${space}:sparks`, 'early') === 'http://10.0.0.5:8080')
+    await eventually(
+      async () => (await shared.redis.client().hget(`${shared.space}:sparks`, 'early')) === 'http://10.0.0.5:8080'
+    )
   })
 
   it('keeps two namespaces on one client apart', async () => {
-    const client = redis.client()
+    const client = shared.redis.client()
     const [one, two] = [namespace(), namespace()]
     for (const ns of [one, two]) {
       const ours = new metroplex({}, { redis: client, namespace: ns, address: `http://${ns}:1` })
@@ -206,44 +307,63 @@ describe('registration', () => {
   })
 
   it('works behind a key prefix', async () => {
-    const client = redis.client({ keyPrefix: `${space}-prefix:` })
-    const ours = new metroplex({}, { redis: client, namespace: space, address: 'http://a:1' })
+    const client = shared.redis.client({ keyPrefix: `${shared.space}-prefix:` })
+    const ours = new metroplex({}, { redis: client, namespace: shared.space, address: 'http://a:1' })
     using(() => ours.close())
     await ours.ready()
-    assume(await redis.client().smembers(`${space}-prefix:${space}:servers`)).eql(['http://a:1'])
+    assume(await shared.redis.client().smembers(`${shared.space}-prefix:${shared.space}:servers`)).eql(['http://a:1'])
     assume(await ours.servers(true)).eql(['http://a:1'])
   })
 
   it('does nothing in a client that is made with the plugin among its own', () => {
     const { server } = metroplex
-    const client = { server: { on() { throw new Error('touched') } } }
+    const client = {
+      server: {
+        on() {
+          throw new Error('touched')
+        }
+      }
+    }
     server(client as never, {})
     assume(client).does.not.include({ metroplex: true })
   })
 
-  describe('where somebody is already', () => {
+  describe('at an address that another life holds', () => {
     it('takes over what a crashed 1.x server has left', async () => {
-      const client = redis.client()
-      const port = await freePort()
+      const client = shared.redis.client()
+      const port = await reservePort()
       const address = `http://127.0.0.1:${port}`
-      await client.multi().sadd(`${space}:servers`, address).set(`${space}:${address}`, Date.now(), 'PX', 60_000)
-        .hset(`${space}:sparks`, 'old', address).sadd(`${space}:${address}:sparks`, 'old').exec()
+      await client
+        .multi()
+        .sadd(`${shared.space}:servers`, address)
+        .set(`${shared.space}:${address}`, Date.now(), 'PX', 60_000)
+        .hset(`${shared.space}:sparks`, 'old', address)
+        .sadd(`${shared.space}:${address}:sparks`, 'old')
+        .exec()
       const created = await create({}, false)
       created.server.listen(port, '127.0.0.1')
       assume(await plugin(created).ready()).equals(address)
-      await eventually(async () => await client.hexists(`${space}:sparks`, 'old') === 0)
+      await eventually(async () => (await client.hexists(`${shared.space}:sparks`, 'old')) === 0)
     })
 
-    it('waits for the lease where nobody answers', async () => {
-      const address = `http://127.0.0.1:${await freePort()}`
-      const dead = new metroplex({}, { redis: redis.client(), namespace: space, address, metroplex: { lease: 600 } })
+    it('waits for the lease when the address does not answer', async () => {
+      const address = `http://127.0.0.1:${await reservePort()}`
+      const dead = new metroplex(
+        {},
+        { redis: shared.redis.client(), namespace: shared.space, address, metroplex: { lease: 600 } }
+      )
       await dead.ready()
       const { id } = dead
       // Gone without a word: its connection ends, its lease goes on for a while.
-      const life = await redis.client().hgetall(`${space}:${address}:life`)
+      const life = await shared.redis.client().hgetall(`${shared.space}:${address}:life`)
       await dead.close()
-      await redis.client().multi().hset(`${space}:${address}:life`, life).set(`${space}:${address}:lease`, id, 'PX', 700).exec()
-      const second = new metroplex({}, { redis: redis.client(), namespace: space, address })
+      await shared.redis
+        .client()
+        .multi()
+        .hset(`${shared.space}:${address}:life`, life)
+        .set(`${shared.space}:${address}:lease`, id, 'PX', 700)
+        .exec()
+      const second = new metroplex({}, { redis: shared.redis.client(), namespace: shared.space, address })
       using(() => second.close())
       const began = performance.now()
       await second.ready()
@@ -252,14 +372,14 @@ describe('registration', () => {
     })
   })
 
-  it('does not care which client it is given: ioredis 5 or 6', async () => {
+  it('works with ioredis 5 and 6', async () => {
     const Redis5 = load('ioredis5') as typeof Redis
-    const client = new Redis5(redis.url)
+    const client = new Redis5(shared.redis.url)
     using(() => client.disconnect())
-    const ours = new metroplex({}, { redis: client, namespace: space, address: 'http://five:1' })
+    const ours = new metroplex({}, { redis: client, namespace: shared.space, address: 'http://five:1' })
     using(() => ours.close())
     await ours.ready()
     assume(await ours.servers(true)).eql(['http://five:1'])
-    assume(await ours.spark('nobody')).equals(null)
+    assume(await ours.spark('unknown')).equals(null)
   })
 })

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Health, Metroplex } from '../index'
-import { namespaces, shardOf, slotOf } from '../lib/registry/sharding'
+import { now } from '../lib/common/async'
+import { namespaces, shardOf } from '../lib/registry/sharding'
+import { slotOf } from '../lib/common/hash-slots'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
 import { using } from './support/dispose'
 import { member } from './support/member'
+import { watchCommands } from './support/monitor'
 import { namespace } from './support/namespace'
 import { startRedis, type RedisProcess } from './support/redis'
 import { startCluster } from './support/redis-cluster'
@@ -32,7 +35,7 @@ describe('shards', () => {
     for (const shards of [2, 3, 16, 100, 256]) {
       it(`lie evenly on the slots, ${shards} of them`, () => {
         const slots = namespaces('ns', shards).map(name => slotOf(/\{(\d+)\}$/.exec(name)?.[1] ?? ''))
-        assume(slots.map(slot => Math.floor(slot * shards / 16_384))).eql(Array.from({ length: shards }, (_, i) => i))
+        assume(slots.map(slot => Math.floor((slot * shards) / 16_384))).eql(Array.from({ length: shards }, (_, i) => i))
       })
     }
 
@@ -42,10 +45,13 @@ describe('shards', () => {
     })
 
     it('share the ids evenly, be they random or counted', () => {
-      for (const ids of [Array.from({ length: 50_000 }, () => randomUUID()), Array.from({ length: 50_000 }, (_, i) => `spark-${i}`)]) {
+      for (const ids of [
+        Array.from({ length: 50_000 }, () => randomUUID()),
+        Array.from({ length: 50_000 }, (_, i) => `spark-${i}`)
+      ]) {
         const counts = new Array<number>(16).fill(0)
         for (const id of ids) counts[shardOf(id, 16)] = (counts[shardOf(id, 16)] ?? 0) + 1
-        for (const count of counts) assume(count).within(50_000 / 16 * 0.9, 50_000 / 16 * 1.1)
+        for (const count of counts) assume(count).within((50_000 / 16) * 0.9, (50_000 / 16) * 1.1)
       }
     })
 
@@ -58,20 +64,22 @@ describe('shards', () => {
   })
 
   describe('on the masters of a Redis Cluster', () => {
-    it('are harmed one by one: what lies on the others is found all the same, and all is right when that master is replaced', async function () {
-      this.timeout(90_000)
+    it('fail one by one: what lies on the others is found, and all is right when that master is replaced', async function () {
+      this.timeout(120_000)
       const cluster = await startCluster({ args: ['--cluster-require-full-coverage', 'no'] })
       const shards = 16
-      const server = (): Promise<ServerProcess> => startServer({
-        redis: { ...cluster.target, namespace: space }, omega: true,
-        primus: { metroplex: { shards, lease: 2000, timeout: 1000 } }
-      })
+      const server = (): Promise<ServerProcess> =>
+        startServer({
+          redis: { ...cluster.target, namespace: space },
+          omega: true,
+          primus: { metroplex: { shards, lease: 2000, timeout: 1000 } }
+        })
       const [a, b] = [await server(), await server()]
       const ids = Array.from({ length: 3000 }, () => randomUUID())
       await b.run((primus, all: string[]) => {
         for (const id of all) primus.metroplex.connect({ id, write: () => true, end: () => undefined })
       }, ids)
-      await eventually(async () => await a.call('metroplex.count') === ids.length)
+      await eventually(async () => (await a.call('metroplex.count')) === ids.length)
 
       const names = namespaces(space, shards)
       const masters = await Promise.all(names.map(name => cluster.owner(`${name}:sparks`)))
@@ -82,19 +90,29 @@ describe('shards', () => {
         shares.set(master, (shares.get(master) ?? 0) + 1)
       })
       // Sixteen shards on three masters: five or six on each.
-      assume([...shares.values()].every(share => share > ids.length * 5 / 16 * 0.85 && share < ids.length * 6 / 16 * 1.15)).true()
+      assume(
+        [...shares.values()].every(
+          share => share > ((ids.length * 5) / 16) * 0.85 && share < ((ids.length * 6) / 16) * 1.15
+        )
+      ).true()
 
       const broken = masters[0]
-      const [lost = '', left = ''] = [ids.find(id => masters[shardOf(id, shards)] === broken), ids.find(id => masters[shardOf(id, shards)] !== broken)]
+      const [lost = '', left = ''] = [
+        ids.find(id => masters[shardOf(id, shards)] === broken),
+        ids.find(id => masters[shardOf(id, shards)] !== broken)
+      ]
       await cluster.failover(`${nameOf(lost)}:sparks`, async master => {
         master.pause()
         assume(await a.call('metroplex.spark', left)).equals(b.address)
         assume((await rejection(a.call('metroplex.spark', lost))).code).equals('EREGISTRY')
         assume(await a.call('metroplex.servers')).eql([b.address])
-        assume((await a.call('metroplex.health') as Health).ok).false()
+        assume(((await a.call('metroplex.health')) as Health).ok).false()
       })
-      await eventually(async () => (await a.call('metroplex.sparks', ids) as unknown[]).every(place => place === b.address), { within: 30_000 })
-      await eventually(async () => (await a.call('metroplex.health') as Health).ok, { within: 30_000 })
+      await eventually(
+        async () => ((await a.call('metroplex.sparks', ids)) as unknown[]).every(place => place === b.address),
+        { within: 30_000 }
+      )
+      await eventually(async () => ((await a.call('metroplex.health')) as Health).ok, { within: 30_000 })
       for (const { log, crashes } of [a, b]) {
         assume(log.filter(({ event }) => event === 'leave' || event === 'reap')).eql([])
         assume(crashes).eql([])
@@ -111,14 +129,14 @@ describe('shards', () => {
     const one = (address: string, shards = 4, more: object = {}): Metroplex =>
       member(redis.client(), space, address, { ...quick, ...more, metroplex: { shards, ...more } })
 
-    it('are one to who asks: sparks are found, reached, counted and listed', async () => {
+    it('look like one registry: sparks are found, reached, counted and listed', async () => {
       const [a, b] = [await start(), await start()]
       const clients = await Promise.all(Array.from({ length: 12 }, () => openClient(b.url)))
       const ids = clients.map(({ id }) => id)
-      await eventually(async () => await a.call('metroplex.count') === 12)
+      await eventually(async () => (await a.call('metroplex.count')) === 12)
       assume(await a.call('metroplex.servers', true)).eql([a.address, b.address])
-      assume(await a.call('metroplex.sparks', ['nobody', ...ids])).eql([null, ...ids.map(() => b.address)])
-      assume((await a.call('metroplex.sparksOn', b.address) as string[]).sort()).eql([...ids].sort())
+      assume(await a.call('metroplex.sparks', ['unknown', ...ids])).eql([null, ...ids.map(() => b.address)])
+      assume(((await a.call('metroplex.sparksOn', b.address)) as string[]).sort()).eql([...ids].sort())
       assume(await a.call('forward.sparks', ids, 'hello')).eql({ ok: true, send: 12 })
       for (const client of clients) assume(await client.next()).equals('hello')
       assume(await a.call('forward.broadcast', 'all')).eql({ ok: true, send: 12 })
@@ -127,10 +145,10 @@ describe('shards', () => {
       assume(await redis.client().exists(`${space}:sparks`, `${space}:servers`)).equals(0)
     })
 
-    it('tell once of who joins, leaves, dies and is registered', async () => {
+    it('report joins, leaves, deaths and registrations once', async () => {
       const [a, b, c] = [await start(), await start(), await start()]
       const client = await openClient(c.url)
-      await eventually(async () => await a.call('metroplex.spark', client.id) === c.address)
+      await eventually(async () => (await a.call('metroplex.spark', client.id)) === c.address)
       const [left, died] = [await b.call('metroplex.id'), await c.call('metroplex.id')]
       await b.stop()
       await a.seen('leave')
@@ -141,7 +159,10 @@ describe('shards', () => {
       const told = (event: string): unknown[] => a.log.filter(entry => entry.event === event).map(({ args }) => args)
       assume(told('register')).eql([[a.address]])
       assume(told('join')).has.length(2)
-      assume(told('leave')).eql([[b.address, 'shutdown', left], [c.address, 'expired', died]])
+      assume(told('leave')).eql([
+        [b.address, 'shutdown', left],
+        [c.address, 'expired', died]
+      ])
       assume(told('reap')).eql([[c.address, [client.id]]])
       assume(told('error')).eql([])
       assume(await a.call('metroplex.servers')).eql([])
@@ -150,10 +171,19 @@ describe('shards', () => {
     it('are all put right after a flush', async () => {
       const [a, b] = [await start(), await start()]
       const clients = await Promise.all(Array.from({ length: 8 }, () => openClient(b.url)))
-      await eventually(async () => await a.call('metroplex.count') === 8)
+      await eventually(async () => (await a.call('metroplex.count')) === 8)
       await redis.client().flushall()
-      await eventually(async () => (await a.call('metroplex.sparks', clients.map(({ id }) => id)) as unknown[]).every(place => place === b.address))
-      await eventually(async () => await a.call('metroplex.stats').then(stats => (stats as { state: string }).state) === 'ready')
+      await eventually(async () =>
+        (
+          (await a.call(
+            'metroplex.sparks',
+            clients.map(({ id }) => id)
+          )) as unknown[]
+        ).every(place => place === b.address)
+      )
+      await eventually(
+        async () => (await a.call('metroplex.stats').then(stats => (stats as { state: string }).state)) === 'ready'
+      )
       assume(a.log.filter(({ event }) => event === 'leave' || event === 'reap')).eql([])
     })
 
@@ -172,14 +202,14 @@ describe('shards', () => {
       await a.ready()
       for (const shards of [1, 8]) {
         const other = one('http://b:1', shards)
-        const [error] = await once(other, 'error') as [Error & { code: string }]
+        const [error] = (await once(other, 'error')) as [Error & { code: string }]
         assume(error.code).equals('EPROTOCOL')
         assume(error.message).matches(new RegExp(`split into 4 shards, but .*\`shards: ${shards}\``))
         assume(other.address).equals('')
       }
     })
 
-    it('may be as many as one likes a lease after the last server has gone', async () => {
+    it('may change their number a lease after the last server has gone', async () => {
       const first = one('http://a:1', 4, { lease: 300 })
       await first.ready()
       await first.close()
@@ -187,7 +217,7 @@ describe('shards', () => {
       assume(await second.ready()).equals('http://a:1')
     })
 
-    it('agree again on the same number and the same secret after a flush, whoever comes first', async () => {
+    it('agree on the same number and secret after a flush, whichever server is first', async () => {
       const a = one('http://a:1', 4, { lease: 300 })
       await a.ready()
       const key = `${namespaces(space, 4)[0] ?? ''}:secret`
@@ -199,12 +229,60 @@ describe('shards', () => {
       // As a server would that has been started just after it.
       await redis.client().set(key, `${later(secret)} of-a-newcomer`)
       await redis.client().set(`${space}:layout`, `${later(layout)} 7`)
-      await eventually(async () => await redis.client().get(key) === secret)
-      await eventually(async () => await redis.client().get(`${space}:layout`) === layout)
+      await eventually(async () => (await redis.client().get(key)) === secret)
+      await eventually(async () => (await redis.client().get(`${space}:layout`)) === layout)
       const b = one('http://b:1', 4)
       using(() => b.close())
       await b.ready()
       assume(await redis.client().get(key)).equals(secret)
     })
   })
+
+  for (const shards of [1, 4]) {
+    describe(`the secret and the layout of ${shards === 1 ? 'one registry' : `${shards} shards`}`, () => {
+      const lease = 900
+      let secret: string
+      let layout: string
+
+      beforeEach(async () => {
+        secret = `${namespaces(space, shards)[0] ?? ''}:secret`
+        layout = `${space}:layout`
+        const server = member(redis.client(), space, 'http://a:1', { metroplex: { shards, lease } })
+        await server.ready()
+      })
+
+      it('come back as they were when one alone is deleted, or replaced by a newer value', async () => {
+        const client = redis.client()
+        const values = await client.mget(secret, layout)
+        const back = async (): Promise<boolean> => (await client.mget(secret, layout)).join() === values.join()
+        const newer = (value: string | null | undefined): number => Number(value?.split(' ')[0]) + 1
+        await client.del(secret)
+        await eventually(back, { what: 'the deleted secret' })
+        await client.del(layout)
+        await eventually(back, { what: 'the deleted layout' })
+        await client.set(secret, `${newer(values[0])} of-a-newcomer`)
+        await eventually(back, { what: 'the replaced secret' })
+        await client.set(layout, `${newer(values[1])} 7`)
+        await eventually(back, { what: 'the replaced layout' })
+      })
+
+      it('need no script beside a beat of the first registry, and the layout does not expire', async () => {
+        const keys: string[] = []
+        // A script is called with its hash, the number of its keys, and the keys.
+        await watchCommands(redis, ([command, , , key]) => {
+          if (command?.toLowerCase().startsWith('eval') === true && key !== undefined) keys.push(key)
+        })
+        const registry = namespaces(space, shards)[0] ?? ''
+        const began = now()
+        const beats = (): number => keys.filter(key => key === `${registry}:http://a:1:life`).length
+        await eventually(() => beats() >= 6, { within: 10_000, what: 'six beats' })
+        assume(keys.filter(key => key === secret)).is.empty()
+        const renewals = keys.filter(key => key === layout).length
+        if (shards === 1) assume(renewals).equals(0)
+        // At most one in a period, which is a third of a lease: shards beat at times of their own.
+        else assume(renewals).is.within(1, (now() - began) / (lease / 3) + 2)
+        assume(await redis.client().pttl(layout)).is.within(1, lease)
+      })
+    })
+  }
 })

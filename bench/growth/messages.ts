@@ -22,7 +22,9 @@ const costs: Readonly<Record<string, Cost>> = {
 
 /** The JSON text of a message: what it costs to send a larger one. */
 export const bytes: Growing = {
-  name: 'bytes', label: 'bytes of a message', costs,
+  name: 'bytes',
+  label: 'bytes of a message',
+  costs,
 
   async *measure(subject, scale) {
     if (subject !== ours) return
@@ -31,7 +33,8 @@ export const bytes: Growing = {
     try {
       // The first ones pay for what has never run before.
       await costsOf(stage, cast, BYTES, scale)
-      for (const size of within(SIZES, 1_000_000 * scale.size)) yield { size, costs: await costsOf(stage, cast, size, scale) }
+      for (const size of within(SIZES, 1_000_000 * scale.size))
+        yield { size, costs: await costsOf(stage, cast, size, scale) }
     } finally {
       await stage.close()
     }
@@ -40,7 +43,9 @@ export const bytes: Growing = {
 
 /** Other servers: what it costs that a message may have to go to any, or to all of them. */
 export const peers: Growing = {
-  name: 'peers', label: 'peers', costs,
+  name: 'peers',
+  label: 'peers',
+  costs,
 
   async *measure(subject, scale) {
     if (subject !== ours) return
@@ -56,14 +61,26 @@ export const peers: Growing = {
   }
 }
 
-async function costsOf(stage: Stage, { servers, clients = 0 }: Cast, bytes: number, { ms, warm }: Scale): Promise<Point['costs']> {
-  const { sender, ids: [, ...theirs] } = stage
+async function costsOf(
+  stage: Stage,
+  { servers, clients = 0 }: Cast,
+  bytes: number,
+  { ms, warm }: Scale
+): Promise<Point['costs']> {
+  const {
+    sender,
+    ids: [, ...theirs]
+  } = stage
   const one = (ms: number): Promise<Ran> => sender.run(__filename, forwardToOne, { ids: turns(theirs), bytes, ms })
   const all = (ms: number): Promise<Ran> => sender.run(__filename, forwardToAll, { all: servers * clients, bytes, ms })
   const used: number[] = []
   for (const run of [one, all]) {
     await stage.warm({ delivers: true, run: () => run(warm / 2) })
-    used.push(cpuOf(await stage.measure({ row: `${bytes} bytes`, operation: 'delivery', delivers: true, run: () => run(ms / 2) })))
+    used.push(
+      cpuOf(
+        await stage.measure({ row: `${bytes} bytes`, operation: 'delivery', delivers: true, run: () => run(ms / 2) })
+      )
+    )
   }
   const [forward = 0, broadcast = 0] = used
   return { forward, broadcast }
@@ -80,7 +97,7 @@ function message(bytes: number): string {
 }
 
 /** In the server: to these sparks in turns. */
-export function forwardToOne({ ids, bytes, ms }: { ids: readonly string[], bytes: number, ms: number }): Promise<Ran> {
+export function forwardToOne({ ids, bytes, ms }: { ids: readonly string[]; bytes: number; ms: number }): Promise<Ran> {
   const { forward } = server()
   const text = message(bytes)
   let turn = 0
@@ -90,7 +107,7 @@ export function forwardToOne({ ids, bytes, ms }: { ids: readonly string[], bytes
 }
 
 /** In the server. */
-export function forwardToAll({ all, bytes, ms }: { all: number, bytes: number, ms: number }): Promise<Ran> {
+export function forwardToAll({ all, bytes, ms }: { all: number; bytes: number; ms: number }): Promise<Ran> {
   const { forward } = server()
   const text = message(bytes)
   return keepInFlight(1, ms, done => {

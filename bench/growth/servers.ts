@@ -1,10 +1,16 @@
-import { beating, Cluster } from '../harness/cluster'
+import { BEYOND, beating, Cluster } from '../harness/cluster'
 import { Stage } from '../harness/stage'
 import { ours } from '../subjects'
 import type { Growing } from './growing'
 
-/** Few with quick beats, to save time; many with the lease that is the default: all of them in one process have no time for more. In ms. */
-const FLEETS = [{ sizes: [3, 10, 30, 100], lease: 3000, beats: 2 }, { sizes: [300, 1000], lease: 15_000, beats: 1 }]
+/**
+ * Few with quick beats, to save time; many with the lease that is the default: all of them in one process have no time
+ * for more. In ms.
+ */
+const FLEETS = [
+  { sizes: [3, 10, 30, 100], lease: 3000, beats: 2 },
+  { sizes: [300, 1000], lease: 15_000, beats: 1 }
+]
 const MOST = 1000
 /** So many are measured at any rate. */
 const LEAST = 3
@@ -29,12 +35,18 @@ export const servers: Growing = {
       if (chosen.length === 0) continue
       const stage = await Stage.open(subject, { servers: 1, options: beating(lease) })
       try {
-        const cluster = new Cluster(stage, lease)
-        for (const servers of chosen) {
-          await cluster.grow(servers - 1)
-          const join = await cluster.bytesOfJoining()
-          const { cpu: { redis = 0 }, figures: { 'commands a beat': commands = 0, 'bytes a beat': bytes = 0 } = {} } = await cluster.measure(beats)
-          yield { size: servers, costs: { commands: commands * servers, bytes: bytes * servers, redis: redis * servers, join } }
+        const cluster = await Cluster.open(stage, lease)
+        try {
+          for (const servers of chosen) {
+            await cluster.grow(servers - 1)
+            const join = await cluster.bytesOfJoining()
+            const { figures } = await cluster.measure(beats)
+            const each = (name: string): number => (figures?.[name] ?? NaN) * servers
+            const costs = { commands: each('commands a beat'), bytes: each('bytes a beat'), redis: each(BEYOND), join }
+            yield { size: servers, costs }
+          }
+        } finally {
+          await cluster.close()
         }
       } finally {
         await stage.close()

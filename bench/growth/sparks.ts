@@ -48,10 +48,14 @@ export const sparks: Growing = {
 }
 
 async function costsOf(stage: Stage, size: number, { ms, warm }: Scale): Promise<Point> {
-  const { sender, receivers: [holder] } = stage
-  if (holder === undefined) throw new Error('There is nobody to hold sparks.')
+  const {
+    sender,
+    receivers: [holder]
+  } = stage
+  if (holder === undefined) throw new Error('No server is there to hold sparks.')
   const observer = new Observer(stage.redis)
-  const measure = (row: string, run: () => Promise<Ran>): ReturnType<Stage['measure']> => stage.measure({ row, operation: 'spark', run })
+  const measure = (row: string, run: () => Promise<Ran>): ReturnType<Stage['measure']> =>
+    stage.measure({ row, operation: 'spark', run })
   const all = async (run: () => Promise<unknown>): Promise<Ran> => {
     const began = now()
     await run()
@@ -62,7 +66,7 @@ async function costsOf(stage: Stage, size: number, { ms, warm }: Scale): Promise
   await holder.run(PRETEND, makeUp, size)
   const registered = await measure('register', () => all(() => holder.run(PRETEND, comeAll, undefined)))
   await stage.registered(size)
-  const memory = await observer.told('memory', 'used_memory') - empty
+  const memory = (await observer.told('memory', 'used_memory')) - empty
 
   await sender.run(LOOKUP, learn, (await holder.run(PRETEND, madeUp, undefined)).slice(0, ASKED))
   const ask = (ms: number): Promise<Ran> => sender.run(LOOKUP, lookUpOne, { inFlight: 64, ms })
@@ -75,7 +79,13 @@ async function costsOf(stage: Stage, size: number, { ms, warm }: Scale): Promise
   const reaped = await observer.watch('the end of a dead server', redis => cleanedUp(redis, own))
   return {
     size,
-    costs: { register: cpuOf(registered), lookup: cpuOf(asked), memory, heal: healed.ended - healed.began, reap: reaped.ended - reaped.began }
+    costs: {
+      register: cpuOf(registered),
+      lookup: cpuOf(asked),
+      memory,
+      heal: healed.ended - healed.began,
+      reap: reaped.ended - reaped.began
+    }
   }
 }
 

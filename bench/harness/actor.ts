@@ -11,10 +11,10 @@ import { openServer } from './server'
 import type { Done } from './window'
 
 /**
- * A server on stage, whatever it is made of.
+ * A server on stage, of any subject.
  *
- * A subject has what its works need. Each function but for `meet` and `pretend` calls back once, with the deliveries or answers that came of it; where nobody
- * tells what became of a message, at once.
+ * A subject has what its works need. Each function but for `meet` and `pretend` calls back once, with the deliveries or
+ * answers that came of it; where no answer says what became of a message, at once.
  */
 export interface Actor {
   /** Where clients connect, and other servers if they do. */
@@ -27,8 +27,10 @@ export interface Actor {
   lookUpOne?(id: string, done: Done): void
   lookUpMany?(ids: readonly string[], done: Done): void
   forwardOne?(id: string, message: Message, done: Done): void
+  /** The same, but without a callback and not awaited. Only of a subject that has both. */
+  forwardAndForget?(id: string, message: Message): void
   forwardMany?(ids: readonly string[], message: Message, done: Done): void
-  /** To everybody, so many on all servers. */
+  /** To all clients, so many on all servers. */
   broadcast?(all: number, message: Message, done: Done): void
 }
 
@@ -76,10 +78,15 @@ export function pretend(count: number): Promise<string[]> {
 
 function openOf(subject: Subject, rest: Omit<ActorSettings, 'subject'>): Promise<Actor> {
   switch (subject.kind) {
-    case 'primus': return openServer({ subject, ...rest })
-    case 'socket.io': return openSocketIo({ subject, ...rest })
-    case 'ioredis': return openIoredis({ subject, ...rest })
-    case 'ws': return openSockets({ subject, ...rest })
-    case 'http': return openHttp()
+    case 'primus':
+      return openServer({ subject, ...rest })
+    case 'socket.io':
+      return openSocketIo({ subject, ...rest })
+    case 'ioredis':
+      return openIoredis({ subject, ...rest })
+    case 'ws':
+      return openSockets({ subject, ...rest })
+    case 'http':
+      return openHttp()
   }
 }

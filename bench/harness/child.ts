@@ -9,7 +9,10 @@ import { deadline } from '../../test/support/wait'
 const patience = 120_000
 const farewell = 5000
 
-/** A function that runs in a child: an export of its module under its own name. Arguments and results survive structured cloning. */
+/**
+ * A function that runs in a child: an export of its module under its own name. Arguments and results survive structured
+ * cloning.
+ */
 export type Errand<A, T> = (args: A) => T | Promise<T>
 
 /** What travels to a child. */
@@ -21,13 +24,13 @@ export interface Order {
 }
 
 /** What comes back. */
-export type Reply = { id: number, value: unknown } | { id: number, error: WireError }
+export type Reply = { id: number; value: unknown } | { id: number; error: WireError }
 
 /**
  * A process of its own, whose CPU is counted apart from all others'.
  *
- * It runs errands, exported functions of any module, and keeps what those modules keep. It does not outlive this process.
- * Options of node itself are handed on to it, `--cpu-prof` for instance.
+ * It runs errands, exported functions of any module, and keeps what those modules keep. It does not outlive this
+ * process. Options of node itself are handed on to it, `--cpu-prof` for instance.
  *
  * @example
  * const child = new Child('sender')
@@ -35,17 +38,22 @@ export type Reply = { id: number, value: unknown } | { id: number, error: WireEr
  */
 export class Child {
   readonly #process: ChildProcess
-  readonly #pending = new Map<number, { resolve: (value: unknown) => void, reject: (error: Error) => void }>()
+  readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
   #orders = 0
   #output = ''
   #running = true
 
   /** @param name What it is called in errors. */
   constructor(private readonly name: string) {
-    this.#process = fork(join(__dirname, 'child-process.js'), [], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], serialization: 'advanced' })
+    this.#process = fork(join(__dirname, 'child-process.js'), [], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      serialization: 'advanced'
+    })
     killAtExit(this.#process)
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
-      stream?.on('data', (chunk: Buffer) => { this.#output = (this.#output + chunk.toString()).slice(-10_000) })
+      stream?.on('data', (chunk: Buffer) => {
+        this.#output = (this.#output + chunk.toString()).slice(-10_000)
+      })
     }
     this.#process.on('message', message => this.#hear(message as Reply))
     this.#process.once('exit', (code, signal) => {
@@ -59,16 +67,19 @@ export class Child {
    * Runs an exported function of a module in the child, and resolves with what it returns.
    *
    * @param file The module, compiled: `__filename` where the function is.
-   * @throws What the function throws there; or an error with what the child printed, when it ends or takes longer than two minutes.
+   * @throws What the function throws there; or an error with what the child printed, when it ends or takes longer than
+   *   two minutes.
    */
   async run<A, T>(file: string, errand: Errand<A, T>, args: A): Promise<T> {
     if (!this.#running) throw this.#ended('it has ended')
     const order: Order = { id: ++this.#orders, file, name: errand.name, args }
-    const answer = new Promise((resolve, reject) => { this.#pending.set(order.id, { resolve, reject }) })
+    const answer = new Promise((resolve, reject) => {
+      this.#pending.set(order.id, { resolve, reject })
+    })
     // One that cannot be sent any more is rejected by the exit that is the reason.
     this.#process.send(order, () => undefined)
     try {
-      return await deadline(answer, patience, `the answer of the ${this.name} to ${order.name}`) as T
+      return (await deadline(answer, patience, `the answer of the ${this.name} to ${order.name}`)) as T
     } finally {
       this.#pending.delete(order.id)
     }

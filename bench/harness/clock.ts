@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs'
 
-/** Milliseconds by the monotonic clock of this machine, so that times of two processes can be compared: `performance` begins anew in each. */
+/**
+ * Milliseconds by the monotonic clock of this machine, so that times of two processes can be compared: `performance`
+ * begins anew in each.
+ */
 export function now(): number {
   const [seconds, nanoseconds] = process.hrtime()
   return seconds * 1e3 + nanoseconds / 1e6
@@ -12,7 +15,10 @@ export function cpu(): number {
   return user + system
 }
 
-/** Of the CPU of this machine, if it is a virtual one, what its host has given to others instead, and all there was; in units of the kernel. */
+/**
+ * Of the CPU of this machine, if it is a virtual one, what its host has given to others instead, and all there was; in
+ * units of the kernel.
+ */
 export interface Shared {
   readonly stolen: number
   readonly all: number

@@ -1,4 +1,5 @@
 /** The clients on stage: what runs in their process. They speak with servers over `ws`, as thin as can be. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { deadline } from '../../test/support/wait'
 import { now } from './clock'
@@ -8,15 +9,17 @@ import { receipt } from './receipts'
 /** So many connect at the same time. */
 const together = 50
 const patience = 60_000
+/** Milliseconds between two looks whether all messages have come. */
+const LOOK = 10
 
 const clients: WebSocket[] = []
 let heard = 0
 let last = 0
-/** How many are waited for, and by whom. */
+/** How many are waited for, and what happens then. */
 let goal = Infinity
 let reached: () => void = () => undefined
-/** What came and when, in turns; `undefined` while nobody wants to know. */
-let noted: { at: number, data: Buffer }[] | undefined
+/** What came and when, in turns; `undefined` while it is not measured. */
+let noted: { at: number; client: number; data: Buffer }[] | undefined
 let dialect: Dialect = dialects.websockets
 
 /** Who connects. */
@@ -36,7 +39,7 @@ export async function openClients({ ports, each, dialect: spoken }: Arrival): Pr
     const those: string[] = []
     while (those.length < each) {
       const some = Array.from({ length: Math.min(together, each - those.length) }, () => openClient(port))
-      those.push(...await deadline(Promise.all(some), patience, `a connection to port ${port}`))
+      those.push(...(await deadline(Promise.all(some), patience, `a connection to port ${port}`)))
     }
     ids.push(those)
   }
@@ -46,7 +49,9 @@ export async function openClients({ ports, each, dialect: spoken }: Arrival): Pr
 /** Resolves when so many messages have come since the clients were opened, with the time of the last one. */
 export async function awaitMessages(count: number): Promise<number> {
   if (heard < count) {
-    const enough = new Promise<void>(resolve => { reached = resolve })
+    const enough = new Promise<void>(resolve => {
+      reached = resolve
+    })
     goal = count
     await deadline(enough, patience, `the last of ${count} messages`).catch((error: unknown) => {
       throw new Error(`${(error as Error).message}: ${heard} have come`, { cause: error })
@@ -67,16 +72,40 @@ export function receiptsSince(): Float64Array {
   return Float64Array.from(since)
 }
 
+/** How many messages are awaited after `noteReceipts`, and for how many ms after one the next is. */
+export interface Awaited {
+  readonly count: number
+  readonly quiet: number
+}
+
+/** Resolves when so many messages have come since `noteReceipts`, or when no further one has come for a while. */
+export async function awaitReceipts({ count, quiet }: Awaited): Promise<void> {
+  const began = now()
+  while ((noted?.length ?? 0) < count && now() - Math.max(last, began) < quiet) await sleep(LOOK)
+}
+
+/**
+ * Of each message that came since `noteReceipts`: its number, the time when it came, and the client that received it.
+ */
+export function arrivalsSince(): Float64Array {
+  const since = (noted ?? []).flatMap(({ at, client, data }) => [dialect.read(data.toString()).n, at, client])
+  noted = undefined
+  return Float64Array.from(since)
+}
+
 function openClient(port: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const client = new WebSocket(`ws://127.0.0.1:${port}${dialect.path()}`, { perMessageDeflate: false, skipUTF8Validation: true })
-    clients.push(client)
+    const client = new WebSocket(`ws://127.0.0.1:${port}${dialect.path()}`, {
+      perMessageDeflate: false,
+      skipUTF8Validation: true
+    })
+    const number = clients.push(client) - 1
     const introduce = (data: Buffer | null): void => {
       try {
         const id = dialect.introduce(data?.toString() ?? null, text => client.send(text))
         if (id === undefined) return
         client.off('message', introduce)
-        client.on('message', hear)
+        client.on('message', (data: Buffer) => hear(data, number))
         resolve(id)
       } catch (error) {
         reject(error instanceof Error ? error : new Error(String(error)))
@@ -88,10 +117,10 @@ function openClient(port: number): Promise<string> {
   })
 }
 
-function hear(data: Buffer): void {
+function hear(data: Buffer, client: number): void {
   if (!dialect.isMessage(data)) return
   last = now()
-  noted?.push({ at: last, data })
+  noted?.push({ at: last, client, data })
   receipt()
   if (++heard === goal) reached()
 }

@@ -28,12 +28,14 @@ export function spread(values: readonly number[]): string {
 }
 
 /**
- * By which power one thing grows with another: the slope of the straight line through the logarithms that is nearest to them (least squares).
- * 0: not at all; 1: in proportion; 2: with the square. What is not above 0 has no logarithm, and is left out.
+ * By which power one thing grows with another: the slope of the straight line through the logarithms that is nearest to
+ * them (least squares). 0: not at all; 1: in proportion; 2: with the square. What is not above 0 has no logarithm, and
+ * is left out.
  */
 export function exponent(points: readonly (readonly [x: number, y: number])[]): number {
   const logs = points.filter(([x, y]) => x > 0 && y > 0).map(([x, y]) => [Math.log(x), Math.log(y)] as const)
-  const mean = (of: (point: readonly [number, number]) => number): number => logs.reduce((sum, point) => sum + of(point), 0) / logs.length
+  const mean = (of: (point: readonly [number, number]) => number): number =>
+    logs.reduce((sum, point) => sum + of(point), 0) / logs.length
   const [x, y] = [mean(([x]) => x), mean(([, y]) => y)]
   return mean(point => (point[0] - x) * (point[1] - y)) / mean(point => (point[0] - x) ** 2)
 }

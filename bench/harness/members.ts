@@ -14,7 +14,7 @@ export interface MemberSettings {
   count: number
 }
 
-type Member = MetroplexUnderTest & { stats?(): { peers: number, state: string } }
+type Member = MetroplexUnderTest & { stats?(): { peers: number; state: string } }
 type MemberConstructor = new (primus: object, options: object) => Member
 
 const members: Member[] = []
@@ -25,21 +25,30 @@ const patience = 60_000
 export async function openMembers({ subject, redis, namespace, options, count }: MemberSettings): Promise<void> {
   const ioredis = load('ioredis') as Ioredis
   const Metroplex = load(subject.module) as MemberConstructor
-  await Promise.all(Array.from({ length: count }, () => {
-    const number = members.length
-    const address = `http://10.${number >> 16}.${number >> 8 & 255}.${number & 255}:8080`
-    // This project's talk through a duplicate, those of 1.x through the very client.
-    const member = new Metroplex({}, { redis: connectTo({ ...redis, lazyConnect: true }, ioredis), namespace, address, ...options })
-    members.push(member)
-    return once(member, 'register', { within: patience })
-  }))
+  await Promise.all(
+    Array.from({ length: count }, () => {
+      const number = members.length
+      const address = `http://10.${number >> 16}.${(number >> 8) & 255}.${number & 255}:8080`
+      // This project's talk through a duplicate, those of 1.x through the very client.
+      const member = new Metroplex(
+        {},
+        { redis: connectTo({ ...redis, lazyConnect: true }, ioredis), namespace, address, ...options }
+      )
+      members.push(member)
+      return once(member, 'register', { within: patience })
+    })
+  )
 }
 
-/** Resolves when each in this process knows so many others, and nothing is left for it to put right. 1.x knows nobody: it asks. */
+/**
+ * Resolves when each in this process knows so many others, and nothing is left for it to put right. 1.x keeps no list:
+ * it asks.
+ */
 export async function awaitAcquaintance(others: number): Promise<void> {
-  const known = (): boolean => members.every(member => {
-    const { peers = others, state = 'ready' } = member.stats?.() ?? {}
-    return peers === others && state === 'ready'
-  })
+  const known = (): boolean =>
+    members.every(member => {
+      const { peers = others, state = 'ready' } = member.stats?.() ?? {}
+      return peers === others && state === 'ready'
+    })
   await eventually(known, { what: `${others} others for each`, within: patience, every: 50 })
 }

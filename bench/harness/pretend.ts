@@ -1,5 +1,6 @@
 /**
- * Sparks that have no client behind them, for what costs a spark in the registry alone: what runs in the process of a server.
+ * Sparks that have no client behind them, for what costs a spark in the registry alone: what runs in the process of a
+ * server.
  *
  * The plugin is told of them as Primus tells it of others, many within one turn of the event loop.
  */
@@ -10,14 +11,20 @@ import { isSuccessor, server } from './server'
 
 /** What makes the ids of Primus itself. */
 export const { nanoid } = createRequire(require.resolve('primus'))('nanoid') as { nanoid: () => string }
-/** So many are made up within one turn of the event loop, and written in one, where the subject is not asked to write itself. */
+/**
+ * So many are made up within one turn of the event loop, and written in one, where the subject is not asked to write
+ * itself.
+ */
 const TOGETHER = 1000
 
 const sparks: SparkUnderTest[] = []
 /** Those before it are connected. */
 let connected = 0
 
-/** Makes up so many more sparks, ahead of time. Beats go on meanwhile: a server that stood still for so long would be given up. */
+/**
+ * Makes up so many more sparks, ahead of time. Beats go on meanwhile: a server that stood still for so long would be
+ * given up.
+ */
 export async function makeUp(count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     // Copied, because it would be put together from its pieces in the midst of what is measured.
@@ -57,8 +64,8 @@ export function go(count: number): number {
 /**
  * Resolves when the registry has seen all of that.
  *
- * Redis answers the commands of one connection in their order: what is asked behind a write is answered when it is through. Asking
- * again and again instead would cost more than what is measured.
+ * Redis answers the commands of one connection in their order: what is asked behind a write is answered when it is
+ * through. Asking again and again instead would cost more than what is measured.
  */
 export async function written(): Promise<void> {
   const { metroplex } = server()
@@ -67,7 +74,7 @@ export async function written(): Promise<void> {
     await new Promise(resolve => setImmediate(resolve))
     left = metroplex.stats?.().waiting ?? 0
     await new Promise<void>((resolve, reject) => {
-      metroplex.spark('nobody', error => error ? reject(error) : resolve())
+      metroplex.spark('unknown', error => (error ? reject(error) : resolve()))
     })
   }
 }
@@ -80,12 +87,13 @@ export async function comeAll(): Promise<void> {
 /**
  * Has the registry filled with all that were made up, quickly.
  *
- * They connect. Where that would take minutes, because the subject writes them one by one, the same entries are written for it, many at a time.
+ * They connect. Where that would take minutes, because the subject writes them one by one, the same entries are written
+ * for it, many at a time.
  */
 export async function fill(): Promise<void> {
   const { metroplex } = server()
   if (isSuccessor()) return comeAll()
-  const { redis, namespace, address } = metroplex as unknown as { redis: Redis, namespace: string, address: string }
+  const { redis, namespace, address } = metroplex as unknown as { redis: Redis; namespace: string; address: string }
   while (connected < sparks.length) {
     const ids = sparks.slice(connected, connected + TOGETHER).map(({ id }) => id)
     await Promise.all([

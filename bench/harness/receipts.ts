@@ -1,8 +1,8 @@
 /**
  * How the sender hears what its clients got: over a connection between the two processes alone, past all servers.
  *
- * What came within one turn of the clients' event loop is told at once, as bytes whose sum is the number of messages. What that costs the sender counts as the
- * sender's, whatever is measured.
+ * What came within one turn of the clients' event loop is told at once, as bytes whose sum is the number of messages.
+ * What that costs the sender counts as the sender's, in every measurement.
  */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
@@ -28,9 +28,12 @@ export async function listenForReceipts(): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** In the sender: from now on it is told of each message that comes, until `end` is called. Resolves when the clients know. */
+/**
+ * In the sender: from now on it is told of each message that comes, until `end` is called. Resolves when the clients
+ * know.
+ */
 export async function beginReceipts(told: Hear): Promise<{ end(): void }> {
-  if (clients === undefined) throw new Error('Nobody is there to send receipts.')
+  if (clients === undefined) throw new Error('No client is there to send receipts.')
   const socket = await clients
   if (socket.listenerCount('data') === 0) {
     socket.on('data', bytes => {
@@ -45,7 +48,11 @@ export async function beginReceipts(told: Hear): Promise<{ end(): void }> {
     socket.write(Uint8Array.of(BEGIN))
   })
   hear = told
-  return { end: () => { socket.write(Uint8Array.of(END)) } }
+  return {
+    end: () => {
+      socket.write(Uint8Array.of(END))
+    }
+  }
 }
 
 let sender: Socket | undefined
@@ -54,7 +61,7 @@ let untold = 0
 
 /** With the clients: will tell the sender on this port, when it wants to know. */
 export async function tellReceipts(port: number): Promise<void> {
-  const socket = sender = connect({ port, host, noDelay: true })
+  const socket = (sender = connect({ port, host, noDelay: true }))
   socket.on('data', wishes => {
     telling = wishes.at(-1) === BEGIN
     if (telling) socket.write(Uint8Array.of(0))

@@ -2,7 +2,13 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { load, loadPlugin, loadPrimus, type MetroplexUnderTest, type PrimusUnderTest } from '../../test/support/primus-types'
+import {
+  load,
+  loadPlugin,
+  loadPrimus,
+  type MetroplexUnderTest,
+  type PrimusUnderTest
+} from '../../test/support/primus-types'
 import { connectTo, type Ioredis } from '../../test/support/redis-target'
 import { eventually, once as emitted } from '../../test/support/wait'
 import type { Plugin } from '../subjects'
@@ -28,7 +34,7 @@ export interface PrimusOnStage extends PrimusUnderTest {
     stats?(): { waiting: number }
   }
   readonly forward: {
-    spark(id: string, msg: unknown, fn: Callback<Sent>): unknown
+    spark(id: string, msg: unknown, fn?: Callback<Sent>): unknown
     sparks(ids: readonly string[], msg: unknown, fn: Callback<Sent>): unknown
     broadcast(msg: unknown, fn: Callback<Sent>): unknown
   }
@@ -51,14 +57,20 @@ export function server(): PrimusOnStage {
 }
 
 /** Makes this process a server. Resolves when it has registered. */
-export async function openServer({ subject, redis, namespace, transformer, options }: ActorSettings<Plugin>): Promise<Actor> {
+export async function openServer({
+  subject,
+  redis,
+  namespace,
+  transformer,
+  options
+}: ActorSettings<Plugin>): Promise<Actor> {
   const http = createServer()
   const one = new (loadPrimus())(http, {
     transformer,
     redis: connectTo(redis, load('ioredis') as Ioredis),
     namespace,
     password: 'bench',
-    // A ping to everybody in the midst of a row would be counted as its work.
+    // A ping to all clients in the midst of a row would be counted as its work.
     pingInterval: false,
     ...options
   })
@@ -83,17 +95,29 @@ function actorOf({ metroplex, forward }: PrimusOnStage, port: number): Actor {
     },
     lookUpOne: (id, done) => {
       metroplex.spark(id, (error, address) => {
-        done(error ?? (address !== null ? null : new Error('nobody has the spark')), 1)
+        done(error ?? (address !== null ? null : new Error('no server has the spark')), 1)
       })
     },
     lookUpMany: (ids, done) => {
       metroplex.sparks(ids, (error, addresses) => {
-        done(error ?? (addresses.every(Boolean) ? null : new Error('nobody has one of the sparks')), 1)
+        done(error ?? (addresses.every(Boolean) ? null : new Error('no server has one of the sparks')), 1)
       })
     },
-    forwardOne: (id, message, done) => { forward.spark(id, message, handed(1, done)) },
-    forwardMany: (ids, message, done) => { forward.sparks(ids, message, handed(ids.length, done)) },
-    broadcast: (all, message, done) => { forward.broadcast(message, handed(all, done)) }
+    forwardOne: (id, message, done) => {
+      forward.spark(id, message, handed(1, done))
+    },
+    // 1.x needs its callback.
+    ...(isSuccessor() && {
+      forwardAndForget: (id, message) => {
+        forward.spark(id, message)
+      }
+    }),
+    forwardMany: (ids, message, done) => {
+      forward.sparks(ids, message, handed(ids.length, done))
+    },
+    broadcast: (all, message, done) => {
+      forward.broadcast(message, handed(all, done))
+    }
   }
 }
 
@@ -110,8 +134,9 @@ export function address(): string {
 /** Resolves when the server of this process knows so many peers. */
 export async function awaitPeers(count: number): Promise<void> {
   const { metroplex } = server()
-  const peers = (): Promise<string[]> => new Promise((resolve, reject) => {
-    metroplex.servers((error, list) => error ? reject(error) : resolve(list))
-  })
+  const peers = (): Promise<string[]> =>
+    new Promise((resolve, reject) => {
+      metroplex.servers((error, list) => (error ? reject(error) : resolve(list)))
+    })
   await eventually(async () => (await peers()).length === count, { what: `${count} peers`, within: 20_000 })
 }

@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis'
 import { startRedis, type RedisProcess } from '../../test/support/redis'
 import { eventually } from '../../test/support/wait'
 import type { Subject } from '../subjects'
@@ -8,7 +7,7 @@ import { cpu, shared } from './clock'
 import { awaitMessages, openClients } from './crowd'
 import type { Transformer } from './dialects'
 import { listenForReceipts, tellReceipts } from './receipts'
-import { numberIn } from './observer'
+import { Observer } from './observer'
 import type { Ran } from './window'
 
 const ACTOR = require.resolve('./actor')
@@ -28,6 +27,8 @@ export interface Cast {
   readonly servers: number
   /** Clients of each server; with 0 there is no process for them. @default 0 */
   readonly clients?: number
+  /** Whether only the receivers have clients. @default false */
+  readonly remote?: boolean
   /** What lies below Primus. @default 'websockets' */
   readonly transformer?: Transformer
   /** Options of Primus, beside those that every server has. They survive structured cloning. @default none */
@@ -53,7 +54,7 @@ export interface Measured {
   /** Microseconds per operation. */
   readonly cpu: Readonly<Partial<Record<Role, number>>>
   /** Milliseconds. */
-  readonly latency?: { readonly p50: number, readonly p99: number }
+  readonly latency?: { readonly p50: number; readonly p99: number; readonly max?: number }
   /** What is to be said of this row alone, by what it is called, with its unit. */
   readonly figures?: Readonly<Record<string, number>>
 }
@@ -62,7 +63,11 @@ export interface Measured {
 export interface Measuring {
   readonly row: string
   readonly operation: string
-  /** Whether each operation is a message that a client gets: then the row ends when the last one is there. @default false */
+  /**
+   * Whether each operation is a message that a client gets: then the row ends when the last one is there.
+   *
+   * @default false
+   */
   readonly delivers?: boolean
   /** Does it, for a while. */
   readonly run: () => Promise<Ran>
@@ -93,11 +98,13 @@ export class Stage {
   #crowd: Child | undefined
   #delivered = 0
   #warm = false
-  readonly #observer: Redis
+  readonly #observer: Observer
 
-  private constructor(readonly subject: Subject, readonly redis: RedisProcess) {
-    // ioredis waits that long for the end of a connection.
-    this.#observer = redis.client({ disconnectTimeout: 1 })
+  private constructor(
+    readonly subject: Subject,
+    readonly redis: RedisProcess
+  ) {
+    this.#observer = new Observer(redis)
   }
 
   /** Resolves when all servers know each other, and all clients are registered. */
@@ -132,7 +139,7 @@ export class Stage {
 
   /** Resolves when so many sparks stand in the registry, of all servers together. */
   async registered(count: number): Promise<void> {
-    const registered = async (): Promise<boolean> => await this.#observer.hlen(`${namespace}:sparks`) === count
+    const registered = async (): Promise<boolean> => (await this.#observer.redis.hlen(`${namespace}:sparks`)) === count
     await eventually(registered, { what: `${count} sparks in the registry`, within: 20_000 })
   }
 
@@ -155,8 +162,13 @@ export class Stage {
     if (delivers) await this.#settle(ran)
   }
 
-  /** Measures a row: its operations, and what everybody's CPU has done for them. */
-  async measure({ row, operation, delivers = false, run }: Measuring): Promise<Measured & { readonly perSecond: number }> {
+  /** Measures a row: its operations, and the CPU time that all processes used for them. */
+  async measure({
+    row,
+    operation,
+    delivers = false,
+    run
+  }: Measuring): Promise<Measured & { readonly perSecond: number }> {
     const [before, whole] = [await this.#cpu(), shared()]
     const ran = await run()
     const ended = delivers ? Math.max(ran.ended, await this.#settle(ran)) : ran.ended
@@ -165,35 +177,51 @@ export class Stage {
     if (failure !== undefined) process.stderr.write(`${row}: ${failed} calls failed, the first one with: ${failure}\n`)
     if (operations === 0) throw new Error(`'${row}' cannot be measured: not one call succeeded.`)
     return {
-      row, operation, operations, failed,
+      row,
+      operation,
+      operations,
+      failed,
       stolen: (end.stolen - whole.stolen) / Math.max(1, end.all - whole.all),
-      perSecond: operations / (ended - began) * 1000,
+      perSecond: (operations / (ended - began)) * 1000,
       cpu: Object.fromEntries([...after].map(([role, used]) => [role, (used - (before.get(role) ?? 0)) / operations]))
     }
   }
 
-  /** Ends everybody. */
+  /** Ends all processes. */
   async close(): Promise<void> {
-    await Promise.all([...this.#servers, ...this.#crowd === undefined ? [] : [this.#crowd]].map(child => child.close()))
+    await Promise.all(
+      [...this.#servers, ...(this.#crowd === undefined ? [] : [this.#crowd])].map(child => child.close())
+    )
     await this.redis.stop()
   }
 
-  async #open({ servers, clients = 0, transformer = 'websockets', options = {} }: Cast): Promise<void> {
+  async #open({ servers, clients = 0, remote = false, transformer = 'websockets', options = {} }: Cast): Promise<void> {
     const settings = { subject: this.subject, redis: this.redis.target, namespace, transformer, options }
     const ports: number[] = []
     while (ports.length < servers) {
-      const some = Array.from({ length: Math.min(TOGETHER, servers - ports.length) }, (_, i) => (
-        new Child(ports.length + i === 0 ? 'sender' : `receiver ${ports.length + i}`)
-      ))
+      const some = Array.from(
+        { length: Math.min(TOGETHER, servers - ports.length) },
+        (_, i) => new Child(ports.length + i === 0 ? 'sender' : `receiver ${ports.length + i}`)
+      )
       this.#servers.push(...some)
-      ports.push(...await Promise.all(some.map(child => child.run(ACTOR, openActor, settings))))
+      ports.push(...(await Promise.all(some.map(child => child.run(ACTOR, openActor, settings)))))
     }
-    await Promise.all(this.#servers.map((child, i) => child.run(ACTOR, meet, ports.filter((_, other) => other !== i))))
+    await Promise.all(
+      this.#servers.map((child, i) =>
+        child.run(
+          ACTOR,
+          meet,
+          ports.filter((_, other) => other !== i)
+        )
+      )
+    )
     if (clients === 0) return
     this.#crowd = new Child('clients')
     const dialect = this.subject.kind === 'socket.io' ? 'socketio' : transformer
-    this.ids = await this.#crowd.run(CROWD, openClients, { ports, each: clients, dialect })
-    if (this.subject.kind === 'primus') await this.registered(servers * clients)
+    const served = remote ? ports.slice(1) : ports
+    const ids = await this.#crowd.run(CROWD, openClients, { ports: served, each: clients, dialect })
+    this.ids = remote ? [[], ...ids] : ids
+    if (this.subject.kind === 'primus') await this.registered(served.length * clients)
     await this.#crowd.run(RECEIPTS, tellReceipts, await this.sender.run(RECEIPTS, listenForReceipts, undefined))
   }
 
@@ -203,7 +231,7 @@ export class Stage {
     return this.crowd.run(CROWD, awaitMessages, this.#delivered)
   }
 
-  /** Microseconds that everybody has used so far. */
+  /** Microseconds that all processes have used so far. */
   async #cpu(): Promise<Map<Role, number>> {
     const used = async (...children: readonly Child[]): Promise<number> => {
       const each = await Promise.all(children.map(child => child.run(CLOCK, cpu, undefined)))
@@ -212,14 +240,9 @@ export class Stage {
     const { receivers } = this
     return new Map<Role, number>([
       ['sender', await used(this.sender)],
-      ...receivers.length > 0 ? [['receivers', await used(...receivers)] as const] : [],
-      ...this.#crowd !== undefined ? [['clients', await used(this.#crowd)] as const] : [],
-      ['redis', redisCpu(await this.#observer.info('cpu'))]
+      ...(receivers.length > 0 ? [['receivers', await used(...receivers)] as const] : []),
+      ...(this.#crowd !== undefined ? [['clients', await used(this.#crowd)] as const] : []),
+      ['redis', await this.#observer.cpu()]
     ])
   }
-}
-
-/** Microseconds, of what Redis tells of itself. */
-function redisCpu(info: string): number {
-  return (numberIn(info, 'used_cpu_user') + numberIn(info, 'used_cpu_sys')) * 1e6
 }

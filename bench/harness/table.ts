@@ -29,6 +29,7 @@ const figures: readonly Figure[] = [
   { of: ({ perSecond }) => perSecond, called: operation => `${operation}s a second`.replace('ys a', 'ies a') },
   { of: ({ latency }) => latency?.p50, called: () => 'call to client, p50, ms' },
   { of: ({ latency }) => latency?.p99, called: () => 'call to client, p99, ms' },
+  { of: ({ latency }) => latency?.max, called: () => 'call to client, longest, ms' },
   cpuOf(['sender'], 'sender'),
   cpuOf(['receivers'], 'receivers'),
   cpuOf(['sender', 'receivers'], 'all servers'),
@@ -44,29 +45,41 @@ function figuresOf(ofRow: readonly Result[]): Figure[] {
 /**
  * The results in Markdown, a table for each work: medians of the rounds.
  *
- * Of the first subject there is the range; of each other one, behind its median, the ratio of the first one to it, with its range. Ratios are taken round
- * by round, because two that ran one after the other had the same machine.
+ * Of the first subject there is the range; of each other one, behind its median, the ratio of the first one to it, with
+ * its range. Ratios are taken round by round, because two that ran one after the other had the same machine.
  */
 export function tablesOf(results: readonly Result[], subjects: readonly string[]): string[] {
   const [first = ''] = subjects
   return [...grouped(results, ({ work }) => work)].flatMap(([work, ofWork]) => {
     const others = subjects.slice(1).filter(other => ofWork.some(({ subject }) => subject === other))
-    const lines = [[work, 'figure', first, ...others.map(other => `${other}; ${first} ÷ it`)], ['---', '---', '---', ...others.map(() => '---')]]
+    const lines = [
+      [work, 'figure', first, ...others.map(other => `${other}; ${first} ÷ it`)],
+      ['---', '---', '---', ...others.map(() => '---')]
+    ]
     for (const [row, ofRow] of grouped(ofWork, ({ row }) => row)) {
       for (const figure of [...figures, ...figuresOf(ofRow)]) {
         if (figure.matters !== undefined && !ofRow.some(figure.matters)) continue
-        const valuesOf = (one: string): number[] => ofRow.filter(({ subject }) => subject === one).map(figure.of).filter(value => value !== undefined)
+        const valuesOf = (one: string): number[] =>
+          ofRow
+            .filter(({ subject }) => subject === one)
+            .map(figure.of)
+            .filter(value => value !== undefined)
         const mine = valuesOf(first)
         const besides = others.map(valuesOf)
         if (![mine, ...besides].some(values => values.length > 0)) continue
-        lines.push([row, figure.called(ofRow[0]?.operation ?? ''), spreadOrNone(mine), ...besides.map(values => compared(mine, values))])
+        lines.push([
+          row,
+          figure.called(ofRow[0]?.operation ?? ''),
+          spreadOrNone(mine),
+          ...besides.map(values => compared(mine, values))
+        ])
       }
     }
     return ['', ...lines.map(cells => `| ${cells.join(' | ')} |`)]
   })
 }
 
-/** Whoever has no such row. */
+/** The cell of a subject without such a row. */
 const NONE = '–'
 
 function spreadOrNone(values: readonly number[]): string {
@@ -83,7 +96,7 @@ function grouped(results: readonly Result[], by: (result: Result) => string): Ma
   const groups = new Map<string, Result[]>()
   for (const result of results) {
     const key = by(result)
-    groups.set(key, [...groups.get(key) ?? [], result])
+    groups.set(key, [...(groups.get(key) ?? []), result])
   }
   return groups
 }

@@ -33,7 +33,7 @@ export interface Window {
 const bys: Readonly<Record<Subject['kind'], readonly By[]>> = {
   // What is compared with socket.io comes first, so that both are as warm.
   primus: ['receipt', 'callback'],
-  // It calls nobody back.
+  // It has no callback.
   'socket.io': ['receipt'],
   http: ['receipt', 'callback'],
   ws: ['callback'],
@@ -41,12 +41,12 @@ const bys: Readonly<Record<Subject['kind'], readonly By[]>> = {
 }
 
 /** The windows of these sizes in which a subject is measured. */
-export function windows({ kind }: Subject, sizes: readonly number[]): { inFlight: number, by: By }[] {
+export function windows({ kind }: Subject, sizes: readonly number[]): { inFlight: number; by: By }[] {
   return bys[kind].flatMap(by => sizes.map(inFlight => ({ inFlight, by })))
 }
 
 /** What is in flight, as it is called in results: `'4 calls in flight, by receipt'`. */
-export function named({ inFlight, by }: { inFlight: number, by: By }): string {
+export function named({ inFlight, by }: { inFlight: number; by: By }): string {
   return `${inFlight} ${inFlight === 1 ? 'call' : 'calls'} in flight${by === 'receipt' ? ', by receipt' : ''}`
 }
 
@@ -56,7 +56,8 @@ export function keep({ inFlight, ms, by = 'callback', each = 1 }: Window, call: 
 }
 
 /**
- * Calls something again and again for a while, a fixed number of calls at a time: the next one begins when one has called back.
+ * Calls something again and again for a while, a fixed number of calls at a time: the next one begins when one has
+ * called back.
  *
  * Resolves when all have called back. A call that fails is counted, and followed by another like any other.
  */
@@ -81,11 +82,17 @@ export function keepInFlight(inFlight: number, ms: number, call: (done: Done) =>
 }
 
 /**
- * Calls something again and again for a while, a fixed number of calls at a time: the next one begins when clients have got as many messages as come of one.
+ * Calls something again and again for a while, a fixed number of calls at a time: the next one begins when clients have
+ * got as many messages as come of one.
  *
  * Resolves when they have got all. What calls back is a failure, or nothing: of one that failed no message is expected.
  */
-export async function keepUnreceived(inFlight: number, ms: number, each: number, call: (done: Done) => void): Promise<Ran> {
+export async function keepUnreceived(
+  inFlight: number,
+  ms: number,
+  each: number,
+  call: (done: Done) => void
+): Promise<Ran> {
   let told: (count: number) => void = () => undefined
   const receipts = await beginReceipts(count => told(count))
   const ran = start()
@@ -100,7 +107,7 @@ export async function keepUnreceived(inFlight: number, ms: number, each: number,
     }
     const done: Done = error => {
       if (!isError(error)) return
-      // Not at once: whoever fails before he returns would be called for ever.
+      // Not at once: a function that fails before it returns would be called for ever.
       setImmediate(() => {
         note(ran, error)
         go()

@@ -17,10 +17,17 @@ export interface Scale {
 
 /** Something to measure, in a file of its own. */
 export interface Work {
-  /** What it is called on the command line and in results. */
+  /** What it is called in results. */
   readonly name: string
+  /** What it is called on the command line, together with others of that command. @default `name` */
+  readonly command?: string
   /** Who takes part. */
   cast(scale: Scale, subject: Subject): Cast
   /** Measures the subject on stage once, row by row; no rows when it cannot do the work. */
   measure(stage: Stage, scale: Scale): AsyncIterable<Measured>
+}
+
+/** What a work is called on the command line. */
+export function commandOf({ name, command = name }: Work): string {
+  return command
 }

@@ -11,7 +11,10 @@ interface Letter {
   message: Message
 }
 
-/** Makes this process a server that writes to one client what a request says, and forwards to the one other server there is. */
+/**
+ * Makes this process a server that writes to one client what a request says, and forwards to the one other server there
+ * is.
+ */
 export async function openHttp(): Promise<Actor> {
   const clients = new Map<string, WebSocket>()
   const http = createServer((question, answer) => {
@@ -33,10 +36,17 @@ export async function openHttp(): Promise<Actor> {
     forwardOne: (id, message, done) => {
       const letter: Letter = { id, message }
       const body = JSON.stringify(letter)
-      request({ host: '127.0.0.1', port, method: 'PUT', agent, headers: { 'content-length': Buffer.byteLength(body) } }, answer => {
-        answer.resume()
-        answer.once('end', () => done(answer.statusCode === 204 ? null : new Error(`it said ${answer.statusCode ?? 'nothing'}`), 1))
-      }).once('error', (error: Error) => done(error, 0)).end(body)
+      request(
+        { host: '127.0.0.1', port, method: 'PUT', agent, headers: { 'content-length': Buffer.byteLength(body) } },
+        answer => {
+          answer.resume()
+          answer.once('end', () =>
+            done(answer.statusCode === 204 ? null : new Error(`it said ${answer.statusCode ?? 'nothing'}`), 1)
+          )
+        }
+      )
+        .once('error', (error: Error) => done(error, 0))
+        .end(body)
     }
   }
 }

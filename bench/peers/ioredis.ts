@@ -15,7 +15,10 @@ export function openIoredis({ subject, redis, namespace }: ActorSettings<Control
   const client = connectTo(redis, load('ioredis') as Ioredis) as Redis
   const key = `${namespace}:sparks`
   const ask = (ids: readonly string[], done: (error: Error | null, places: (string | null)[]) => void): void => {
-    client.hmget(key, ...ids).then(places => done(null, places), (error: unknown) => done(error as Error, []))
+    client.hmget(key, ...ids).then(
+      places => done(null, places),
+      (error: unknown) => done(error as Error, [])
+    )
   }
   return Promise.resolve({
     port: 0,
@@ -25,17 +28,22 @@ export function openIoredis({ subject, redis, namespace }: ActorSettings<Control
       await client.hset(key, ...ids.flatMap(id => [id, 'http://127.0.0.1:12345']))
       return ids
     },
-    lookUpOne: subject.together === true ? gathering(ask) : (id, done) => ask([id], (error, [place]) => answer(done, error, place)),
+    lookUpOne:
+      subject.together === true
+        ? gathering(ask)
+        : (id, done) => ask([id], (error, [place]) => answer(done, error, place)),
     lookUpMany: (ids, done) => ask(ids, (error, places) => answer(done, error, places.every(Boolean)))
   })
 }
 
 function answer(done: Done, error: Error | null, found: unknown): void {
-  done(error ?? (found ? null : new Error('nobody has the spark')), 1)
+  done(error ?? (found ? null : new Error('no server has the spark')), 1)
 }
 
 /** Asks for all that is asked within one turn together, so many at a time. */
-function gathering(ask: (ids: readonly string[], done: (error: Error | null, places: (string | null)[]) => void) => void): (id: string, done: Done) => void {
+function gathering(
+  ask: (ids: readonly string[], done: (error: Error | null, places: (string | null)[]) => void) => void
+): (id: string, done: Done) => void {
   let ids: string[] = []
   let waiting: Done[] = []
   const send = (): void => {

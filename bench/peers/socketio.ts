@@ -1,4 +1,7 @@
-/** socket.io as a server on stage, with its fastest ordinary settings: over WebSockets alone, uncompressed, without recovery of connections. */
+/**
+ * socket.io as a server on stage, with its fastest ordinary settings: over WebSockets alone, uncompressed, without
+ * recovery of connections.
+ */
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -28,14 +31,18 @@ type Client = Redis
 
 /** What the packages of the adapters export. */
 interface RedisAdapter {
-  createAdapter: (publisher: Client, subscriber: Client, options: { publishOnSpecificResponseChannel: boolean }) => Adapter
+  createAdapter: (
+    publisher: Client,
+    subscriber: Client,
+    options: { publishOnSpecificResponseChannel: boolean }
+  ) => Adapter
   createShardedAdapter: (publisher: Client, subscriber: Client) => Adapter
 }
 interface StreamsAdapter {
   createAdapter: (client: Client) => Adapter
 }
 
-/** Longer than anything here lasts: a ping to everybody in the midst of a row would be counted as its work. */
+/** Longer than anything here lasts: a ping to all clients in the midst of a row would be counted as its work. */
 const NEVER = 10 ** 8
 const EVENT = 'm'
 
@@ -46,7 +53,10 @@ export async function openSocketIo({ subject, redis }: ActorSettings<SocketIo>):
   const http = createServer()
   const io = new Server(http, {
     adapter: adapterOf(subject, connected),
-    transports: ['websocket'], serveClient: false, perMessageDeflate: false, pingInterval: NEVER
+    transports: ['websocket'],
+    serveClient: false,
+    perMessageDeflate: false,
+    pingInterval: NEVER
   })
   http.listen(0, '127.0.0.1')
   await once(http, 'listening')
@@ -54,15 +64,20 @@ export async function openSocketIo({ subject, redis }: ActorSettings<SocketIo>):
     port: (http.address() as AddressInfo).port,
     async meet(others) {
       const { adapter } = io.of('/')
-      await eventually(async () => await adapter.serverCount() === others.length + 1, { what: 'all servers', within: 20_000 })
+      await eventually(async () => (await adapter.serverCount()) === others.length + 1, {
+        what: 'all servers',
+        within: 20_000
+      })
     },
     lookUpOne: (id, done) => {
-      io.in(id).fetchSockets().then(
-        ({ length }) => done(length === 1 ? null : new Error(`there are ${length} of this socket`), 1),
-        (error: unknown) => done(error as Error, 0)
-      )
+      io.in(id)
+        .fetchSockets()
+        .then(
+          ({ length }) => done(length === 1 ? null : new Error(`there are ${length} of this socket`), 1),
+          (error: unknown) => done(error as Error, 0)
+        )
     },
-    // Nobody tells what becomes of these.
+    // No answer says what becomes of these.
     forwardOne: (id, message, done) => {
       io.to(id).emit(EVENT, message)
       done(null, 1)
@@ -79,7 +94,8 @@ export async function openSocketIo({ subject, redis }: ActorSettings<SocketIo>):
 }
 
 function adapterOf({ adapter }: SocketIo, connected: () => Client): Adapter {
-  if (adapter === 'streams') return (loadPeer('@socket.io/redis-streams-adapter') as StreamsAdapter).createAdapter(connected())
+  if (adapter === 'streams')
+    return (loadPeer('@socket.io/redis-streams-adapter') as StreamsAdapter).createAdapter(connected())
   const { createAdapter, createShardedAdapter } = loadPeer('@socket.io/redis-adapter') as RedisAdapter
   return adapter === 'sharded'
     ? createShardedAdapter(connected(), connected())

@@ -22,18 +22,22 @@ export async function openSockets({ subject }: ActorSettings<Control>): Promise<
   return {
     port,
     async meet(others) {
-      await Promise.all(others.map(async (other, i) => {
-        const peer = new WebSocket(`ws://127.0.0.1:${other}/peer`, { perMessageDeflate: false })
-        const calls = waiting[i] = [] as (() => void)[]
-        peer.on('message', () => calls.shift()?.())
-        peers.push(peer)
-        await once(peer, 'open')
-      }))
+      await Promise.all(
+        others.map(async (other, i) => {
+          const peer = new WebSocket(`ws://127.0.0.1:${other}/peer`, { perMessageDeflate: false })
+          const calls = (waiting[i] = [] as (() => void)[])
+          peer.on('message', () => calls.shift()?.())
+          peers.push(peer)
+          await once(peer, 'open')
+        })
+      )
     },
     broadcast: (all, message, done) => {
       const text = JSON.stringify(message)
       let left = peers.length
-      const written = (): void => { if (--left === 0) done(null, all) }
+      const written = (): void => {
+        if (--left === 0) done(null, all)
+      }
       peers.forEach((peer, i) => {
         waiting[i]?.push(written)
         peer.send(text)

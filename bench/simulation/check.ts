@@ -55,51 +55,99 @@ export async function check(costs: Pick<Costs, 'prices'>, size: Size = SIZE): Pr
   const children = crews.map((_, i) => new Child(`crew ${i}`))
   const [first, second, doomed] = children as [Child, Child, Child]
   const observer = redis.client({ disconnectTimeout: 1 })
-  const entries = (count: number): Promise<true> => eventually(
-    async () => await observer.hlen(`${namespace}:sparks`) === count, { what: `${count} entries`, within: 60_000, every: 20 }
-  )
+  const entries = (count: number): Promise<true> =>
+    eventually(async () => (await observer.hlen(`${namespace}:sparks`)) === count, {
+      what: `${count} entries`,
+      within: 60_000,
+      every: 20
+    })
   const fleet: Fleet = { servers, sparks: servers * each, lifetime: Infinity, lookups: 0, lease }
-  const predicted = (scenario: Partial<Scenario> & { seconds: number }): Spent => spent({ name: 'check', fleet, happens: () => ({}), ...scenario }, costs)
-  const disturbances = async (): Promise<number> => (await Promise.all([first, second].map(child => child.run(MEMBERS, disturbed, undefined))))
-    .reduce((sum, count) => sum + count, 0)
+  const predicted = (scenario: Partial<Scenario> & { seconds: number }): Spent =>
+    spent({ name: 'check', fleet, happens: () => ({}), ...scenario }, costs)
+  const disturbances = async (): Promise<number> =>
+    (await Promise.all([first, second].map(child => child.run(MEMBERS, disturbed, undefined)))).reduce(
+      (sum, count) => sum + count,
+      0
+    )
   try {
     const ruler = await Ruler.open([redis])
     const parts: Part[] = []
-    const part = async (name: string, does: () => Promise<unknown>, predict: (seconds: number) => Spent): Promise<void> => {
+    const part = async (
+      name: string,
+      does: () => Promise<unknown>,
+      predict: (seconds: number) => Spent
+    ): Promise<void> => {
       const before = await disturbances()
       const began = performance.now()
       const { cpu, received, sent } = await ruler.measure(1, [], does)
       const took = (performance.now() - began) / 1000
       parts.push({
-        part: name, seconds: took, measured: { cpu: cpu / 1e6, received, sent }, predicted: predict(took), disturbed: await disturbances() - before
+        part: name,
+        seconds: took,
+        measured: { cpu: cpu / 1e6, received, sent },
+        predicted: predict(took),
+        disturbed: (await disturbances()) - before
       })
     }
-    await Promise.all(children.map((child, i) => child.run(MEMBERS, openCrew, {
-      redis: redis.target, namespace, shards: 1, lease: lease * 1000, count: crews[i] ?? 0, name: `crew${i}`
-    })))
+    await Promise.all(
+      children.map((child, i) =>
+        child.run(MEMBERS, openCrew, {
+          redis: redis.target,
+          namespace,
+          shards: 1,
+          lease: lease * 1000,
+          count: crews[i] ?? 0,
+          name: `crew${i}`
+        })
+      )
+    )
     await Promise.all(children.map(child => child.run(MEMBERS, awaitCrew, servers - 1)))
-    // Both parts are over before anybody audits.
+    // Both parts are over before any server audits.
     const quiet: Fleet = { ...fleet, settled: false }
-    await part('all sparks come at once', async () => {
-      await Promise.all(children.map(child => child.run(MEMBERS, fill, each)))
-      await entries(servers * each)
-    }, took => predicted({
-      fleet: { ...quiet, sparks: 0 }, seconds: Math.max(1, Math.round(took)), happens: second => second === 0 ? { arrive: servers * each } : {}
-    }))
-    await part(`${lost} servers are killed`, async () => {
-      await doomed.close()
-      await Promise.all([first, second].map(child => child.run(MEMBERS, awaitCrew, left - 1)))
-      await entries(left * each)
-    }, took => predicted({
-      fleet: quiet, seconds: Math.max(1, Math.round(took)), returning: 0, happens: second => second === 0 ? { die: lost } : {}
-    }))
-    const shift = (seconds: number): Promise<unknown> => Promise.all([first, second].map(child => (
-      child.run(MEMBERS, work, { ms: seconds * 1000, churn: churn / 2, lookups: lookups / 2 })
-    )))
+    await part(
+      'all sparks come at once',
+      async () => {
+        await Promise.all(children.map(child => child.run(MEMBERS, fill, each)))
+        await entries(servers * each)
+      },
+      took =>
+        predicted({
+          fleet: { ...quiet, sparks: 0 },
+          seconds: Math.max(1, Math.round(took)),
+          happens: second => (second === 0 ? { arrive: servers * each } : {})
+        })
+    )
+    await part(
+      `${lost} servers are killed`,
+      async () => {
+        await doomed.close()
+        await Promise.all([first, second].map(child => child.run(MEMBERS, awaitCrew, left - 1)))
+        await entries(left * each)
+      },
+      took =>
+        predicted({
+          fleet: quiet,
+          seconds: Math.max(1, Math.round(took)),
+          returning: 0,
+          happens: second => (second === 0 ? { die: lost } : {})
+        })
+    )
+    const shift = (seconds: number): Promise<unknown> =>
+      Promise.all(
+        [first, second].map(child =>
+          child.run(MEMBERS, work, { ms: seconds * 1000, churn: churn / 2, lookups: lookups / 2 })
+        )
+      )
     await shift(lease * 10)
-    await part('sparks come and go', () => shift(seconds), took => predicted({
-      fleet: { ...fleet, servers: left, sparks: left * each, lifetime: left * each / churn, lookups }, seconds: Math.round(took)
-    }))
+    await part(
+      'sparks come and go',
+      () => shift(seconds),
+      took =>
+        predicted({
+          fleet: { ...fleet, servers: left, sparks: left * each, lifetime: (left * each) / churn, lookups },
+          seconds: Math.round(took)
+        })
+    )
     return parts
   } finally {
     await Promise.all(children.map(child => child.close()))

@@ -24,7 +24,7 @@ export const OPERATIONS = {
   connect: 'ids in a commit',
   disconnect: 'ids in a commit',
   beat: 'beats',
-  agree: 'confirmations of secret and layout',
+  agree: 'values that all servers share',
   join: 'servers',
   leave: 'servers',
   listed: 'servers on the list',
@@ -87,8 +87,8 @@ export function sum(...parts: readonly (readonly [times: number, cost: Cost])[])
 }
 
 /**
- * What an operation costs on `n` things: on a straight line between the two sizes that were measured on either side, or through the nearest two.
- * One that was measured at one size alone grows with `n`.
+ * What an operation costs on `n` things: on a straight line between the two sizes that were measured on either side, or
+ * through the nearest two. One that was measured at one size alone grows with `n`.
  */
 export function priceOf({ operations }: Prices, operation: Operation, n: number): Cost {
   const points = operations[operation]

@@ -1,4 +1,9 @@
-/** Fills the blocks of a document, which begin with `<!-- begin NAME -->` and end with `<!-- end NAME -->`, and leaves all else as it is. @throws Error For a block that it lacks. */
+/**
+ * Fills the blocks of a document, which begin with `<!-- begin NAME -->` and end with `<!-- end NAME -->`, and leaves
+ * all else as it is.
+ *
+ * @throws Error For a block that it lacks.
+ */
 export function filled(document: string, blocks: ReadonlyMap<string, string>): string {
   let text = document
   for (const [name, content] of blocks) {

@@ -6,13 +6,15 @@ export interface Fleet {
   readonly sparks: number
   /** How long a spark stays, in seconds, on the average. */
   readonly lifetime: number
-  /** Questions where a spark is, a second, of all servers together: each forward to a spark of another server is one. */
+  /**
+   * Questions where a spark is, a second, of all servers together: each forward to a spark of another server is one.
+   */
   readonly lookups: number
   /** How many of them travel together. @default 1 */
   readonly together?: number
   /** In seconds. */
   readonly lease: number
-  /** Whether it has been there for longer than the ten leases in which nobody audits. @default true */
+  /** Whether it has been there for longer than the ten leases in which no server audits. @default true */
   readonly settled?: boolean
 }
 
@@ -47,17 +49,26 @@ export function periodOf({ lease }: Pick<Fleet, 'lease'>): number {
 }
 
 /** What one registry has to do in a second for so many servers that live and so many entries, when nothing happens. */
-export function background(fleet: Fleet, { shards, prices }: Deployment, servers: number, entries: number): { sweeps: Load, audits: Load, lookups: Load } {
+export function background(
+  fleet: Fleet,
+  { shards, prices }: Deployment,
+  servers: number,
+  entries: number
+): { sweeps: Load; audits: Load; lookups: Load } {
   const price = (operation: Operation, n = 1): Cost => priceOf(prices, operation, n)
   const every = LEASES_PER_AUDIT * fleet.lease
   const { together = 1, lookups, settled = true } = fleet
+  // Two lists and all leases, which travel with a beat.
+  const survey = sum([2, price('listed', servers)], [1 / 2, price('vitals', servers)])
   return {
-    sweeps: [[1 / periodOf(fleet), sum([1, price('census', servers)], [1, price('vitals', servers)])]],
-    audits: !settled ? [] : [
-      [entries / every, price('audit')],
-      // The turn is free again after half of the time; the more servers there are, the sooner one takes it.
-      [entries / SLICE / (every * (0.5 + 0.5 / servers)), price('stray', ownersOnPage(servers))]
-    ],
+    sweeps: [[1 / periodOf(fleet), { ...survey, commands: 3, trips: 0 }]],
+    audits: !settled
+      ? []
+      : [
+          [entries / every, price('audit')],
+          // The turn is free again after half of the time; the more servers there are, the sooner one takes it.
+          [entries / SLICE / (every * (0.5 + 0.5 / servers)), price('stray', ownersOnPage(servers))]
+        ],
     lookups: [[lookups / together / shards, price('lookup', together)]]
   }
 }
@@ -71,10 +82,13 @@ function ownersOnPage(servers: number): number {
 export function memoryOf(where: Deployment, servers: number, entries: number): number {
   const { spark, server, connection } = where.prices.memory
   const registries = registriesOf(where)
-  return registries * (entries / where.shards * spark + servers * server) + connectionsOf(where, servers) * connection
+  return registries * ((entries / where.shards) * spark + servers * server) + connectionsOf(where, servers) * connection
 }
 
-/** Connections of servers to the busiest master; besides, each server has its own client. On one Redis all registries share one. */
+/**
+ * Connections of servers to the busiest master; besides, each server has its own client. On one Redis all registries
+ * share one.
+ */
 export function connectionsOf(where: Deployment, servers: number): number {
   return servers * (where.masters === 1 ? 1 : registriesOf(where))
 }

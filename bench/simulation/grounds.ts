@@ -7,7 +7,10 @@ import { measurePrices, type Ground } from './measure'
 /** A ground, and its end. */
 type Opened = Ground & { close(): Promise<void> }
 
-/** Where prices are measured: one Redis, and a Redis Cluster of three masters with a replica each, with four shards and with sixteen. */
+/**
+ * Where prices are measured: one Redis, and a Redis Cluster of three masters with a replica each, with four shards and
+ * with sixteen.
+ */
 const GROUNDS: Readonly<Record<Setting, () => Promise<Opened>>> = {
   one: async () => {
     const redis = await startRedis({ scope: 'suite' })
@@ -34,11 +37,16 @@ export async function medianPrices(setting: Setting, rounds: number, share: numb
     ...costOf(name => middle(({ operations }) => operations[operation][i]?.[name] ?? 0))
   })
   return {
-    operations: Object.fromEntries((Object.keys(OPERATIONS) as Operation[]).map(operation => (
-      [operation, (all[0]?.operations[operation] ?? []).map((_, i) => point(operation, i))]
-    ))) as unknown as Prices['operations'],
+    operations: Object.fromEntries(
+      (Object.keys(OPERATIONS) as Operation[]).map(operation => [
+        operation,
+        (all[0]?.operations[operation] ?? []).map((_, i) => point(operation, i))
+      ])
+    ) as unknown as Prices['operations'],
     memory: {
-      spark: middle(({ memory }) => memory.spark), server: middle(({ memory }) => memory.server), connection: middle(({ memory }) => memory.connection)
+      spark: middle(({ memory }) => memory.spark),
+      server: middle(({ memory }) => memory.server),
+      connection: middle(({ memory }) => memory.connection)
     },
     wake: middle(({ wake }) => wake)
   }

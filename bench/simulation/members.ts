@@ -3,7 +3,7 @@ import { setTimeout as pass } from 'node:timers/promises'
 import metroplex, { type Metroplex } from '../../index'
 import { load } from '../../test/support/primus-types'
 import { connectTo, type Ioredis, type RedisTarget } from '../../test/support/redis-target'
-import { Dice } from '../../test/soak/dice'
+import { Dice } from '../../test/support/dice'
 import { ids } from './lanes'
 
 /** Who they are. */
@@ -40,7 +40,13 @@ export async function openCrew({ redis, namespace, shards, lease, count, name }:
   const client = connectTo(redis, load('ioredis') as Ioredis)
   for (let i = 0; i < count; i++) {
     const address = `http://${name}-${String(i).padStart(6, '0')}.lan:808`
-    members.push({ metroplex: new metroplex({}, { redis: client, namespace, address, metroplex: { lease, ...shards > 1 && { shards } } }), sparks: [] })
+    members.push({
+      metroplex: new metroplex(
+        {},
+        { redis: client, namespace, address, metroplex: { lease, ...(shards > 1 && { shards }) } }
+      ),
+      sparks: []
+    })
   }
   await Promise.all(members.map(({ metroplex }) => metroplex.ready()))
 }
@@ -66,9 +72,15 @@ export async function work({ ms, churn, lookups }: Shift): Promise<number> {
   let [moved, asked, failed] = [0, 0, 0]
   const asking = new Set<Promise<unknown>>()
   for (let passed = 0; passed < ms; passed = performance.now() - began) {
-    for (; moved < churn * passed / 1000; moved++) renew(dice.one(members))
-    for (; asked < lookups * passed / 1000; asked++) {
-      const question = dice.one(members).metroplex.spark(dice.one(dice.one(members).sparks)).catch(() => { failed++ }).finally(() => asking.delete(question))
+    for (; moved < (churn * passed) / 1000; moved++) renew(dice.one(members))
+    for (; asked < (lookups * passed) / 1000; asked++) {
+      const question = dice
+        .one(members)
+        .metroplex.spark(dice.one(dice.one(members).sparks))
+        .catch(() => {
+          failed++
+        })
+        .finally(() => asking.delete(question))
       asking.add(question)
     }
     await pass(TICK)
@@ -92,5 +104,8 @@ function renew({ metroplex, sparks }: Member): void {
 
 /** How often one of them found the registry wrong, or failed at something. */
 export function disturbed(): number {
-  return members.reduce((sum, { metroplex }) => sum + metroplex.stats().counters.heals + metroplex.stats().counters.errors, 0)
+  return members.reduce(
+    (sum, { metroplex }) => sum + metroplex.stats().counters.heals + metroplex.stats().counters.errors,
+    0
+  )
 }

@@ -1,4 +1,4 @@
-import { Dice } from '../../test/soak/dice'
+import { Dice } from '../../test/support/dice'
 import { priceOf, sum, type Cost, type Operation } from './costs'
 import { background, memoryOf, periodOf, registriesOf, SLICE, type Deployment, type Fleet, type Load } from './fleet'
 
@@ -20,11 +20,18 @@ export interface Scenario {
   readonly fleet: Fleet
   readonly seconds: number
   readonly happens: (second: number) => Happening
-  /** How many clients that lost their connection come back in a second at the most. @default as soon as their pauses have passed */
+  /**
+   * How many clients that lost their connection come back in a second at the most.
+   *
+   * @default as soon as their pauses have passed
+   */
   readonly returning?: number
 }
 
-/** How it stands at the end of a second. Sparks are those of the whole cluster; CPU and memory those of the busiest master. */
+/**
+ * How it stands at the end of a second. Sparks are those of the whole cluster; CPU and memory those of the busiest
+ * master.
+ */
 export interface Second {
   /** Cores that were asked for by work itself; and the share of one that was used, with waking up for it. */
   readonly asked: number
@@ -44,7 +51,10 @@ export interface Second {
   readonly unaware: number
 }
 
-/** Where sparks are, in numbers. `registered`, `waiting` and `away` are all clients; `registered`, `leaving` and `stale` are all entries. */
+/**
+ * Where sparks are, in numbers. `registered`, `waiting` and `away` are all clients; `registered`, `leaving` and `stale`
+ * are all entries.
+ */
 export interface Sparks {
   /** Connected, and in the registry. */
   registered: number
@@ -80,17 +90,22 @@ const BATCHES = [1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 25
 /**
  * Plays a scenario, second by second, by what operations cost. The same seed gives the same numbers.
  *
- * All servers are alike, and all registries. What one core cannot do in a second waits for the next one. Commits grow as they wait:
- * a server has one under way, and what connects meanwhile goes into the next.
+ * All servers are alike, and all registries. What one core cannot do in a second waits for the next one. Commits grow
+ * as they wait: a server has one under way, and what connects meanwhile goes into the next.
  */
-export function* simulate({ fleet, seconds, happens, returning = Infinity }: Scenario, where: Deployment, seed = 1): Generator<Second, void, undefined> {
+export function* simulate(
+  { fleet, seconds, happens, returning = Infinity }: Scenario,
+  where: Deployment,
+  seed = 1
+): Generator<Second, void, undefined> {
   const dice = new Dice(seed)
   const { shards, prices } = where
   const registries = registriesOf(where)
   const period = periodOf(fleet)
   const price = (operation: Operation, n = 1): Cost => priceOf(prices, operation, n)
-  // Each looks at those who have come and gone since its last beat; when they are too many for the log, at everybody.
-  const catchingUp = (changes: number, servers: number): Cost => changes > LOG ? price('census', servers) : price('changes', Math.max(1, changes))
+  // Each looks at those who have come and gone since its last beat; when they are too many for the log, at all.
+  const catchingUp = (changes: number, servers: number): Cost =>
+    changes > LOG ? price('census', servers) : price('changes', Math.max(1, changes))
   const sparks: Sparks = { registered: fleet.sparks, waiting: 0, leaving: 0, stale: 0, away: 0 }
   let servers = fleet.servers
   let unaware = 0
@@ -98,11 +113,12 @@ export function* simulate({ fleet, seconds, happens, returning = Infinity }: Sce
   const news: number[] = []
   let backlog = 0
   let dead: Dead[] = []
-  const starting: { readonly servers: number, readonly at: number }[] = []
+  const starting: { readonly servers: number; readonly at: number }[] = []
 
   for (let second = 0; second < seconds; second++) {
     const { cut = 0, arrive = 0, die = 0, restart = 0 } = happens(second)
     let changes = 0
+    let registering = 0
     const extra: [number, Cost][] = []
 
     const broken = Math.min(cut, sparks.registered)
@@ -128,6 +144,7 @@ export function* simulate({ fleet, seconds, happens, returning = Infinity }: Sce
       const { servers: back } = starting.shift() ?? { servers: 0 }
       servers += back
       changes += back
+      registering += back
       extra.push([back, sum([1, price('join')], [1, price('census', servers)])])
     }
 
@@ -142,7 +159,12 @@ export function* simulate({ fleet, seconds, happens, returning = Infinity }: Sce
     const ended = Math.min(sparks.registered, poisson(dice, sparks.registered / fleet.lifetime))
     move(sparks, 'registered', 'leaving', ended)
     sparks.waiting += ended
-    move(sparks, 'away', 'waiting', Math.min(sparks.away, returning, returning < Infinity ? returning : sparks.away / PAUSE + 1))
+    move(
+      sparks,
+      'away',
+      'waiting',
+      Math.min(sparks.away, returning, returning < Infinity ? returning : sparks.away / PAUSE + 1)
+    )
 
     const beats = poisson(dice, servers / period)
     if (changes > 0) unaware = servers
@@ -150,10 +172,32 @@ export function* simulate({ fleet, seconds, happens, returning = Infinity }: Sce
     if (news.length > period) news.shift()
     const looking = Math.min(unaware, beats)
     unaware -= looking
-    const { sweeps, audits, lookups } = background(fleet, where, servers, (sparks.registered + sparks.leaving + sparks.stale) / shards)
-    const load: Load = [[beats, price('beat')], [looking, catchingUp(news.reduce((all, one) => all + one, 0), servers)], ...sweeps, ...audits, ...lookups, ...extra]
-    // The secret and the layout lie in the first registry alone.
-    const agreements: Load = [[beats * Math.min(2, shards), price('agree')]]
+    const { sweeps, audits, lookups } = background(
+      fleet,
+      where,
+      servers,
+      (sparks.registered + sparks.leaving + sparks.stale) / shards
+    )
+    const load: Load = [
+      [beats, price('beat')],
+      [
+        looking,
+        catchingUp(
+          news.reduce((all, one) => all + one, 0),
+          servers
+        )
+      ],
+      ...sweeps,
+      ...audits,
+      ...lookups,
+      ...extra
+    ]
+    // In one registry. A server that registers repeats the secret and the layout. With shards no beat reaches the
+    // layout, so each server renews it once in a period.
+    const agreements: Load = [
+      [registering, price('agree', 2)],
+      [shards === 1 ? 0 : beats, price('agree')]
+    ]
     const own = sum(...load)
     const fixed = sum([registries, own], ...agreements)
 
@@ -164,40 +208,53 @@ export function* simulate({ fleet, seconds, happens, returning = Infinity }: Sce
     const due = (sparks.waiting + sparks.leaving) / shards
     const cores = fixed.cpu / 1e6 + backlog
     const { batch, written, cost } = write(due, servers, registries, 1 - cores, commit, (broken + arrive) / shards)
-    const asked = fixed.cpu / 1e6 + registries * due / batch * cost.cpu / 1e6
+    const asked = fixed.cpu / 1e6 + (((registries * due) / batch) * cost.cpu) / 1e6
     const share = written / due
     if (due > 0) {
       move(sparks, 'waiting', 'registered', sparks.waiting * share)
       sparks.leaving *= 1 - share
     }
-    const busy = Math.min(1, cores + registries * written / batch * cost.cpu / 1e6)
+    const busy = Math.min(1, cores + (((registries * written) / batch) * cost.cpu) / 1e6)
     // What comes while Redis sleeps has to wake it: the less it has to do, the more often.
-    const waking = prices.wake / 1e6 * (fixed.trips + registries * written / batch * cost.trips)
+    const waking = (prices.wake / 1e6) * (fixed.trips + ((registries * written) / batch) * cost.trips)
     const used = (busy + waking) / (1 + waking)
     // A server asks the next thing when it has been told the last one: more than a period's work never waits.
-    backlog = Math.min(Math.max(0, cores - 1), period * fixed.cpu / 1e6)
+    backlog = Math.min(Math.max(0, cores - 1), (period * fixed.cpu) / 1e6)
     // As soon as commits have to wait, each server has one under way: then that is how long a turn takes.
-    const turn = batch > 1 && busy === 1 ? servers * batch / written : cost.cpu / 1e6
-    const all = sum([shards, own], ...agreements, [due === 0 ? 0 : shards * written / batch, cost])
+    const turn = batch > 1 && busy === 1 ? (servers * batch) / written : cost.cpu / 1e6
+    const all = sum([shards, own], ...agreements, [due === 0 ? 0 : (shards * written) / batch, cost])
     yield {
-      asked, used, spent: all,
+      asked,
+      used,
+      spent: all,
       memory: memoryOf(where, servers, sparks.registered + sparks.leaving + sparks.stale),
-      batch, servers, unaware: unaware + dead.length + starting.length,
-      answer: backlog + turn, behind: backlog + turn + (written > 0 ? due / written - 1 : 0),
+      batch,
+      servers,
+      unaware: unaware + dead.length + starting.length,
+      answer: backlog + turn,
+      behind: backlog + turn + (written > 0 ? due / written - 1 : 0),
       sparks: { ...sparks }
     }
   }
 }
 
-/** What becomes of the ids that wait in a registry, of which some came at once: how many are written, in commits of what size. */
+/**
+ * What becomes of the ids that wait in a registry, of which some came at once: how many are written, in commits of what
+ * size.
+ */
 function write(
-  due: number, servers: number, registries: number, cores: number, commit: (size: number) => Cost, atOnce: number
-): { batch: number, written: number, cost: Cost } {
+  due: number,
+  servers: number,
+  registries: number,
+  cores: number,
+  commit: (size: number) => Cost,
+  atOnce: number
+): { batch: number; written: number; cost: Cost } {
   if (due <= 0) return { batch: 1, written: 0, cost: sum() }
   const each = due / servers
   const least = Math.max(1, Math.min(SLICE, Math.max(each * ROUND_TRIP, atOnce / servers)))
   const most = Math.max(least, Math.min(SLICE, each))
-  const asked = (size: number): number => registries * due / size * commit(size).cpu / 1e6
+  const asked = (size: number): number => (((registries * due) / size) * commit(size).cpu) / 1e6
   const sizes = [least, ...BATCHES.filter(size => size > least && size < most), most]
   const batch = sizes.find(size => asked(size) <= cores) ?? most
   // Each server has a commit under way beside all else: however much that is, they get their share.
@@ -206,15 +263,19 @@ function write(
 }
 
 /**
- * When servers that die at once are found: each has beaten at another moment of the last period, and so their leases end within one. A sweep, which
- * comes once a period, finds those that have ended by then, and the next one the rest.
+ * When servers that die at once are found: each has beaten at another moment of the last period, and so their leases
+ * end within one. A sweep, which comes once a period, finds those that have ended by then, and the next one the rest.
  */
 function buriedBy(servers: number, entries: number, lease: number, period: number, dice: Dice): Dead[] {
   const sweep = dice.roll()
   const first = servers === 1 ? Number(dice.roll() < sweep) : Math.round(servers * sweep)
   return [[first, sweep - 1] as const, [servers - first, sweep] as const]
     .filter(([count]) => count > 0)
-    .map(([count, periods]) => ({ servers: count, entries: entries * count / servers, noticed: lease + periods * period }))
+    .map(([count, periods]) => ({
+      servers: count,
+      entries: (entries * count) / servers,
+      noticed: lease + periods * period
+    }))
 }
 
 /** A share of the servers has gone, with their sparks: entries stay behind. Returns how many. */

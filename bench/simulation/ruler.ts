@@ -13,7 +13,7 @@ interface Used extends Pick<Cost, 'cpu' | 'received' | 'sent'> {
 
 /** Commands that run a script: the commands inside one are no client's. */
 const SCRIPTS = ['eval', 'evalsha']
-/** How long to look at what Redis does when nobody asks it anything, in ms. */
+/** How long to look at what Redis does without any command, in ms. */
 const IDLE = 1000
 
 /**
@@ -38,7 +38,11 @@ export class Ruler {
     const ruler = new Ruler(nodes)
     await ruler.#read()
     const [before, after] = [await ruler.#read(), await ruler.#read()]
-    ruler.#asking = { cpu: after.cpu - before.cpu, received: after.received - before.received, sent: after.sent - before.sent }
+    ruler.#asking = {
+      cpu: after.cpu - before.cpu,
+      received: after.received - before.received,
+      sent: after.sent - before.sent
+    }
     await pass(IDLE)
     const later = await ruler.#read()
     ruler.#idle = Math.max(0, later.cpu - after.cpu - ruler.#asking.cpu) / (later.at - after.at)
@@ -55,12 +59,16 @@ export class Ruler {
     const before = await this.#read()
     await work()
     const after = await this.#read()
-    const called = (used: Used): number => [...SCRIPTS, ...direct].reduce((sum, name) => sum + (used.calls.get(name) ?? 0), 0)
+    const called = (used: Used): number =>
+      [...SCRIPTS, ...direct].reduce((sum, name) => sum + (used.calls.get(name) ?? 0), 0)
     const commands = called(after) - called(before)
     const rest = (name: 'cpu' | 'received' | 'sent'): number => after[name] - before[name] - this.#asking[name]
     const all: Cost = {
-      cpu: Math.max(0, rest('cpu') - this.#idle * (after.at - before.at)), commands, trips: trips === undefined ? commands : trips * count,
-      received: Math.max(0, rest('received')), sent: Math.max(0, rest('sent'))
+      cpu: Math.max(0, rest('cpu') - this.#idle * (after.at - before.at)),
+      commands,
+      trips: trips === undefined ? commands : trips * count,
+      received: Math.max(0, rest('received')),
+      sent: Math.max(0, rest('sent'))
     }
     return sum([1 / count, all])
   }
@@ -74,18 +82,24 @@ export class Ruler {
 
   async #read(): Promise<Used> {
     const texts = await Promise.all(this.#clients.map(client => client.info('all')))
-    const total = (...names: string[]): number => texts.reduce((sum, text) => sum + names.reduce((some, name) => (
-      some + Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(text)?.[1])
-    ), 0), 0)
+    const total = (...names: string[]): number =>
+      texts.reduce(
+        (sum, text) =>
+          sum + names.reduce((some, name) => some + Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(text)?.[1]), 0),
+        0
+      )
     const calls = new Map<string, number>()
     for (const text of texts) {
-      for (const [, name = '', times] of text.matchAll(/^cmdstat_(\w+):calls=(\d+)/gm)) calls.set(name, (calls.get(name) ?? 0) + Number(times))
+      for (const [, name = '', times] of text.matchAll(/^cmdstat_(\w+):calls=(\d+)/gm))
+        calls.set(name, (calls.get(name) ?? 0) + Number(times))
     }
     return {
       at: performance.now(),
       cpu: total('used_cpu_user', 'used_cpu_sys') * 1e6,
-      received: total('total_net_input_bytes'), sent: total('total_net_output_bytes'),
-      memory: total('used_memory'), calls
+      received: total('total_net_input_bytes'),
+      sent: total('total_net_output_bytes'),
+      memory: total('used_memory'),
+      calls
     }
   }
 }

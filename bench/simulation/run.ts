@@ -1,6 +1,6 @@
 /**
- * The command `npm run bench:scaling`: measures what operations cost, checks a prediction against a real run, and writes the tables and plots
- * of docs/scaling.md.
+ * The command `npm run bench:scaling`: measures what operations cost, checks a prediction against a real run, and
+ * writes the tables and plots of docs/scaling.md.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -28,7 +28,9 @@ document  writes the tables and plots of docs/scaling.md anew
 Without a step, all of them.
 `
 
-const say = (line: string): void => { process.stdout.write(`${line}\n`) }
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`)
+}
 
 async function measure(rounds: number, share: number): Promise<void> {
   const version = execFileSync(await findRedis(), ['--version'], { encoding: 'utf8' })
@@ -40,12 +42,15 @@ async function measure(rounds: number, share: number): Promise<void> {
   }
   const about = {
     machine: `${availableParallelism()} cores, ${cpus()[0]?.model ?? 'unknown'}`,
-    load: `${before.toFixed(1)} beforehand, ${(loadavg()[0] ?? 0).toFixed(1)} afterwards; above 0.5 beforehand somebody else was at work, and the figures are too high`,
+    load: `${before.toFixed(1)} beforehand, ${(loadavg()[0] ?? 0).toFixed(1)} afterwards; above 0.5 beforehand another process was running, and the figures are too high`,
     versions: `Redis ${/v=([\d.]+)/.exec(version)?.[1] ?? version.trim()}, Node.js ${process.version.slice(1)}, ioredis ${(load('ioredis/package.json') as { version: string }).version}`,
     date: new Date().toISOString().slice(0, 10),
     command: `\`npm run bench:scaling -- costs --rounds ${rounds} --share ${share}\``
   }
-  writeFileSync(COSTS, `${JSON.stringify({ about, prices: prices as Record<Setting, Prices> } satisfies Costs, null, 1)}\n`)
+  writeFileSync(
+    COSTS,
+    `${JSON.stringify({ about, prices: prices as Record<Setting, Prices> } satisfies Costs, null, 1)}\n`
+  )
 }
 
 /** Writes blocks of the document, and says them. */
@@ -56,15 +61,24 @@ function write(blocks: ReadonlyMap<string, string>): void {
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    allowPositionals: true, options: { rounds: { type: 'string', default: '3' }, share: { type: 'string', default: '1' }, help: { type: 'boolean', default: false } }
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string', default: '3' },
+      share: { type: 'string', default: '1' },
+      help: { type: 'boolean', default: false }
+    }
   })
   const [rounds, share] = [Number(values.rounds), Number(values.share)]
-  const wrong = !Number.isInteger(rounds) || rounds < 1 || !(share > 0) || positionals.some(step => !STEPS.some(known => known === step))
+  const wrong =
+    !Number.isInteger(rounds) ||
+    rounds < 1 ||
+    !(share > 0) ||
+    positionals.some(step => !STEPS.some(known => known === step))
   if (wrong || values.help) {
     process[wrong ? 'stderr' : 'stdout'].write(usage)
     return wrong ? 2 : 0
   }
-  const due = (step: typeof STEPS[number]): boolean => positionals.length === 0 || positionals.includes(step)
+  const due = (step: (typeof STEPS)[number]): boolean => positionals.length === 0 || positionals.includes(step)
   if (due('costs')) await measure(rounds, share)
   const costs = readCosts()
   if (due('check')) write(new Map([['check', checkTable(await check(costs))]]))
@@ -76,7 +90,10 @@ async function main(): Promise<number> {
   return 0
 }
 
-main().then(code => process.exit(code), (error: unknown) => {
-  process.stderr.write(`${String(error instanceof Error ? error.stack : error)}\n`)
-  process.exit(1)
-})
+main().then(
+  code => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`${String(error instanceof Error ? error.stack : error)}\n`)
+    process.exit(1)
+  }
+)

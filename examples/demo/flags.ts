@@ -1,15 +1,15 @@
-/** What `npm start` was asked for. */
+/** The options of `npm start`. */
 export interface Flags {
-  /** Tell the story and end. */
+  /** Run the story and exit. */
   readonly once: boolean
   readonly help: boolean
-  /** The first one that means nothing to us. */
+  /** The first argument that is unknown. */
   readonly unknown?: string
 }
 
-/** How `npm start` is called. */
+/** The help text of `npm start`. */
 export const USAGE = `
-Usage: npm start                three Primus servers, workers of a supervisor, tell their story; then a page for browsers, until Ctrl-C
+Usage: npm start                three Primus servers under a supervisor tell their story; then a page, until Ctrl-C
        npm start -- --once      the story alone; exits with 0 if every step came out, else with 1
        npm start -- --help      this text
 
@@ -19,12 +19,12 @@ Environment:
   NO_COLOR    no colours
 `
 
-/** Read the arguments. */
+/** Parses the arguments. */
 export function flags(args: readonly string[]): Flags {
   const unknown = args.find(arg => !['--once', '--help', '-h'].includes(arg))
   return {
     once: args.includes('--once'),
     help: args.includes('--help') || args.includes('-h'),
-    ...unknown !== undefined && { unknown }
+    ...(unknown !== undefined && { unknown })
   }
 }

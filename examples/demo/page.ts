@@ -6,45 +6,44 @@ import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { deadline } from '../../test/support/wait'
 import type { Client } from './client'
-import type { Company, Door } from './company'
+import type { ServerGroup, Endpoint } from './servers'
 
 /** How long a worker may take to serve a file, in ms. */
 const PATIENCE = 10_000
 
-/** The page for browsers, as it is served. */
+/** The page for browsers and its address. */
 export interface Page {
   readonly url: string
   close(): Promise<void>
 }
 
-/** What `/where` answers: where clients come in, the one to take first. */
-export type Where = readonly Pick<Door, 'transformer' | 'url'>[]
+/** The answer of `/where`: where clients connect, the preferred one first. */
+export type Where = readonly Pick<Endpoint, 'transformer' | 'url'>[]
 
-/** What `/who` answers: what the demo calls servers and sparks. */
+/** The answer of `/who`: the names of servers and sparks. */
 export interface Who {
   readonly servers: Record<string, string>
   readonly clients: Record<string, string>
 }
 
-/**
- * Serves the page on localhost, on the first free port from the one that is wanted.
- *
- * A new tab asks `/where` to connect. Two in a row are sent to workers of different types, so that they are on two servers whatever the system's ways of dealing
- * out connections; those of one type are dealt out by node:cluster. For that a tab connects to a worker once: Primus's library is served here.
- */
-export async function openPage(company: Company, clients: readonly Client[], wanted: number): Promise<Page> {
-  // tsc leaves it where it is.
+/** Serves the page on localhost, on the first free port from the given one. */
+export async function openPage(group: ServerGroup, clients: readonly Client[], wanted: number): Promise<Page> {
+  // tsc does not copy the file.
   const html = await readFile(join(dirname(require.resolve('metroplex/package.json')), 'examples', 'page.html'))
-  const libraries = new Map<string, string>(await Promise.all(company.doors.map(async door => [`/primus/${door.transformer}.js`, await library(door)] as const)))
+  const libraries = new Map<string, string>(
+    await Promise.all(
+      group.endpoints.map(async endpoint => [`/primus/${endpoint.transformer}.js`, await library(endpoint)] as const)
+    )
+  )
   let tabs = 0
   const server = createServer((req, res) => {
     const { url = '' } = req
     const script = libraries.get(url)
     if (url === '/') send(res, 'text/html; charset=utf-8', html)
-    else if (url === '/where') send(res, 'application/json', JSON.stringify(turned(where(company), tabs++)))
-    // It has been here before, and knows which one it wants.
-    else if (url === '/where?again') send(res, 'application/json', JSON.stringify(where(company)))
-    else if (url === '/who') send(res, 'application/json', JSON.stringify(who(company, clients)))
+    else if (url === '/where') send(res, 'application/json', JSON.stringify(turned(where(group), tabs++)))
+    // A tab that reconnects knows which door it wants.
+    else if (url === '/where?again') send(res, 'application/json', JSON.stringify(where(group)))
+    else if (url === '/who') send(res, 'application/json', JSON.stringify(who(group, clients)))
     else if (script !== undefined) send(res, 'text/javascript; charset=utf-8', script)
     else res.writeHead(404).end()
   })
@@ -60,21 +59,21 @@ export async function openPage(company: Company, clients: readonly Client[], wan
   }
 }
 
-function where(company: Company): Where {
-  return company.doors.map(({ transformer, url }) => ({ transformer, url }))
+function where(group: ServerGroup): Where {
+  return group.endpoints.map(({ transformer, url }) => ({ transformer, url }))
 }
 
-/** Primus's library for browsers, as a worker serves it. */
-async function library({ url }: Door): Promise<string> {
-  // A connection that stayed open would be one more for the worker to see off when it ends.
+/** The client library of Primus, as a worker serves it. */
+async function library({ url }: Endpoint): Promise<string> {
+  // A connection that stays open would delay the worker's end.
   const asked = get(`${url}/primus/primus.js`, { agent: false })
   const answered = once(asked, 'response').then(([answer]) => text(answer as IncomingMessage))
   return deadline(answered, PATIENCE, `the library of ${url}`)
 }
 
-function who(company: Company, clients: readonly Client[]): Who {
+function who(group: ServerGroup, clients: readonly Client[]): Who {
   return {
-    servers: Object.fromEntries(company.playing.map(({ name, address }) => [address, name])),
+    servers: Object.fromEntries(group.active.map(({ name, address }) => [address, name])),
     clients: Object.fromEntries(clients.filter(({ at }) => at !== '').map(({ name, id }) => [id, name]))
   }
 }
@@ -85,7 +84,9 @@ function turned<T>(list: readonly T[], by: number): readonly T[] {
 }
 
 function send(res: ServerResponse, type: string, body: string | Buffer): void {
-  res.writeHead(200, { 'content-type': type, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }).end(body)
+  res
+    .writeHead(200, { 'content-type': type, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+    .end(body)
 }
 
 async function listen(server: Server, wanted: number): Promise<number> {

@@ -1,9 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 
-/**
- * What stands before the servers: takes connections, and hands each to the next server in turn that accepts it.
- */
+/** A load balancer: accepts connections and hands each to the next server that accepts it. */
 export class Balancer {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -11,17 +9,19 @@ export class Balancer {
 
   /** @param ports of the servers, whether they run or not */
   constructor(private readonly ports: readonly number[]) {
-    this.#server = createServer(client => { this.#lead(this.#own(client), ports.length) })
+    this.#server = createServer(client => {
+      this.#lead(this.#own(client), ports.length)
+    })
   }
 
-  /** Where clients connect; it listens when this resolves. */
+  /** Starts to listen. Resolves with the URL for clients. */
   async open(): Promise<string> {
     this.#server.listen(0, '127.0.0.1')
     await once(this.#server, 'listening')
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
-  /** Cut all connections. */
+  /** Cuts all connections. */
   async close(): Promise<void> {
     this.#server.close()
     for (const socket of this.#sockets) socket.destroy()
@@ -35,19 +35,29 @@ export class Balancer {
       return
     }
     const server = this.#own(connect(port, '127.0.0.1'))
-    const next = (): void => { this.#lead(client, tries - 1) }
+    const next = (): void => {
+      this.#lead(client, tries - 1)
+    }
     server.once('error', next)
     server.once('connect', () => {
       server.off('error', next)
       client.pipe(server).pipe(client)
-      for (const [one, other] of [[client, server], [server, client]] as const) one.once('close', () => { other.destroy() })
+      for (const [one, other] of [
+        [client, server],
+        [server, client]
+      ] as const)
+        one.once('close', () => {
+          other.destroy()
+        })
     })
   }
 
   #own(socket: Socket): Socket {
     this.#sockets.add(socket)
     socket.on('error', () => undefined)
-    socket.once('close', () => { this.#sockets.delete(socket) })
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+    })
     return socket
   }
 }

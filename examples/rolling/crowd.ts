@@ -1,53 +1,62 @@
 import Primus from 'primus'
 import { eventually } from '../../test/support/wait'
 
-/** How long all of them may take to be connected, in ms. */
+/** How long all clients may take to connect, in ms. */
 const PATIENCE = 30_000
 
-/** How they come back: soon, and for as long as it takes. */
+/** How clients reconnect: soon, and as often as it takes. */
 const RECONNECT = { min: 100, max: 1000, retries: 1000 }
 
-/**
- * Real Primus clients, which know nothing of what happens behind the address that they connect to: when one is cut off, it connects again, as it always does.
- */
+/** Primus clients behind one address. A client that is cut off reconnects. */
 export class Crowd {
-  /** How often each message has come, by its number. */
+  /** How often each message has arrived, by its number. */
   readonly heard = new Map<string, number>()
-  /** How often somebody has come back. */
+  /** How often clients have reconnected. */
   returns = 0
-  /** The id of each one's spark; none while it is not connected. */
+  /** The spark id of each connected client. */
   readonly #ids = new Map<Primus.Socket, string>()
   readonly #sockets: Primus.Socket[] = []
 
-  /** The ids of all sparks, as far as the clients know. */
+  /** The ids of all sparks that the clients know of. */
   get ids(): string[] {
     return [...this.#ids.values()]
   }
 
-  /** Connect so many. Resolves when all of them are. */
+  /** Connects this many clients. Resolves when all are connected. */
   async open(url: string, count: number): Promise<void> {
     const Socket = Primus.createSocket({ transformer: 'websockets' })
     while (this.#sockets.length < count) this.#add(new Socket(url, { reconnect: RECONNECT }))
     await this.complete()
   }
 
-  /** Resolves when all are connected. */
+  /** Resolves when all clients are connected. */
   async complete(): Promise<void> {
-    await eventually(() => this.#ids.size === this.#sockets.length, { within: PATIENCE, what: 'the connection of all clients' })
+    await eventually(() => this.#ids.size === this.#sockets.length, {
+      within: PATIENCE,
+      what: 'the connection of all clients'
+    })
   }
 
-  /** Close all of them for good. */
+  /** Closes all clients for good. */
   close(): void {
     for (const socket of this.#sockets) socket.end()
   }
 
   #add(socket: Primus.Socket): void {
     this.#sockets.push(socket)
-    // That it is cut off, and turned away, is what this is about.
+    // Lost and refused connections are part of the example.
     socket.on('error', () => undefined)
-    socket.on('open', () => { socket.id(id => { this.#ids.set(socket, id) }) })
-    socket.on('close', () => { this.#ids.delete(socket) })
-    socket.on('reconnected', () => { this.returns++ })
+    socket.on('open', () => {
+      socket.id(id => {
+        this.#ids.set(socket, id)
+      })
+    })
+    socket.on('close', () => {
+      this.#ids.delete(socket)
+    })
+    socket.on('reconnected', () => {
+      this.returns++
+    })
     socket.on('data', message => {
       const { n } = message as { n: string }
       this.heard.set(n, (this.heard.get(n) ?? 0) + 1)

@@ -1,30 +1,30 @@
 import type { Outcome } from './task'
 
-/** What has become of all messages, by who sent them and by who was to get them. */
+/** What became of all messages: the senders' results compared with what clients received. */
 export interface Sums {
   sent: number
-  /** Handed to a spark, and it came to its client. */
+  /** Reported as sent, and arrived. */
   arrived: number
-  /** The sender was told that nobody has the spark any more. */
+  /** Reported as missing: no server had the spark. */
   missing: number
-  /** The sender was told that it did not get there, or may not have got there. */
+  /** Reported as failed, or as possibly failed. */
   failed: number
-  /** The sender was told that it got there, and it did not. */
+  /** Reported as sent, and not arrived. */
   lost: number
-  /** Came more than once, or although the sender was told that it did not get there. */
+  /** Arrived more than once, or although it was reported as not sent. */
   wrong: number
 }
 
-/** Compares what senders were told with what clients heard. */
+/** Compares the results of the senders with what the clients received. */
 export class Ledger {
   readonly #outcomes = new Map<string, Outcome>()
 
-  /** A sender was told what has become of a message. */
+  /** Records the result of a message. */
   note(n: string, outcome: Outcome): void {
     this.#outcomes.set(n, outcome)
   }
 
-  /** @param heard how often each message came, by its number */
+  /** @param heard how often each message arrived, by its number */
   sums(heard: ReadonlyMap<string, number>): Sums {
     const sums: Sums = { sent: this.#outcomes.size, arrived: 0, missing: 0, failed: 0, lost: 0, wrong: 0 }
     for (const [n, outcome] of this.#outcomes) {

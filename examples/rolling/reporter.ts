@@ -6,27 +6,33 @@ import { Traffic } from './traffic'
 /** How often a message is sent, in ms. */
 const OFTEN = 10
 
-/**
- * Sends to the sparks of the cluster, wherever they are, and tells what has become of each message. Notes when sparks go.
- */
+/** Sends messages to the sparks of the cluster, and reports what became of each. Records when sparks leave. */
 export class Reporter {
   readonly #traffic: Traffic
-  /** When sparks went, by a clock that never jumps. */
+  /** When sparks left, by a monotonic clock. */
   readonly #went: number[] = []
 
   constructor(private readonly primus: Primus) {
-    this.#traffic = new Traffic(primus.forward, `${task().name}/${process.pid}`, OFTEN, outcomes => { report({ outcomes }) })
-    primus.on('disconnection', () => { this.#went.push(performance.now()) })
-    primus.metroplex.on('register', address => { report({ registered: address }) })
+    this.#traffic = new Traffic(primus.forward, `${task().name}/${process.pid}`, OFTEN, outcomes => {
+      report({ outcomes })
+    })
+    primus.on('disconnection', () => {
+      this.#went.push(performance.now())
+    })
+    primus.metroplex.on('register', address => {
+      report({ registered: address })
+    })
     process.on('message', (order: Order) => {
       if ('known' in order) this.#traffic.known = order.known
       else this.#find(order.find).catch(console.error)
     })
-    // Whoever started us has gone: so do we.
-    process.once('disconnect', () => { process.exit() })
+    // The parent process has gone.
+    process.once('disconnect', () => {
+      process.exit()
+    })
   }
 
-  /** Say how the drain went, send no more, and leave nobody waiting for us. */
+  /** Reports the drain, stops sending, and disconnects from the parent. */
   async drained(drained: Drained): Promise<void> {
     await this.#traffic.end()
     report({ drained, most: most(this.#went) })
@@ -36,7 +42,9 @@ export class Reporter {
 
   async #find(ids: readonly string[]): Promise<void> {
     const here: string[] = []
-    this.primus.forEach(({ id }) => { here.push(id) })
+    this.primus.forEach(({ id }) => {
+      here.push(id)
+    })
     this.#traffic.tell()
     report({ here, places: await this.primus.metroplex.sparks(ids) })
   }

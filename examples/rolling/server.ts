@@ -1,5 +1,6 @@
 /**
- * One server that can be restarted while its clients go on, as you would write it: `rolling-restart.ts` runs three of them.
+ * A server that is restarted while its clients stay connected to the cluster, as you would write it:
+ * `rolling-restart.ts` runs three of them.
  */
 import { createServer } from 'node:http'
 import { Redis } from 'ioredis'
@@ -18,16 +19,19 @@ primus.plugin('metroplex', metroplex)
 primus.metroplex.on('error', console.error)
 server.listen(port, '127.0.0.1')
 
-// All that is the example's: it sends to the sparks of all servers, and tells what comes of it.
+// Only for the example: it sends messages to all sparks and reports their results.
 const reporter = new Reporter(primus)
 
 process.once('SIGTERM', () => {
-  // No new sparks; those that are here go, gently; then out of the registry.
-  primus.metroplex.drain({ rate })
+  // Takes no new sparks, lets its own move elsewhere, and leaves the registry.
+  primus.metroplex
+    .drain({ rate })
     .then(drained => reporter.drained(drained))
     .catch(console.error)
-    // What is left at the timeout goes now.
+    // Sparks that are left after the timeout are ended now.
     .finally(() => {
-      primus.destroy({ reconnect: true }, () => { redis.disconnect() })
+      primus.destroy({ reconnect: true }, () => {
+        redis.disconnect()
+      })
     })
 })

@@ -1,41 +1,45 @@
 import type { Drained } from 'metroplex'
 
-/** What one server of the rolling restart is told before it begins. */
+/** The configuration of one server of the rolling restart. */
 export interface Task {
   readonly name: string
   readonly redisUrl: string
   readonly namespace: string
   readonly port: number
-  /** So many sparks are let go a second. */
+  /** How many sparks a second a drain ends. */
   readonly rate: number
 }
 
-/** What a server does when it is told to. */
+/** A command to a server. */
 export type Order =
-  /** Send to these from now on, to one after the other. */
+  /** Send to these sparks from now on, in turn. */
   | { readonly known: readonly string[] }
-  /** Say where these are. */
+  /** Report where these sparks are. */
   | { readonly find: readonly string[] }
 
-/** What has become of a message: it was handed to its spark; nobody has that; it did not get there; nobody knows. */
+/** What became of a message: handed to its spark; no server has the spark; not arrived; unknown. */
 export type Outcome = 'sent' | 'missing' | 'failed' | 'unknown'
 
-/** What a server tells. */
+/** What a server reports. */
 export type Report =
   | { readonly registered: string }
   /** By the number of each message. */
   | { readonly outcomes: readonly (readonly [n: string, outcome: Outcome])[] }
-  /** Its drain is over; so many went in that second which saw most of them go. */
+  /** The drain is over. `most`: the most sparks that left in one second. */
   | { readonly drained: Drained; readonly most: number }
-  /** The ids that are connected here, and where those are that were asked for. */
+  /** The ids that are connected here, and the places of the given ids. */
   | { readonly here: readonly string[]; readonly places: readonly (string | null)[] }
 
-/** The variable of the environment in which a task is handed over: the URL of Redis may hold a password, and arguments would show it to `ps`. */
+/**
+ * The environment variable with the task. It is no argument, because the URL of Redis may hold a password and `ps`
+ * shows arguments.
+ */
 export const TASK = 'METROPLEX_ROLLING_TASK'
 
 /** The task of this process. */
 export function task(): Task {
   const written = process.env[TASK]
-  if (written === undefined) throw new Error('This file is a part of an example: run `node dist/examples/rolling-restart.js`.')
+  if (written === undefined)
+    throw new Error('This file is a part of an example: run `node dist/examples/rolling-restart.js`.')
   return JSON.parse(written) as Task
 }

@@ -1,17 +1,15 @@
 import type { Forward, Result } from 'metroplex'
 import type { Outcome } from './task'
 
-/** What has become of messages, by their numbers. */
+/** What became of messages, by their numbers. */
 export type Outcomes = [n: string, outcome: Outcome][]
 
-/** How many of them are told at once. */
+/** How many results are reported at once. */
 const AT_ONCE = 10
 
-/**
- * Sends a message every few milliseconds to a spark of the cluster, wherever it is, and tells what has become of each.
- */
+/** Sends a message every few milliseconds to the next spark of the cluster, and reports what became of it. */
 export class Traffic {
-  /** To whom: to one after the other. */
+  /** The sparks to send to, in turn. */
   known: readonly string[] = []
   readonly #timer: NodeJS.Timeout
   #sent = 0
@@ -22,17 +20,24 @@ export class Traffic {
    * @param name of the sender, with which its numbers begin
    * @param often how often a message is sent, in ms
    */
-  constructor(private readonly forward: Pick<Forward, 'spark'>, private readonly name: string, often: number, private readonly told: (outcomes: Outcomes) => void) {
-    this.#timer = setInterval(() => { this.#send() }, often)
+  constructor(
+    private readonly forward: Pick<Forward, 'spark'>,
+    private readonly name: string,
+    often: number,
+    private readonly told: (outcomes: Outcomes) => void
+  ) {
+    this.#timer = setInterval(() => {
+      this.#send()
+    }, often)
   }
 
-  /** Tell what has not been told. */
+  /** Reports the results that have not been reported. */
   tell(): void {
     this.told(this.#outcomes)
     this.#outcomes = []
   }
 
-  /** Send no more. Resolves when all has been told. */
+  /** Stops sending. Resolves when all results have been reported. */
   async end(): Promise<void> {
     clearInterval(this.#timer)
     await Promise.all(this.#open)
@@ -43,7 +48,8 @@ export class Traffic {
     const id = this.known[this.#sent++ % this.known.length]
     if (id === undefined) return
     const n = `${this.name}:${this.#sent}`
-    const sending: Promise<void> = this.forward.spark(id, { n })
+    const sending: Promise<void> = this.forward
+      .spark(id, { n })
       .then(outcomeOf, (): Outcome => 'failed')
       .then(outcome => {
         this.#outcomes.push([n, outcome])

@@ -1,5 +1,6 @@
 /**
- * Messages to users, whatever server they are on: `POST /users/ann` brings a JSON value to all connections of Ann's. `GET /online` says who is there.
+ * Messages to users on any server: `POST /users/ann` sends a JSON value to all connections of Ann. `GET /online`
+ * lists the users that are online.
  *
  * Start it as often as you like, with one Redis: it reads REDIS_URL, NAMESPACE and PORT.
  */
@@ -11,16 +12,21 @@ import Primus from 'primus'
 
 const { REDIS_URL = 'redis://127.0.0.1:6379', NAMESPACE = 'users', PORT = '8080' } = process.env
 
-/** The largest body that is taken, in characters. */
+/** The largest body that is accepted, in characters. */
 const LONGEST = 65_536
 
 const redis = new Redis(REDIS_URL)
-redis.on('error', error => { console.error('Redis:', error.message) })
+redis.on('error', error => {
+  console.error('Redis:', error.message)
+})
 
 const server = createServer((req, res) => {
-  answer(req).catch(refusal).then(([status, body]) => {
-    res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-  }).catch(console.error)
+  answer(req)
+    .catch(refusal)
+    .then(([status, body]) => {
+      res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    })
+    .catch(console.error)
 })
 const primus = new Primus(server, {
   transformer: 'websockets',
@@ -28,19 +34,21 @@ const primus = new Primus(server, {
   namespace: `${NAMESPACE}:cluster`,
   metroplex: {
     user: nameOf,
-    // So that a crash is noticed within 3.4 s. The default is 15000.
+    // A crash is noticed within 3.4 s then. The default is 15000.
     lease: 2000
   }
 })
 primus.plugin('metroplex', metroplex)
 primus.metroplex.on('error', console.error)
 
-/** This believes whoever connects. Take the name from your own log-in: a cookie in `spark.headers`, say. */
+/**
+ * This trusts the client. Take the name from your own log-in instead: from a cookie in `spark.headers`, for example.
+ */
 function nameOf({ query }: { readonly query?: Readonly<Record<string, unknown>> }): string | undefined {
   return typeof query?.['user'] === 'string' ? query['user'] : undefined
 }
 
-// Who logs in later is named then.
+// A user that logs in after connecting is named then.
 primus.on('connection', spark => {
   spark.on('data', message => {
     const { login } = (message ?? {}) as { login?: unknown }
@@ -54,7 +62,7 @@ async function logIn(spark: Primus.Spark, user: string): Promise<void> {
   spark.write({ welcome: user })
 }
 
-// What your database knows of who is online: here that is a hash of Redis, from the ids of sparks to users.
+// Your database of online users: here a hash of Redis, from spark ids to users.
 const ONLINE = `${NAMESPACE}:online`
 const here = new Map<string, string>()
 
@@ -72,18 +80,25 @@ primus.on('connection', spark => {
   const user = nameOf(spark)
   if (user !== undefined) online(spark, user)
 })
-primus.on('disconnection', spark => { offline(spark.id) })
-// A server that is killed marks nobody offline. One of the others is told whom it had,
-primus.metroplex.on('reap', (_address, ids) => { offline(...ids) })
-// and one that only stood still for too long puts its own back.
-primus.metroplex.on('heal', () => { if (here.size > 0) redis.hset(ONLINE, here).catch(console.error) })
+primus.on('disconnection', spark => {
+  offline(spark.id)
+})
+// A server that is killed marks no user offline. One of the others gets its spark ids,
+primus.metroplex.on('reap', (_address, ids) => {
+  offline(...ids)
+})
+// and a server that was only paused marks its own users online again.
+primus.metroplex.on('heal', () => {
+  if (here.size > 0) redis.hset(ONLINE, here).catch(console.error)
+})
 
 type Answer = [status: number, body: unknown]
 
 async function answer(req: IncomingMessage): Promise<Answer> {
   if (req.method === 'GET' && req.url === '/online') return [200, [...new Set(await redis.hvals(ONLINE))].sort()]
   const [, name] = /^\/users\/([^/?]+)$/.exec(req.url ?? '') ?? []
-  if (req.method !== 'POST' || name === undefined) return [404, { error: 'There is POST /users/NAME, and GET /online.' }]
+  if (req.method !== 'POST' || name === undefined)
+    return [404, { error: 'There is POST /users/NAME, and GET /online.' }]
   const { send, missing, failed } = await primus.forward.user(decodeURIComponent(name), await json(req))
   // Some of a user's connections may have it when others do not.
   if (failed) return [502, { send, failed }]
@@ -99,7 +114,7 @@ async function json(req: IncomingMessage): Promise<unknown> {
   return JSON.parse(text)
 }
 
-/** Wrong arguments are a TypeError or a RangeError; what goes wrong with the cluster is a MetroplexError with a code. */
+/** A wrong argument is a TypeError or a RangeError; a failure of the cluster is a MetroplexError with a code. */
 function refusal(error: Error): Answer {
   const wrong = [TypeError, RangeError, SyntaxError, URIError].some(type => error instanceof type)
   return [wrong ? 400 : 503, { error: error.message }]
@@ -109,5 +124,7 @@ server.listen(Number(PORT), '127.0.0.1', () => {
   console.log(`listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`)
 })
 process.once('SIGTERM', () => {
-  primus.destroy({ reconnect: true }, () => { redis.disconnect() })
+  primus.destroy({ reconnect: true }, () => {
+    redis.disconnect()
+  })
 })

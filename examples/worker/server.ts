@@ -1,5 +1,5 @@
 /**
- * Takes jobs from users and puts them into a queue. Who does them is no server: see worker.ts.
+ * Takes jobs from users and puts them into a queue. A process that is no server does them: see worker.ts.
  *
  * Start it as often as you like, with one Redis: it reads REDIS_URL, NAMESPACE and PORT.
  */
@@ -12,7 +12,9 @@ import Primus from 'primus'
 const { REDIS_URL = 'redis://127.0.0.1:6379', NAMESPACE = 'worker', PORT = '8080' } = process.env
 
 const redis = new Redis(REDIS_URL)
-redis.on('error', error => { console.error('Redis:', error.message) })
+redis.on('error', error => {
+  console.error('Redis:', error.message)
+})
 
 const server = createServer()
 const primus = new Primus(server, {
@@ -24,7 +26,7 @@ const primus = new Primus(server, {
 primus.plugin('metroplex', metroplex)
 primus.metroplex.on('error', console.error)
 
-/** This believes whoever connects. Take the name from your own log-in. */
+/** This trusts the client. Take the name from your own log-in instead. */
 function nameOf({ query }: { readonly query?: Readonly<Record<string, unknown>> }): string | undefined {
   return typeof query?.['user'] === 'string' ? query['user'] : undefined
 }
@@ -40,12 +42,16 @@ primus.on('connection', spark => {
 
 // A worker calls this on all servers,
 primus.metroplex.method('clients', () => primus.metroplex.stats().sparks)
-// and tells all of them of this: they pass it on to whoever is connected here.
-primus.metroplex.subscribe('finished', ({ jobs }: { jobs: number }) => { primus.write({ finished: jobs }) })
+// and publishes this event to all servers, which pass it on to their connections.
+primus.metroplex.subscribe('finished', ({ jobs }: { jobs: number }) => {
+  primus.write({ finished: jobs })
+})
 
 server.listen(Number(PORT), '127.0.0.1', () => {
   console.log(`listening on http://127.0.0.1:${(server.address() as AddressInfo).port}`)
 })
 process.once('SIGTERM', () => {
-  primus.destroy({ reconnect: true }, () => { redis.disconnect() })
+  primus.destroy({ reconnect: true }, () => {
+    redis.disconnect()
+  })
 })

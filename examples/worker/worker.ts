@@ -1,7 +1,8 @@
 /**
- * Does jobs and tells the users who wait for them, on whatever server they are. It has no Primus, listens nowhere, and is none of the servers.
+ * Does jobs and sends the results to their users, on any server. It has no Primus, listens on no port, and is no
+ * server of the cluster.
  *
- * It reads REDIS_URL and NAMESPACE, and ends when there has been nothing to do for two seconds, or at SIGTERM.
+ * It reads REDIS_URL and NAMESPACE, and ends after two seconds without a job, or at SIGTERM.
  */
 import { Redis } from 'ioredis'
 import { createClient } from 'metroplex'
@@ -12,13 +13,17 @@ const { REDIS_URL = 'redis://127.0.0.1:6379', NAMESPACE = 'worker' } = process.e
 const IDLE = 2
 
 const redis = new Redis(REDIS_URL)
-redis.on('error', error => { console.error('Redis:', error.message) })
+redis.on('error', error => {
+  console.error('Redis:', error.message)
+})
 
 const cluster = createClient({ redis, namespace: `${NAMESPACE}:cluster` })
 cluster.on('error', console.error)
 
 let stopping = false
-process.once('SIGTERM', () => { stopping = true })
+process.once('SIGTERM', () => {
+  stopping = true
+})
 
 async function main(): Promise<void> {
   for (const { address, ...answer } of await cluster.call('clients')) {
@@ -26,8 +31,11 @@ async function main(): Promise<void> {
   }
 
   let jobs = 0
-  // What a worker that dies has taken stays in `doing`, for another one to find.
-  for (let job; !stopping && (job = await redis.blmove(`${NAMESPACE}:jobs`, `${NAMESPACE}:doing`, 'RIGHT', 'LEFT', IDLE)) !== null;) {
+  // A job of a worker that dies stays in `doing`, for another worker to find.
+  for (
+    let job;
+    !stopping && (job = await redis.blmove(`${NAMESPACE}:jobs`, `${NAMESPACE}:doing`, 'RIGHT', 'LEFT', IDLE)) !== null;
+  ) {
     await finish(JSON.parse(job) as Job)
     await redis.lrem(`${NAMESPACE}:doing`, 1, job)
     jobs++
@@ -45,17 +53,20 @@ interface Job {
 
 async function finish({ user, photo }: Job): Promise<void> {
   const { send, missing, failed } = await cluster.forward.user(user, { resized: photo })
-  // Who is away gets nothing. Keep it, if it matters: this delivers to who is connected.
+  // A user that is offline gets nothing. Store the result if it matters: messages only reach connected users.
   if (missing) console.log(`${photo} is done; ${user} is away`)
   else console.log(`${photo} is done; ${user} was told on ${send} connections`)
   if (failed) console.error(failed)
 }
 
-main().catch((error: unknown) => {
-  console.error(error)
-  process.exitCode = 1
-}).finally(async () => {
-  // Nothing is left then that keeps the process: it ends by itself.
-  await cluster.close()
-  redis.disconnect()
-}).catch(console.error)
+main()
+  .catch((error: unknown) => {
+    console.error(error)
+    process.exitCode = 1
+  })
+  .finally(async () => {
+    // Nothing keeps the process alive after this.
+    await cluster.close()
+    redis.disconnect()
+  })
+  .catch(console.error)

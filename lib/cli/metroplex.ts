@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
-import { VERSION } from '../version'
+import { VERSION } from '../reporting/version'
 import { run } from './run'
 
-/** What the command is called with is not what it can be called with. */
+/** The exit code of a command line that cannot be understood. */
 const MISUSED = 2
 
 const program = new Command('metroplex')
@@ -13,7 +13,7 @@ const program = new Command('metroplex')
   .addCommand(run)
 
 program.parseAsync().catch((error: unknown) => {
-  // Help and version are told by such an error, too; of all others commander has said what is wrong.
+  // commander throws for help and version too. For any other error it has printed the message.
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : MISUSED
     return

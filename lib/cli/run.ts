@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { ignore } from '../callback'
+import { ignore } from '../common/callback'
 import { Supervisor } from '../supervisor/supervisor'
-import { programOf } from '../supervisor/terms'
+import { directoryOf, programOf } from '../supervisor/paths'
 import type { SupervisorEvents, WorkerEvent } from '../supervisor/types'
 import { duration } from './duration'
 
@@ -12,55 +12,142 @@ interface Options {
   readonly recycle?: number
   readonly grace: number
   readonly boot: number
+  readonly cwd?: string
 }
 
-/** Whose lines those are that no worker wrote. */
+/** The name in front of the lines of the supervisor. */
 const OURS = 'metroplex'
 
-/** `metroplex run`: a program as many supervised workers. It goes on until it is told to stop. */
+/** `metroplex run`: runs a program as several supervised workers until it is told to stop. */
 export const run = new Command('run')
-  .description('Run a program as many workers of one machine, which share its ports, and keep them running.')
-  .argument('<file>', 'the program, for Node.js')
-  .argument('[args...]', 'what it is given, after --')
-  .option('-w, --workers <number>', 'how many there are to be; as many as there are processors, unless it is said', number, availableParallelism())
-  .option('-t, --type <name>', 'the first part of their names: web-1, web-2 and so on', 'web')
-  .option('-r, --recycle <time>', 'replace them, one after the other, each time this has passed: 6h', duration)
-  .addOption(new Option('-g, --grace <time>', 'how long one that is told to end may take; then it is killed').argParser(duration).default(10_000, '10s'))
-  .addOption(new Option('-b, --boot <time>', 'how long one may take until it is ready; then it is killed, and tried again').argParser(duration).default(30_000, '30s'))
+  .description(
+    'Run a program in several workers on one machine. They share its ports and are restarted when they crash.'
+  )
+  .argument('<file>', 'the program: a file for Node.js')
+  .argument('[args...]', 'arguments of the program, after --')
+  .option(
+    '-w, --workers <number>',
+    'the number of workers; as many as there are processors if it is not given',
+    number,
+    availableParallelism()
+  )
+  .option('-t, --type <name>', 'the first part of the names of the workers: web-1, web-2 and so on', 'web')
+  .option('-r, --recycle <time>', 'replace the workers one after the other at this interval, such as 6h', duration)
+  .addOption(
+    new Option('-g, --grace <time>', 'time for a worker to end after an order to end; then it is killed')
+      .argParser(duration)
+      .default(10_000, '10s')
+  )
+  .addOption(
+    new Option('-b, --boot <time>', 'time for a worker to become ready; then it is killed and started again')
+      .argParser(duration)
+      .default(30_000, '30s')
+  )
+  .option(
+    '-C, --cwd <directory>',
+    'the working directory of the workers, where a relative FILE begins; each start follows symbolic links anew; ' +
+      'the current directory if it is not given'
+  )
   .exitOverride()
-  .showHelpAfterError('(What is for the program stands behind --: metroplex run FILE -- --port 80)')
-  .addHelpText('after', `
-SIGTERM and SIGINT end it: with 0 when all workers ended in time, else with 1. SIGUSR2 replaces all workers, one after the other.
-A worker is ready when metroplex has registered in it, or when it says so: worker().ready() of 'metroplex/supervisor'.
+  .showHelpAfterError('(Arguments of the program follow after --, as in: metroplex run FILE -- --port 80)')
+  .addHelpText(
+    'after',
+    `
+SIGTERM, SIGINT and SIGHUP end all workers, and then this process: with code 0 if all workers ended in time, with 1
+otherwise.
+SIGUSR2 replaces all workers, one after the other.
+A worker is ready when metroplex has registered in it, or when it calls worker().ready() of 'metroplex/supervisor'.
 
 Example:
-  $ metroplex run server.js --workers 4 --recycle 6h`)
-  .action(async (file: string, args: readonly string[], { workers: count, type, recycle, grace, boot }: Options) => {
-    const supervisor = new Supervisor({ [type]: { exec: programOf('FILE', file), args, count, grace, boot, ...recycle !== undefined && { recycle } } }, { output: 'event' })
-    tell(supervisor, Math.max(OURS.length, `${type}-${count}`.length))
-    // What keeps it from being so has been told; it is tried on.
-    await supervisor.start().catch(ignore)
-  })
+  $ metroplex run server.js --workers 4 --recycle 6h`
+  )
+  .action(
+    async (
+      file: string,
+      args: readonly string[],
+      { workers: count, type, recycle, grace, boot, cwd: given }: Options
+    ) => {
+      const cwd = directoryOf('--cwd', given)
+      const workers = {
+        exec: programOf('FILE', file, cwd),
+        cwd,
+        args,
+        count,
+        grace,
+        boot,
+        ...(recycle !== undefined && { recycle })
+      }
+      const supervisor = new Supervisor({ [type]: workers }, { output: 'event' })
+      endWithReaders(supervisor)
+      tell(supervisor, Math.max(OURS.length, `${type}-${count}`.length))
+      // The events have reported why a worker is not ready; the supervisor keeps trying.
+      await supervisor.start().catch(ignore)
+    }
+  )
 
-/** Write down what happens, and what the workers write, each line with the name of whom it is from. */
+/** The errors of a stream whose reader has gone: it closed the pipe, or the terminal was closed. */
+const GONE: readonly (string | undefined)[] = ['EPIPE', 'ECONNRESET', 'EIO']
+
+/**
+ * When the reader of the output has gone, as in `metroplex run … | head`, ends all workers and then this process with
+ * code 1. Otherwise the service would run on unseen, and its pipeline would never end.
+ */
+function endWithReaders(supervisor: Supervisor): void {
+  let ending = false
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (ending || !GONE.includes(error.code)) return
+      ending = true
+      process.exitCode = 1
+      const which = stream === process.stdout ? 'standard output' : 'standard error'
+      line(
+        process.stderr,
+        OURS.length,
+        OURS,
+        `The reader of ${which} has gone (${error.message}): all workers are told to end.`
+      )
+      supervisor.stop().catch(ignore)
+    })
+  }
+}
+
+/** Writes a line, behind the name of the process it is from. */
+function line(to: NodeJS.WritableStream, width: number, name: string, text: string): void {
+  try {
+    to.write(`${name.padEnd(width)} | ${text}\n`)
+  } catch {
+    // A write to a file is synchronous and may throw. A full disk must cost lines, not the service.
+  }
+}
+
+/** Writes all events and all output of the workers, each line behind the name of the process it is from. */
 function tell(supervisor: Supervisor, width: number): void {
-  const line = (to: NodeJS.WritableStream, who: string, text: string): void => { to.write(`${who.padEnd(width)} | ${text}\n`) }
-  const own = (text: string): void => { line(process.stderr, OURS, text) }
-  const end = ({ code, signal }: WorkerEvent): string => signal === null ? `with code ${code}` : `by ${signal}`
+  const own = (text: string): void => {
+    line(process.stderr, width, OURS, text)
+  }
+  const end = ({ code, signal }: WorkerEvent): string => (signal === null ? `with code ${code}` : `by ${signal}`)
   const told: Partial<Record<keyof SupervisorEvents, (worker: WorkerEvent) => string>> = {
-    online: () => 'has been started',
+    online: () => 'has started',
     ready: () => 'is ready',
     ended: worker => `has ended, ${end(worker)}`,
     death: worker => `has died, ${end(worker)}`,
-    recycle: () => 'is going to be replaced',
-    drain: () => 'is to end',
-    flapping: () => 'keeps dying'
+    recycle: () => 'is being replaced',
+    drain: () => 'is ending',
+    flapping: () => 'keeps crashing'
   }
   for (const [event, words] of Object.entries(told)) {
-    supervisor.on(event as 'ready', worker => { own(`${worker.name}, pid ${worker.pid}, ${words(worker)}.${worker.reason === undefined ? '' : ` ${worker.reason}`}`) })
+    supervisor.on(event as 'ready', worker => {
+      own(
+        `${worker.name}, pid ${worker.pid}, ${words(worker)}.${worker.reason === undefined ? '' : ` ${worker.reason}`}`
+      )
+    })
   }
-  supervisor.on('error', error => { own(error.message) })
-  supervisor.on('output', ({ name }, stream, text) => { line(process[stream], name, text) })
+  supervisor.on('error', error => {
+    own(error.message)
+  })
+  supervisor.on('output', ({ name }, stream, text) => {
+    line(process[stream], width, name, text)
+  })
 }
 
 function number(given: string): number {

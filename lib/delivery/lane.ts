@@ -1,16 +1,17 @@
-import { now } from '../deadline'
-import type { Message } from '../message'
-import type { Sum } from './sum'
+import { now } from '../common/async'
+import { FRESH } from '../lookup/location-cache'
+import type { Message } from '../common/encoded-message'
+import type { ResultBuilder } from './result-builder'
 
-/** One message, on its way to sparks that are not here. */
+/** One message to sparks of other servers. */
 export interface Errand {
-  /** Which came first. */
+  /** The position of its call among all calls. */
   readonly order: number
   readonly message: Message
-  readonly sum: Sum
-  /** How many of its sparks are still open. */
+  readonly outcome: ResultBuilder
+  /** The number of its sparks without a result yet. */
   open: number
-  /** For how many the registry could not be asked the first time, and why. */
+  /** The number of its sparks whose first lookup failed, and the error. */
   unknown: number
   failure: Error | undefined
   done: () => void
@@ -20,36 +21,63 @@ export interface Errand {
 export interface Stop {
   readonly errand: Errand
   readonly id: string
-  /** Whether it has been looked up once more. */
-  again: boolean
+  /** Whether the spark has been looked up once more. */
+  retried: boolean
 }
 
-/** All that is under way to one spark. */
+/** All messages that are under way to one spark. */
 export interface Lane {
   readonly id: string
-  /** Where it is; `undefined` while that is being looked up. */
+  /** The address of the spark's server; `undefined` during the lookup. */
   place: string | undefined
-  /** Since when that is known, by `performance.now()`. */
+  /** When the place was known to be right, by `performance.now()`. */
   since: number
-  /** How many of its messages are on their way there. */
+  /** The number of messages in flight. */
   flying: number
-  /** Something on the way has failed: nothing follows until all of it has come back. */
+  /** A message in flight has failed: later messages wait until all messages in flight have settled. */
   stopped: boolean
-  /** What waits for the place, or for what is on its way. */
+  /** Messages that wait for a lookup, or for the messages in flight. */
   waiting: Stop[]
-  /** What has come back because the spark was not there. */
+  /** Messages that did not find the spark at its place. */
   missed: Stop[]
-  /** The last one that was handed to the spark. */
+  /** The order of the last message that was delivered. */
   delivered: number
 }
 
-/** How long a spark that messages go to without a pause is believed to stay where it is, in ms. */
-const YOUNG = 500
+/** A lane for a spark whose place is `place`; `undefined`: not known yet. */
+export function openLane(id: string, place: string | undefined): Lane {
+  const since = place === undefined ? 0 : now()
+  return { id, place, since, flying: 0, stopped: false, waiting: [], missed: [], delivered: -1 }
+}
 
-/** Whether what comes now may follow what is on its way. */
-export function follows(lane: Lane): lane is Lane & { place: string } {
+/** An errand for as many sparks, and a promise that resolves when each of them has a result. */
+export function openErrand(
+  order: number,
+  message: Message,
+  outcome: ResultBuilder,
+  open: number
+): { errand: Errand; done: Promise<void> } {
+  const errand: Errand = { order, message, outcome, open, unknown: 0, failure: undefined, done: () => undefined }
+  const done = new Promise<void>(resolve => {
+    errand.done = resolve
+  })
+  return { errand, done }
+}
+
+/**
+ * Whether a new message may follow the messages in flight.
+ *
+ * @param where tells the place of a spark, if that is known without a lookup
+ */
+export function follows(
+  lane: Lane,
+  where: { recent(id: string): string | undefined }
+): lane is Lane & { place: string } {
   if (lane.place === undefined || lane.stopped) return false
-  // While messages never cease nobody would notice that it has moved and left something behind that still takes them.
-  if (now() - lane.since > YOUNG) lane.stopped = true
+  const time = now()
+  if (time - lane.since <= FRESH) return true
+  // Without a pause the lane would never be closed. The old server may still take messages for a spark that has moved.
+  if (where.recent(lane.id) === lane.place) lane.since = time
+  else lane.stopped = true
   return !lane.stopped
 }

@@ -1,102 +1,112 @@
-import { crash } from '../callback'
-import { absent, type Courier, type Delivered } from '../courier'
-import { now } from '../deadline'
-import { asError, MetroplexError } from '../errors'
-import { file, type Message } from '../message'
-import { follows, type Errand, type Lane, type Stop } from './lane'
+import { rethrow } from '../common/callback'
+import { absentIds, type PeerSender, type Delivered } from '../common/peer-sender'
+import { now } from '../common/async'
+import { asError, MetroplexError } from '../common/errors'
+import { type Message } from '../common/encoded-message'
+import { pushTo } from '../common/multimap'
+import { follows, openErrand, openLane, type Errand, type Lane, type Stop } from './lane'
 import type { Here } from './local'
-import { Seeker, type Sought } from './seeker'
-import { REGISTRY, type Sum } from './sum'
+import { LaneLookup, type LaneLocator } from './lane-lookup'
+import { REGISTRY, type ResultBuilder } from './result-builder'
 
-/** What lanes ask of the cluster. */
-export interface Places extends Sought {
-  /** Our own address; `''` while we have none. */
+/** What lanes use of the cluster. */
+export interface RecentLocations extends LaneLocator {
+  /** The own address; `''` while there is none. */
   readonly self: string
-  /** Where a spark was a moment ago; `undefined` where that would have to be asked. */
+  /** The address of a spark by its id or from the cache; `undefined` when the registry would have to be asked. */
   recent(id: string): string | undefined
 }
 
-/** How much may wait in all lanes. */
+/** The limits for all messages that wait in lanes. */
 export interface Room {
   readonly messages: number
   readonly bytes: number
 }
 
-/** The most ids that travel with one copy of a message. */
+/** The most ids that one copy of a message names. */
 export const IDS_PER_REQUEST = 10_000
 
 /**
- * Brings messages to sparks of other servers, to each spark in the order of the calls.
+ * Sends messages to sparks of other servers, to each spark in the order of the calls.
  *
- * There is a lane for each spark to which something is under way. A message waits in it while the spark is being looked up, and follows the earlier
- * ones to the same server otherwise. When that server does not have the spark, nothing follows until all has come back; then the spark is
- * looked up once more, and all goes there, in its order. A message that a later one has overtaken meanwhile is missing rather than late.
+ * Each spark with messages under way has a lane. A message waits there while the spark is looked up; afterwards it
+ * follows the earlier messages to the same server.
+ *
+ * When that server does not have the spark, later messages wait until all messages in flight have settled. Then the
+ * spark is looked up once more, and all messages are sent in order. A message that a later one has overtaken counts
+ * as missing, because delivering it would break the order.
  */
 export class Lanes {
   readonly #lanes = new Map<string, Lane>()
-  readonly #seeker: Seeker
-  #orders = 0
+  readonly #resolver: LaneLookup
+  #nextOrder = 0
   #waiting = 0
   #bytes = 0
 
   constructor(
     private readonly local: Here,
-    private readonly courier: Courier,
-    private readonly where: Places,
+    private readonly sender: PeerSender,
+    private readonly where: RecentLocations,
     private readonly room: Room
   ) {
-    this.#seeker = new Seeker(where, {
-      found: (lanes, places) => { this.#found(lanes, places) },
-      lost: (lanes, error, late) => { this.#lost(lanes, error, late) }
+    this.#resolver = new LaneLookup(where, {
+      found: (lanes, places) => {
+        this.#found(lanes, places)
+      },
+      lost: (lanes, error, late) => {
+        this.#lost(lanes, error, late)
+      }
     })
   }
 
-  /** Nothing is under way to anybody. */
+  /** Whether no message is under way. */
   get idle(): boolean {
     return this.#lanes.size === 0
   }
 
-  /** Whether something is under way to a spark: what comes now has to follow it. */
+  /** Whether messages to a spark are under way, which a new message must follow. */
   busy(id: string): boolean {
     return this.#lanes.has(id)
   }
 
   /**
-   * Bring a message to sparks, and sum up what has become of it.
+   * Send a message to sparks, and add the results to `outcome`; `EBUSY` among them when too many messages wait.
    *
-   * @throws MetroplexError `EREGISTRY` when it could not be tried for any of them. What fails otherwise is in the sum: `EBUSY` when too much is waiting, too
+   * @throws MetroplexError `EREGISTRY` when the message could not be tried for any of the sparks
    */
-  async bring(message: Message, ids: readonly string[], sum: Sum): Promise<void> {
+  async send(message: Message, ids: readonly string[], outcome: ResultBuilder): Promise<void> {
     if (this.#waiting >= this.room.messages || this.#bytes + message.size > this.room.bytes) {
-      sum.fail(REGISTRY, new MetroplexError('EBUSY', 'More is waiting to be forwarded than allowed: see `maxQueue`.', { maybe: false }), ids)
+      outcome.fail(
+        REGISTRY,
+        new MetroplexError('EBUSY', 'More is waiting to be forwarded than allowed: see `maxQueue`.', { maybe: false }),
+        ids
+      )
       return
     }
     this.#bytes += message.size
-    const errand: Errand = { order: this.#orders++, message, sum, open: ids.length, unknown: 0, failure: undefined, done: () => undefined }
-    const done = new Promise<void>(resolve => { errand.done = resolve })
+    const { errand, done } = openErrand(this.#nextOrder++, message, outcome, ids.length)
     const unknown: Lane[] = []
     const follow = new Map<string, Stop[]>()
     for (const id of ids) {
-      const stop = { errand, id, again: false }
-      const lane = this.#lanes.get(id) ?? this.#begin(id)
-      if (follows(lane)) {
+      const stop = { errand, id, retried: false }
+      const lane = this.#lanes.get(id) ?? this.#open(id)
+      if (follows(lane, this.where)) {
         lane.flying++
-        file(follow, lane.place, stop)
+        pushTo(follow, lane.place, stop)
       } else {
         this.#wait(lane, stop)
         if (lane.flying === 0 && lane.waiting.length === 1) unknown.push(lane)
       }
     }
-    for (const [place, stops] of follow) this.#fly(place, errand, stops)
-    this.#seeker.seek(unknown)
+    for (const [place, stops] of follow) this.#sendTo(place, errand, stops)
+    this.#resolver.seek(unknown)
     await done
     this.#bytes -= message.size
-    if (errand.failure !== undefined && errand.unknown === ids.length && sum.send === 0) throw errand.failure
+    if (errand.failure !== undefined && errand.unknown === ids.length && outcome.send === 0) throw errand.failure
   }
 
-  #begin(id: string): Lane {
-    const place = this.where.recent(id)
-    const lane = { id, place, since: place === undefined ? 0 : now(), flying: 0, stopped: false, waiting: [], missed: [], delivered: -1 }
+  #open(id: string): Lane {
+    const lane = openLane(id, this.where.recent(id))
     this.#lanes.set(id, lane)
     return lane
   }
@@ -106,7 +116,7 @@ export class Lanes {
     this.#waiting++
   }
 
-  /** Send what waits for its place to be known. */
+  /** The sparks of lanes have been looked up: send the waiting messages. */
   #found(lanes: readonly Lane[], places: readonly (string | null | undefined)[]): void {
     const time = now()
     const unknown: Stop[] = []
@@ -125,20 +135,20 @@ export class Lanes {
       lane.place = place
       lane.since = time
       lane.stopped = false
-      // All at once: the first may be back before the second has left.
+      // Counted before the first send, which may settle before the second one starts.
       lane.flying = stops.length
       for (const stop of stops) {
         const places = sending.get(stop.errand) ?? new Map<string, Stop[]>()
         sending.set(stop.errand, places)
-        file(places, place, stop)
+        pushTo(places, place, stop)
       }
     })
-    if (unknown.length > 0) this.#unknown(unknown, unknowable())
+    if (unknown.length > 0) this.#unresolved(unknown, unknownPlaces())
     const inOrder = sending.size < 2 ? [...sending] : [...sending].sort(([a], [b]) => a.order - b.order)
-    for (const [errand, places] of inOrder) for (const [place, stops] of places) this.#fly(place, errand, stops)
+    for (const [errand, places] of inOrder) for (const [place, stops] of places) this.#sendTo(place, errand, stops)
   }
 
-  /** The registry did not tell; `late`: not in the time of the message it was asked for. */
+  /** The lookup of lanes failed. @param late whether it took longer than the deadline of the message that it was for */
   #lost(lanes: readonly Lane[], error: Error, late: boolean): void {
     const time = now()
     const again: Lane[] = []
@@ -146,31 +156,35 @@ export class Lanes {
     for (const lane of lanes) {
       const stops = this.#take(lane)
       for (const stop of stops) {
-        // It was asked for the first one. Who came later may have time left, and gets a question of its own, unless it would be answered like this one.
-        if (!late || stop.errand === stops[0]?.errand || stop.errand.sum.deadline <= time) over.push(stop)
+        // The lookup had the deadline of the first message. Later messages with time left get a lookup of their own.
+        if (!late || stop.errand === stops[0]?.errand || stop.errand.outcome.deadline <= time) over.push(stop)
         else this.#wait(lane, stop)
       }
       if (lane.waiting.length > 0) again.push(lane)
       else this.#lanes.delete(lane.id)
     }
-    this.#unknown(over, error)
-    this.#seeker.seek(again)
+    this.#unresolved(over, error)
+    this.#resolver.seek(again)
   }
 
-  /** Where these are could not be told. */
-  #unknown(stops: readonly Stop[], error: Error): void {
+  /** These sparks could not be looked up. */
+  #unresolved(stops: readonly Stop[], error: Error): void {
     const errands = new Map<Errand, Stop[]>()
-    for (const stop of stops) file(errands, stop.errand, stop)
+    for (const stop of stops) pushTo(errands, stop.errand, stop)
     for (const [errand, own] of errands) {
-      errand.sum.fail(REGISTRY, error, own.map(({ id }) => id))
-      errand.unknown += own.filter(({ again }) => !again).length
+      errand.outcome.fail(
+        REGISTRY,
+        error,
+        own.map(({ id }) => id)
+      )
+      errand.unknown += own.filter(({ retried }) => !retried).length
       errand.failure ??= error
       for (const stop of own) this.#settle(stop)
     }
   }
 
   #miss(stop: Stop): void {
-    stop.errand.sum.miss([stop.id])
+    stop.errand.outcome.miss([stop.id])
     this.#settle(stop)
   }
 
@@ -181,44 +195,62 @@ export class Lanes {
     return stops
   }
 
-  /** Send a message to some of its sparks, at one server; it counts as flying there already. */
-  #fly(place: string, errand: Errand, stops: readonly Stop[]): void {
-    const { message, sum } = errand
+  /** Send a message to those of its sparks that are at one server. Their lanes count it as in flight already. */
+  #sendTo(place: string, errand: Errand, stops: readonly Stop[]): void {
+    const { message, outcome } = errand
     if (place === this.where.self) {
-      this.#here(place, errand, stops)
+      this.#writeLocally(place, errand, stops)
       return
     }
     for (let first = 0; first < stops.length; first += IDS_PER_REQUEST) {
       const part = stops.length > IDS_PER_REQUEST ? stops.slice(first, first + IDS_PER_REQUEST) : stops
       const sparks = part.map(({ id }) => id)
-      this.courier.send(place, message, { sparks }, sum.deadline).then(
-        delivered => { this.#landed(errand, part, delivered) },
-        (error: unknown) => {
-          sum.fail(place, error, sparks)
-          this.#landed(errand, part, undefined)
-        }
-      ).catch(crash)
+      this.sender
+        .send(place, message, { sparks }, outcome.deadline)
+        .then(
+          delivered => {
+            this.#settled(errand, part, delivered)
+          },
+          (error: unknown) => {
+            outcome.fail(place, error, sparks)
+            this.#settled(errand, part, undefined)
+          }
+        )
+        .catch(rethrow)
     }
   }
 
-  /** Write to sparks that have come to us. What an application throws there is one failure, as it would be at a peer. */
-  #here(place: string, errand: Errand, stops: readonly Stop[]): void {
+  /** Write to sparks that have moved to this server. An error of the application is one failure, as it is at a peer. */
+  #writeLocally(place: string, errand: Errand, stops: readonly Stop[]): void {
     const ids = stops.map(({ id }) => id)
     let delivered: Delivered | undefined
     try {
       delivered = this.local.some(ids, errand.message)
     } catch (error) {
       const { message } = asError(error)
-      errand.sum.fail(place, new MetroplexError('EREMOTE', `${place} could not carry it out: ${message}`, { address: place, maybe: true, cause: error }), ids)
+      errand.outcome.fail(
+        place,
+        new MetroplexError('EREMOTE', `A spark of this server could not be written to: ${message}`, {
+          address: place,
+          maybe: true,
+          cause: error
+        }),
+        ids
+      )
     }
-    this.#landed(errand, stops, delivered)
+    this.#settled(errand, stops, delivered)
   }
 
-  /** What a server has done with a message; `undefined`: it failed. */
-  #landed(errand: Errand, stops: readonly Stop[], delivered: Delivered | undefined): void {
-    const gone = delivered && absent(stops.map(({ id }) => id), delivered)
-    const missing = gone === undefined || gone.length === 0 ? NOBODY : new Set(gone)
-    if (delivered !== undefined) errand.sum.send += delivered.send
+  /** A server has handled a message. @param delivered `undefined` when the send failed */
+  #settled(errand: Errand, stops: readonly Stop[], delivered: Delivered | undefined): void {
+    const absent =
+      delivered &&
+      absentIds(
+        stops.map(({ id }) => id),
+        delivered
+      )
+    const missing = absent === undefined || absent.length === 0 ? NONE : new Set(absent)
+    if (delivered !== undefined) errand.outcome.send += delivered.send
     const again: Lane[] = []
     for (const stop of stops) {
       const lane = this.#lanes.get(stop.id)
@@ -235,25 +267,25 @@ export class Lanes {
         else lane.delivered = Math.max(lane.delivered, errand.order)
         this.#settle(stop)
       }
-      if (lane.flying === 0) this.#turn(lane, again)
+      if (lane.flying === 0) this.#retry(lane, again)
     }
-    this.#seeker.seek(again)
+    this.#resolver.seek(again)
   }
 
-  /** Nothing is on its way to a spark any more. */
-  #turn(lane: Lane, again: Lane[]): void {
+  /** No message to a spark is in flight any more: look it up once more if messages missed it or wait for it. */
+  #retry(lane: Lane, again: Lane[]): void {
     const { missed } = lane
     lane.missed = []
     const retried: Stop[] = []
     for (const stop of missed) {
-      if (stop.again || stop.errand.order < lane.delivered) {
+      if (stop.retried || stop.errand.order < lane.delivered) {
         this.#miss(stop)
       } else {
-        stop.again = true
+        stop.retried = true
         retried.push(stop)
       }
     }
-    // Not spread over arguments: there may be more than a call can have.
+    // Not `unshift(...)`: a call has a limited number of arguments.
     if (retried.length > 0) lane.waiting = [...retried, ...lane.waiting]
     this.#waiting += retried.length
     lane.place = undefined
@@ -266,8 +298,11 @@ export class Lanes {
   }
 }
 
-function unknowable(): MetroplexError {
-  return new MetroplexError('EREGISTRY', 'Redis cannot be asked where these sparks are, and we have not known it lately.')
+function unknownPlaces(): MetroplexError {
+  return new MetroplexError(
+    'EREGISTRY',
+    'Redis cannot be asked which servers hold these sparks, and no recent answer is cached.'
+  )
 }
 
-const NOBODY: ReadonlySet<string> = new Set()
+const NONE: ReadonlySet<string> = new Set()

@@ -1,97 +1,107 @@
 import type { Socket } from 'node:net'
-import type { Delivered } from '../courier'
-import { plain, type Message } from '../message'
-import type { Primus, Spark } from '../types'
-import { DATA, outletOf, type Deep, type Outlet } from './outlet'
-import { Packet } from './packet'
+import type { Delivered } from '../common/peer-sender'
+import { type Message } from '../common/encoded-message'
+import { plain } from '../common/names'
+import type { Primus, Spark } from '../common/types'
+import { DATA, peek, rawSocketOf, type Deep, type RawSocket } from './raw-socket'
+import { ClientPacket } from './client-packet'
 
-/** What a write to sparks of our own came to. */
-export interface Written extends Delivered {
+/** The result of a write to local sparks. */
+export interface LocalOutcome extends Delivered {
   /** Ids that are not connected here. */
   readonly missing: string[]
 }
 
-/** What writes to the sparks of this process. */
-export type Here = Pick<Local, 'some' | 'all'>
+/** Writes to the sparks of this process. */
+export type Here = Pick<LocalDelivery, 'some' | 'all'>
 
-/** What happens to those who do not take what they are sent. */
+/** What happens to sparks whose clients read too slowly. */
 export interface LocalTerms {
-  /** A spark whose socket holds more unsent than this after a write is ended; in bytes, 0: never. */
+  /** A spark with more unsent bytes than this after a write is ended; 0: never. */
   readonly maxBuffered: number
-  /** That has happened. */
+  /** A spark was ended for that reason. */
   ended(spark: Spark, buffered: number): void
 }
 
-/** As much of Primus as writing takes. */
-export type LocalPrimus = Pick<Primus, 'spark' | 'forEach' | 'Spark' | 'options'> & {
+/** What writing uses of Primus. */
+export type LocalPrimus = Pick<Primus, 'forEach' | 'options'> & {
+  readonly Spark: { readonly CLOSED: number; readonly prototype?: object }
   readonly transformers?: { readonly outgoing?: readonly unknown[] }
   readonly encoder?: Encoder | null
+  readonly parser?: { readonly encoder?: unknown }
 }
 
 type Encoder = (this: unknown, data: unknown, fn: (error: unknown, packet?: unknown) => void) => void
 
-/** What Primus's spark does when it is written to, one calling the other. */
+/** The methods of Primus's spark that a write passes through, in this order. */
 const METHODS = ['write', 'transforms', '_write', 'emit'] as const
 
-/** Parsers that come with Primus: they encode at once, and the same for everybody. */
+/** The parsers of Primus itself. They encode synchronously, and equally for all sparks. */
 const BUILT_IN = new Set(['json', 'ejson', 'binary', 'msgpack'])
 
 /**
- * Writes to the sparks of this process, at once and in the order of the calls, also as against what the application writes itself.
+ * Writes to the sparks of this process, synchronously, so that the order of all writes is kept, those of the
+ * application included.
  *
- * A message is encoded once for all of them where that makes no difference: with a parser of Primus's own, and without outgoing transformers. Where the
- * socket below a spark is known and free, even the frame is the same; there is the plain way for everything else, which is what
- * `spark.write` does.
+ * Where that makes no difference to clients, a message is encoded once for all sparks: by the server that sends it, or
+ * here by a parser of Primus itself when there are no outgoing transformers. Where the socket of a spark is known and
+ * idle, even the frame is shared. Otherwise `spark.write` is called.
  */
-export class Local {
-  /** Prepared for the message at hand. */
-  #prepared: { readonly message: Message; readonly packet: Packet | undefined } | undefined
-  readonly #outlets = new WeakMap<Spark, Outlet>()
-  /** Sockets that hold back what is written to them until all that comes together is. */
-  #held: Map<Socket, Spark> | undefined
-  /** Several messages of a peer are being written. */
+export class LocalDelivery {
+  /** The packet of the current message. */
+  #prepared: { readonly message: Message; readonly packet: ClientPacket | undefined } | undefined
+  /** Sockets that are corked until the current messages have been written. */
+  #corked: Map<Socket, Spark> | undefined
+  /** Whether a batch of a peer is being written. */
   #together = false
-  /** How many messages have come in this turn of the event loop, and in the last one that had any. */
+  /** The number of messages in this turn of the event loop, and in the last turn that had any. */
   #messages = 0
-  #before = 1
-  /** Sparks that have not taken what they were sent. */
+  #previous = 1
+  /** Sparks whose unsent data exceeds `maxBuffered`. */
   readonly #slow: Spark[] = []
-  /** Primus's own, to see whether an application has put something else in the place of it. */
+  /** The encoder of Primus, to notice when an application replaces it. */
   readonly #encoder: Encoder | null | undefined
+  /** Whether a plugin had replaced the encoder before this one was loaded. */
+  readonly #replaced: boolean
   readonly #methods: readonly unknown[]
+  /** Whether those of all sparks are unchanged, as of the current message. */
+  #original = false
 
   constructor(
     private readonly primus: LocalPrimus,
-    /** Whether an id is ours to write to, and not another server's by now. */
-    private readonly owns: (id: string) => boolean,
+    /** The local spark of an id, unless the id is disowned. */
+    private readonly spark: (id: string) => Spark | undefined,
     private readonly terms: LocalTerms
   ) {
     this.#encoder = primus.encoder
-    // Each Primus has a prototype of its own, above that of all.
-    const { prototype } = primus.Spark as { readonly prototype?: object }
-    const common = prototype === undefined ? {} : Object.getPrototypeOf(prototype) as Partial<Record<string, unknown>>
-    this.#methods = METHODS.map(name => common[name])
+    this.#replaced = primus.parser !== undefined && primus.parser.encoder !== primus.encoder
+    // Each Primus has a spark prototype of its own, which inherits from the common one.
+    const { prototype } = primus.Spark
+    const common: object = prototype === undefined ? {} : (Object.getPrototypeOf(prototype) as object)
+    this.#methods = METHODS.map(name => peek(common, name))
   }
 
-  /** Write to these. What is thrown for one of them, by a transformer for instance, is thrown when the others have got it. */
-  some(ids: readonly string[], message: Message): Written {
-    this.#gather()
+  /** Write to these sparks. An error of one spark, for instance of a transformer, is thrown after all writes. */
+  some(ids: readonly string[], message: Message): LocalOutcome {
+    this.#corkTurn()
     const missing: string[] = []
     let send = 0
     this.#forAll(ids, id => {
-      const spark = this.owns(id) ? this.primus.spark(id) : undefined
+      const spark = this.spark(id)
       if (spark !== undefined && this.#write(spark, message)) send++
       else missing.push(id)
     })
     return { send, missing }
   }
 
-  /** Write to all, but for `except`. What is thrown for one of them is thrown when the others have got it. */
-  all(message: Message, except: ReadonlySet<unknown> = new Set()): Written {
-    this.#gather()
+  /** Write to all sparks except some. An error of one spark is thrown after all writes. */
+  all(message: Message, except: ReadonlySet<unknown> = new Set()): LocalOutcome {
+    this.#corkTurn()
     const sparks: Spark[] = []
-    // A block: what the callback returns would stop the loop if it were false.
-    this.primus.forEach(spark => { sparks.push(spark) })
+    // A block, because a callback that returns false would stop the loop.
+    this.primus.forEach(spark => {
+      sparks.push(spark)
+    })
     let send = 0
     this.#forAll(sparks, spark => {
       if ((except.size === 0 || !except.has(plain(spark.id))) && this.#write(spark, message)) send++
@@ -99,42 +109,44 @@ export class Local {
     return { send, missing: [] }
   }
 
-  /** Have several messages leave together: what is written to one socket meanwhile is one write. */
+  /** Cork sockets while a batch is written, so that each socket sends all its messages in one write. */
   together<T>(work: () => T): T {
     if (this.#together) return work()
     this.#together = true
-    this.#held ??= new Map()
+    this.#corked ??= new Map()
     try {
       return work()
     } finally {
       this.#together = false
-      this.#release()
+      this.#uncork()
     }
   }
 
   /**
-   * Where several messages come in one turn of the event loop, have them leave together when it ends. The first one leaves alone, at once, unless there
-   * were several in the turn before, too: holding back a single one would cost more than it saves.
+   * Cork sockets until the end of this turn of the event loop when several messages arrive in it.
+   *
+   * The first message is written at once, unless the previous turn had several: corking for a single message costs more
+   * than it saves.
    */
-  #gather(): void {
+  #corkTurn(): void {
     if (this.#messages++ === 0) {
-      // It may be in the midst of a batch.
+      // nextTick may run while a batch is being written.
       process.nextTick(() => {
-        this.#before = this.#messages
+        this.#previous = this.#messages
         this.#messages = 0
-        this.#release()
+        this.#uncork()
       })
-      if (this.#before === 1) return
+      if (this.#previous === 1) return
     }
-    this.#held ??= new Map()
+    this.#corked ??= new Map()
   }
 
-  #release(): void {
-    const held = this.#held
-    if (held === undefined) return
-    this.#held = undefined
-    for (const socket of held.keys()) socket.uncork()
-    for (const spark of held.values()) this.#look(spark, this.#outlet(spark))
+  #uncork(): void {
+    const corked = this.#corked
+    if (corked === undefined) return
+    this.#corked = undefined
+    for (const socket of corked.keys()) socket.uncork()
+    for (const spark of corked.values()) this.#checkBuffer(spark, rawSocketOf(spark))
     this.#endSlow()
   }
 
@@ -148,86 +160,102 @@ export class Local {
   }
 
   #write(spark: Deep, message: Message): boolean {
-    if (spark.readyState === this.primus.Spark.CLOSED) return false
+    if (peek(spark, 'readyState') === this.primus.Spark.CLOSED) return false
     if (message.ending !== undefined) {
       spark.end(undefined, message.ending)
       return true
     }
-    if (this.#prepared?.message !== message) this.#prepared = { message, packet: this.#encoded(spark, message) }
+    if (this.#prepared?.message !== message) {
+      this.#prepared = { message, packet: this.#encoded(spark, message) }
+      this.#original = this.#inherited()
+    }
     const { packet } = this.#prepared
-    const outlet = this.#outlet(spark)
-    this.#hold(outlet, spark)
-    if (packet === undefined || !this.#simple(spark)) {
+    const rawSocket = rawSocketOf(spark)
+    this.#cork(rawSocket, spark)
+    if (packet === undefined || !this.#unchanged(spark)) {
       if (!spark.write(message.value)) return false
-    } else if (!outlet.write(packet)) {
+    } else if (!rawSocket.write(packet)) {
       spark.emit?.(DATA, packet.data)
     }
-    if (!this.#together) this.#relieve(outlet)
-    if (this.#held === undefined || outlet.socket === undefined || !this.#held.has(outlet.socket)) this.#look(spark, outlet)
+    if (!this.#together) this.#uncorkFull(rawSocket)
+    if (this.#corked === undefined || rawSocket.socket === undefined || !this.#corked.has(rawSocket.socket))
+      this.#checkBuffer(spark, rawSocket)
     return true
   }
 
-  /** What all get, if all get the same. */
-  #encoded(spark: Spark, message: Message): Packet | undefined {
-    const { transformers, options: { parser = 'json' }, encoder } = this.primus
-    if (transformers?.outgoing?.length !== 0 || typeof parser !== 'string' || !BUILT_IN.has(parser.toLowerCase())) return undefined
-    if (typeof encoder !== 'function' || encoder !== this.#encoder) return undefined
-    if (parser.toLowerCase() === 'json' && message.blobs.length === 0) return new Packet(message.text)
-    let packet: Packet | undefined
+  /** The packet for all sparks; `undefined` when each spark must encode the message itself. */
+  #encoded(spark: Spark, message: Message): ClientPacket | undefined {
+    const {
+      transformers,
+      options: { parser = 'json' },
+      encoder
+    } = this.primus
+    if (transformers?.outgoing?.length !== 0 || typeof encoder !== 'function' || encoder !== this.#encoder)
+      return undefined
+    if (message.packed !== undefined) return new ClientPacket(message.packed.packet)
+    if (typeof parser !== 'string' || !BUILT_IN.has(parser.toLowerCase()) || this.#replaced) return undefined
+    if (parser.toLowerCase() === 'json' && message.blobs.length === 0) return new ClientPacket(message.text)
+    let packet: ClientPacket | undefined
     encoder.call(spark, message.value, (error, data) => {
-      if (!error && ((typeof data === 'string' && data !== '') || Buffer.isBuffer(data))) packet = new Packet(data)
+      if (!error && ((typeof data === 'string' && data !== '') || Buffer.isBuffer(data)))
+        packet = new ClientPacket(data)
     })
     return packet
   }
 
-  /** Whether `spark.write` does what Primus's does, and nothing more. */
-  #simple(spark: Deep & Partial<Record<typeof METHODS[number], unknown>>): boolean {
-    return typeof spark.emit === 'function' && METHODS.every((name, i) => spark[name] === this.#methods[i])
+  /** Whether `spark.write` is that of Primus, unchanged. */
+  #unchanged(spark: Deep): boolean {
+    // Whether a spark has a property of its own is quicker to ask than which value it inherits.
+    return (
+      this.#original &&
+      Object.getPrototypeOf(spark) === this.primus.Spark.prototype &&
+      !Object.hasOwn(spark, 'write') &&
+      !Object.hasOwn(spark, 'transforms') &&
+      !Object.hasOwn(spark, '_write') &&
+      !Object.hasOwn(spark, 'emit')
+    )
   }
 
-  #outlet(spark: Spark): Outlet {
-    let outlet = this.#outlets.get(spark)
-    if (outlet === undefined) {
-      outlet = outletOf(spark)
-      this.#outlets.set(spark, outlet)
-    }
-    return outlet
+  /** Whether all sparks inherit from Primus what a write passes through. */
+  #inherited(): boolean {
+    const { prototype } = this.primus.Spark
+    return prototype !== undefined && METHODS.every((name, i) => peek(prototype, name) === this.#methods[i])
   }
 
-  #hold({ socket }: Outlet, spark: Spark): void {
-    if (this.#held === undefined || socket === undefined || this.#held.has(socket)) return
+  #cork({ socket }: RawSocket, spark: Spark): void {
+    if (this.#corked === undefined || socket === undefined || this.#corked.has(socket)) return
     socket.cork()
-    this.#held.set(socket, spark)
+    this.#corked.set(socket, spark)
   }
 
-  /** What is held back until the turn ends is not to be more than what may wait. */
-  #relieve(outlet: Outlet): void {
-    const { socket } = outlet
-    if (this.#held === undefined || socket === undefined || !this.#tooMuch(outlet)) return
-    this.#held.delete(socket)
+  /** Uncork a socket early when its unsent data exceeds `maxBuffered`. */
+  #uncorkFull(rawSocket: RawSocket): void {
+    const { socket } = rawSocket
+    if (this.#corked === undefined || socket === undefined || !this.#tooMuch(rawSocket)) return
+    this.#corked.delete(socket)
     socket.uncork()
   }
 
-  /** Look whether a spark has taken what it was sent. */
-  #look(spark: Spark, outlet: Outlet): void {
-    if (this.#tooMuch(outlet)) this.#slow.push(spark)
+  /** Note a spark whose unsent data exceeds `maxBuffered`. */
+  #checkBuffer(spark: Spark, rawSocket: RawSocket): void {
+    if (this.#tooMuch(rawSocket)) this.#slow.push(spark)
   }
 
-  #tooMuch({ buffered = 0 }: Outlet): boolean {
+  #tooMuch({ buffered = 0 }: RawSocket): boolean {
     const { maxBuffered } = this.terms
     return maxBuffered !== 0 && buffered > maxBuffered
   }
 
-  /** End those that have not, before they take our memory: when all is written, because the application hears of it. */
+  /** End slow sparks, after all writes, because the application's listeners run then. */
   #endSlow(): void {
     if (this.#slow.length === 0) return
     all(this.#slow.splice(0), spark => {
       if (spark.readyState === this.primus.Spark.CLOSED) return
-      const { socket, buffered = 0 } = this.#outlet(spark)
+      const { socket, buffered = 0 } = rawSocketOf(spark)
       try {
         spark.end(undefined, { reconnect: true })
       } finally {
-        // It would not take a farewell either. What it takes for a broken connection makes it come back.
+        // The client would not read a close frame either. A broken connection makes it reconnect.
         socket?.destroy()
         this.terms.ended(spark, buffered)
       }
@@ -235,7 +263,7 @@ export class Local {
   }
 }
 
-/** Do it with all, whatever becomes of one. What was thrown first is thrown in the end. */
+/** Call a function for all items, and throw the first error at the end. */
 function all<T>(items: readonly T[], work: (item: T) => void): void {
   const errors: unknown[] = []
   for (const item of items) {
@@ -246,4 +274,19 @@ function all<T>(items: readonly T[], work: (item: T) => void): void {
     }
   }
   if (errors.length > 0) throw errors[0]
+}
+
+/** For a process without sparks. */
+export const NO_SPARKS: Here = {
+  some: ids => ({ send: 0, missing: [...ids] }),
+  all: () => ({ send: 0, missing: [] })
+}
+
+/** All sparks of a Primus; none without a Primus. */
+export function sparksOf(primus: Partial<Primus> | undefined): Spark[] {
+  const sparks: Spark[] = []
+  primus?.forEach?.(spark => {
+    sparks.push(spark)
+  })
+  return sparks
 }

@@ -1,75 +1,82 @@
-import { now, pause } from '../deadline'
-import type { Healer } from '../registry/healer'
-import type { Identity } from '../registry/records'
-import type { Remains } from '../registry/remains'
+import { now, delay } from '../common/async'
+import type { Healer } from '../sync/healer'
+import type { LifeId } from '../registry/records'
+import type { Cleanup } from '../registry/cleanup'
 
 /** What an auditor reports. */
 export interface AuditorEvents {
-  /** So many of our own entries were wrong, and are right again; how long it took, in ms. */
+  /** The audit has corrected this many entries of this server, in this many ms. */
   healed(sparks: number, ms: number): void
-  /** Spark ids that were registered under an address where nobody is. */
+  /** The audit has removed these spark ids, which were registered under the address of no server. */
   reap(address: string, sparks: string[]): void
 }
 
-/** How long an auditor rests between two slices, in ms: what it does must not be felt. */
+/** Pause between two slices, in ms, so that an audit does not slow other work. */
 const REST = 50
 
 /**
- * Looks, every few minutes and slowly, for what no beat can see: entries that are wrong although their number is right.
+ * Looks every few minutes for entries that are wrong although their number is right, which no beat can see.
  *
- * Each server compares its own sparks with the registry. One server for the whole cluster goes through all entries, and finds those
- * which their owner does not have among its own, so that it would never remove them.
+ * Each server compares its own sparks with the registry. One server for the whole cluster also pages through all
+ * entries and looks for those that their owner does not list, because the owner would never remove them.
  */
 export class Auditor {
-  #own: number
-  #all: number
+  /** When the next audit of this server's own entries, and of all entries, is due; by `performance.now()`. */
+  #ownDue: number
+  #allDue: number
   #renewed = 0
   #running: Promise<void> | undefined
 
   constructor(
     private readonly healer: Pick<Healer, 'audit'>,
-    private readonly remains: Pick<Remains, 'turn' | 'hold' | 'entries' | 'lacking' | 'astray'>,
+    private readonly remains: Pick<Cleanup, 'turn' | 'hold' | 'entries' | 'lacking' | 'astray'>,
     /** From one audit to the next, in ms. */
-    private readonly every: number,
+    private readonly interval: number,
     private readonly events: AuditorEvents
   ) {
-    this.#own = this.#soon()
-    this.#all = this.#soon()
+    this.#ownDue = this.#nextDue()
+    this.#allDue = this.#nextDue()
   }
 
-  /** Begin what is due, if anything. Calls that come while an audit runs share it. Rejects when Redis fails; what was left comes next time. */
-  look(me: Identity, goOn: () => boolean): Promise<void> {
-    return this.#running ??= this.#look(me, goOn).finally(() => { this.#running = undefined })
+  /**
+   * Run the audits that are due. Calls made while one runs share it.
+   *
+   * @throws MetroplexError `EREGISTRY` when Redis fails; the next audit covers the rest
+   */
+  runDue(me: LifeId, goOn: () => boolean): Promise<void> {
+    return (this.#running ??= this.#runDue(me, goOn).finally(() => {
+      this.#running = undefined
+    }))
   }
 
-  async #look(me: Identity, goOn: () => boolean): Promise<void> {
+  async #runDue(me: LifeId, goOn: () => boolean): Promise<void> {
     const rest = async (): Promise<boolean> => {
-      await pause(REST)
+      await delay(REST)
       return goOn()
     }
-    if (now() >= this.#own) {
-      this.#own = this.#soon()
+    if (now() >= this.#ownDue) {
+      this.#ownDue = this.#nextDue()
       const began = now()
       const wrong = await this.healer.audit(me, rest)
       if (wrong > 0) this.events.healed(wrong, now() - began)
     }
-    if (now() >= this.#all && goOn()) {
-      this.#all = this.#soon()
-      // Whoever comes first does it for all, and for as long as it does, nobody else.
-      const hold = Math.floor(this.every / 2)
-      if (await this.remains.turn(me.life, hold)) await this.#stray(() => this.#goOn(me, hold, rest))
+    if (now() >= this.#allDue && goOn()) {
+      this.#allDue = this.#nextDue()
+      // The first server that asks audits for the whole cluster, and holds the turn while it does.
+      const hold = Math.floor(this.interval / 2)
+      if (await this.remains.turn(me.life, hold)) await this.#auditAll(() => this.#holdsTurn(me, hold, rest))
     }
   }
 
-  /** Rest, and see whether it is still our turn; renewed now and then. */
-  async #goOn({ life }: Identity, hold: number, rest: () => Promise<boolean>): Promise<boolean> {
-    if (!await rest()) return false
+  /** Rest, then check whether the turn is still ours; renew it three times in `hold`. */
+  async #holdsTurn({ life }: LifeId, hold: number, rest: () => Promise<boolean>): Promise<boolean> {
+    if (!(await rest())) return false
     if (now() - this.#renewed < hold / 3) return true
     this.#renewed = now()
     return this.remains.hold('audit', life, hold)
   }
 
-  async #stray(goOn: () => Promise<boolean>): Promise<void> {
+  async #auditAll(goOn: () => Promise<boolean>): Promise<void> {
     this.#renewed = now()
     let cursor = '0'
     do {
@@ -79,11 +86,11 @@ export class Auditor {
         if (removed.length > 0) this.events.reap(owner, removed)
       }
       cursor = page.cursor
-    } while (cursor !== '0' && await goOn())
+    } while (cursor !== '0' && (await goOn()))
   }
 
-  /** A moment about one period from now: a fleet that started at once must not audit at once. */
-  #soon(): number {
-    return now() + this.every * (0.5 + Math.random())
+  /** A random moment about one interval from now, so that servers that start together do not audit together. */
+  #nextDue(): number {
+    return now() + this.interval * (0.5 + Math.random())
   }
 }

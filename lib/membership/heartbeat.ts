@@ -1,25 +1,25 @@
-import { now } from '../deadline'
-import { asError } from '../errors'
+import { now } from '../common/async'
+import { asError } from '../common/errors'
 
-/** How often a heart beats, in ms. */
+/** The pauses between beats, in ms. */
 export interface Rhythm {
   /** From the end of one beat to the next. */
   readonly period: number
-  /** After a first failure; doubled with each further one, up to the period. */
+  /** Pause after a first failure. It doubles with each further failure, up to `period`. */
   readonly retry: number
 }
 
 /** What a heartbeat reports. */
 export interface HeartbeatEvents {
-  /** A beat failed; the next one is already planned. */
+  /** A beat failed. The next one is scheduled as soon as this returns. */
   failed(error: Error): void
 }
 
 /**
- * Does one thing at a steady pace for as long as a server lives.
+ * Repeats a task at a steady pace, such as the renewal of a lease.
  *
- * The first beat comes at a random moment of the first period, so that a fleet that starts at once does not beat
- * at once. A beat that fails is retried soon, in growing pauses. Beats never overlap and keep no process alive.
+ * The first beat comes at a random moment of the first period, so that servers that start together do not beat
+ * together. A failed beat is retried with growing pauses. Beats never overlap, and keep no process alive.
  *
  * @example
  * const heartbeat = new Heartbeat(() => registry.beat(me, terms, 0), { period: 5000, retry: 1250 }, events)
@@ -31,6 +31,7 @@ export class Heartbeat {
   #beating: Promise<void> | undefined
   #running = false
   #failures = 0
+  /** When the first beat of the present run without failures began, by `performance.now()`. */
   #since: number | undefined
 
   constructor(
@@ -39,31 +40,31 @@ export class Heartbeat {
     private readonly events: HeartbeatEvents
   ) {}
 
-  /** For how many ms beats have succeeded without a break; 0 when the last one did not. */
+  /** For how many ms beats have succeeded without a failure; 0 when the last one failed. */
   get unbroken(): number {
     return this.#since === undefined ? 0 : now() - this.#since
   }
 
-  /** Begin; a second call changes nothing. */
+  /** Start to beat; a second call changes nothing. */
   start(): void {
     if (this.#running) return
     this.#running = true
-    this.#plan(Math.random() * this.rhythm.period)
+    this.#schedule(Math.random() * this.rhythm.period)
   }
 
-  /** Beat now, if no beat is in flight; resolves with the end of the beat, which reports its own failure. */
+  /** Beat now, unless a beat is in flight. Resolves when the beat has ended; a failure is reported, not thrown. */
   async now(): Promise<void> {
     if (!this.#running) return
     clearTimeout(this.#timer)
-    await (this.#beating ??= this.#turn())
+    await (this.#beating ??= this.#beatOnce())
   }
 
-  /** What was believed is in question: the unbroken time begins anew. */
+  /** Restart the `unbroken` time, for example after a loss of the connection. */
   interrupt(): void {
     this.#since = undefined
   }
 
-  /** End; resolves when no beat is in flight. */
+  /** Stop; resolves when no beat is in flight. */
   async stop(): Promise<void> {
     this.#running = false
     this.#since = undefined
@@ -71,7 +72,7 @@ export class Heartbeat {
     await this.#beating
   }
 
-  async #turn(): Promise<void> {
+  async #beatOnce(): Promise<void> {
     const started = now()
     try {
       await this.beat()
@@ -84,11 +85,14 @@ export class Heartbeat {
     } finally {
       this.#beating = undefined
       const { period, retry } = this.rhythm
-      if (this.#running) this.#plan(this.#failures === 0 ? period : Math.min(period, retry * 2 ** Math.min(this.#failures - 1, 10)))
+      if (this.#running)
+        this.#schedule(this.#failures === 0 ? period : Math.min(period, retry * 2 ** Math.min(this.#failures - 1, 10)))
     }
   }
 
-  #plan(ms: number): void {
-    this.#timer = setTimeout(() => { this.#beating ??= this.#turn() }, ms).unref()
+  #schedule(ms: number): void {
+    this.#timer = setTimeout(() => {
+      this.#beating ??= this.#beatOnce()
+    }, ms).unref()
   }
 }

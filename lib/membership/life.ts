@@ -1,168 +1,162 @@
-import { ignore } from '../callback'
-import { now, pause, within } from '../deadline'
-import { asError, MetroplexError } from '../errors'
-import type { Healer } from '../registry/healer'
-import type { Beat, Description, Identity, Terms } from '../registry/records'
-import type { Registry } from '../registry/registry'
-import type { Table } from '../registry/table'
-import type { Writer } from '../registry/writer'
-import type { State } from '../reports'
-import type { Agreement } from './agreement'
-import type { Auditor } from './auditor'
+import { ignore } from '../common/callback'
+import { now, delay, withTimeout } from '../common/async'
+import { asError, MetroplexError } from '../common/errors'
+import type { Description, Entered, LifeId } from '../registry/records'
+import type { LifeParts, LifeEvents, LifeTimes } from './life-parts'
 import { Heartbeat } from './heartbeat'
 import { Leftovers } from './leftovers'
-import type { Members } from './members'
-import type { Reaper } from './reaper'
-import type { Registration } from './registration'
-import { Standing, type StandingEvents } from './standing'
+import { Readiness } from './readiness'
+import { Upkeep } from './upkeep'
 
-/** Whom a life works with. */
-export interface Companions {
-  readonly registry: Pick<Registry, 'beat' | 'leave' | 'resident' | 'reachable'>
-  readonly table: Table
-  readonly writer: Writer
-  readonly healer: Healer
-  readonly members: Members
-  readonly reaper: Reaper
-  readonly registration: Registration
-  readonly auditor: Auditor
-  readonly agreement: Pick<Agreement, 'enter' | 'confirm'>
-}
-
-/** How a life goes, in ms. */
-export interface Pace extends Terms {
-  /** From one beat to the next. */
-  readonly period: number
-  /** For how long the sweep is held without being renewed. */
-  readonly hold: number
-  /** Bound of everything that somebody waits for. */
-  readonly timeout: number
-}
-
-/** What a life reports. */
-export interface LifeEvents extends StandingEvents {
-  registered(address: string): void
-  unregistered(address: string): void
-  /** So many entries were wrong, and are right again; how long it took, in ms. */
-  healed(sparks: number, ms: number): void
-  /** A beat has succeeded; how long it took, in ms. */
-  beaten(ms: number): void
-}
-
-/** Pause after a failed attempt to register, in ms; the attempt itself waits for Redis. */
-const TRY_AGAIN = 250
+/** Pause after a failed attempt to register, in ms. The attempt itself waits for Redis. */
+const RETRY_PAUSE = 250
 
 /**
- * Our own part in the cluster, from the first attempt to register to the farewell.
+ * This server's membership in one registry, from the first attempt to register until it leaves.
  *
- * Registering, leaving and closing come one after the other. While registered it beats; a beat that finds something off
- * starts a heal. When the registry has lost its data, the same life joins again; when peers have seen this life end, or
- * another process has taken the address, another life of ours begins by itself, once the address is free.
+ * Registering, leaving and closing run one after the other. While registered it beats; a beat that finds a difference
+ * starts a heal. Three events change the life by themselves:
+ *
+ * * The registry has lost its data: the same life joins again.
+ * * Another life has taken over although our lease went on: ours takes the address back.
+ * * Peers have seen this life end, or another process has the address for good: another life begins when the address
+ *   is free.
  */
 export class Life {
   readonly #heartbeat: Heartbeat
-  readonly #standing: Standing
+  readonly #readiness: Readiness
   readonly #leftovers: Leftovers
-  /** Who we are, while we are registered. */
-  #me: Identity | undefined
-  /** Ends the attempt to register that is under way, or the stay that followed it. */
-  #stay: AbortController | undefined
+  readonly #upkeep: Upkeep
+  /** Address and life, while registered. */
+  #me: LifeId | undefined
+  /** Aborts the attempt to register, and every later attempt that continues it, until this server leaves. */
+  #attempt: AbortController | undefined
   #wanted = ''
-  /** How many lives of ours have begun since somebody asked us to register. */
+  /** How many lives have begun since `register` was called. */
   #begun = 0
   #turn: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   constructor(
-    private readonly companions: Companions,
+    private readonly parts: LifeParts,
     private readonly description: () => Description,
-    /** The random word of the nth life that begins by itself after we were asked to register. */
-    private readonly word: (nth: number) => string,
-    private readonly pace: Pace,
+    /** The random id of the nth life since `register` was called. */
+    private readonly nthLife: (nth: number) => string,
+    private readonly pace: LifeTimes,
     private readonly events: LifeEvents
   ) {
-    this.#heartbeat = new Heartbeat(() => this.#beat(), { period: pace.period, retry: pace.period / 4 }, {
-      failed: error => { this.#standing.missed(error) }
+    this.#heartbeat = new Heartbeat(
+      () => this.#beat(),
+      { period: pace.period, retry: pace.period / 4 },
+      {
+        failed: error => {
+          this.#readiness.missed(error)
+        }
+      }
+    )
+    this.#readiness = new Readiness(parts, () => this.#me !== undefined && this.awaited === '', events)
+    this.#leftovers = new Leftovers(parts.registry.remains, parts.reaper, parts.table, late => {
+      parts.registration.settled()
+      parts.members.settled()
+      if (late) events.settled()
     })
-    this.#standing = new Standing(companions, () => this.#me !== undefined, events)
-    this.#leftovers = new Leftovers(companions.reaper, companions.table)
+    this.#upkeep = new Upkeep(parts, this.#readiness, this.#leftovers, {
+      current: me => this.#me === me,
+      healed: (sparks, ms) => {
+        events.healed(sparks, ms)
+      }
+    })
   }
 
-  /** The address that we have or try to have; `''` for none. */
+  /** The address that this server has or tries to get; `''` for none. */
   get wanted(): string {
-    return this.#stay === undefined ? '' : this.#wanted
+    return this.#attempt === undefined ? '' : this.#wanted
   }
 
-  /** Our address; `''` while we are not registered. */
+  /** The address that this server waits for because another live server has it; `''` for none. */
+  get awaited(): string {
+    return this.parts.registration.awaited
+  }
+
+  /** The address of this server; `''` while it is not registered. */
   get address(): string {
     return this.#me?.address ?? ''
   }
 
-  /** The random word of this life; `''` while we are not registered. */
+  /** The random id of this life; `''` while this server is not registered. */
   get id(): string {
     return this.#me?.life ?? ''
   }
 
-  /** How we stand with the registry. */
-  get state(): State {
-    return this.#standing.state
+  /** The state of this server in the registry. */
+  get standing(): Pick<Readiness, 'state' | 'reasons' | 'warnings' | 'full'> {
+    return this.#readiness
   }
 
-  /** Why we are not `ready`, in sentences; empty when we are. */
-  get reasons(): string[] {
-    return this.#standing.reasons
+  /** Beat at once, because of an event that a beat would notice. */
+  beatNow(): void {
+    this.#readiness.evaluate()
+    this.#upkeep.run('beat now', this.#heartbeat.now())
   }
 
-  /** Beat at once: something has happened that a beat would notice. */
-  stir(): void {
-    this.#standing.look()
-    this.#inBackground(this.#heartbeat.now())
-  }
-
-  /** Redis could not be reached: what we believed of others is in question. */
-  disturb(): void {
+  /** The connection to Redis is lost: what this server knows of its peers may be out of date. */
+  connectionLost(): void {
     this.#heartbeat.interrupt()
-    this.#standing.look()
+    this.#readiness.disconnected()
   }
 
   /**
-   * Register under an address, leaving the one that we had. Resolves once that is done.
+   * Register under an address, and leave the present one first.
    *
-   * @param patient try for as long as it takes when Redis cannot be asked, rather than reject
+   * @param patient retry as long as it takes when Redis is unreachable, instead of rejecting
    */
   register(address: string, patient: boolean): Promise<void> {
+    if (address !== this.#wanted) this.#want(address)
     return this.#inTurn(async () => {
       if (address === this.address) return
       if (this.#me !== undefined) await this.#leave()
       this.#begun = 0
-      await this.#enlist(address, { fresh: true, announced: true, patient })
+      await this.#enlist(address, { fresh: true, patient })
     })
   }
 
-  /** Leave the registry, or give up the attempt to register. Resolves with the address that was left, `''` for none. */
+  /** Leave the registry, or abort the attempt to register. Resolves with the address that was left; `''` for none. */
   unregister(): Promise<string> {
-    // Also ends an attempt that waits for its address, and with it its turn.
-    this.#stay?.abort()
+    this.#want('')
     return this.#inTurn(() => this.#leave())
   }
 
-  /** Remove another server. */
-  remove(address: string): Promise<void> {
+  /**
+   * Give up the address and wait for it, because another server has it in the registry that decides.
+   *
+   * @param still whether that is still so when the turn comes
+   */
+  yield(still: () => boolean): Promise<void> {
     return this.#inTurn(async () => {
-      const { registry, reaper } = this.companions
-      const { life } = await registry.resident(address)
-      const other = { address, life }
-      await registry.leave(other)
-      await reaper.clean(other, false)
+      if (!still()) return
+      this.events.waiting()
+      const address = await this.#leave()
+      if (address !== '') this.#enlistAgain(address, { fresh: true })
     })
   }
 
-  /** Leave for good; takes at most the deadline, Redis or no Redis. Harmless when called twice. */
-  close(): Promise<void> {
-    return this.#closing ??= this.#close()
+  /** Remove another server from the registry. */
+  remove(address: string): Promise<void> {
+    return this.#inTurn(() => this.parts.reaper.remove(address))
   }
 
-  /** One registration or departure at a time. */
+  /** Leave for good, within the deadline even when Redis is unreachable. A second call changes nothing. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  /** Want an address from now on. An attempt that waits for another one ends: it would block the queue of turns. */
+  #want(address: string): void {
+    this.#wanted = address
+    this.#attempt?.abort()
+  }
+
+  /** Run registrations and departures one after the other. */
   #inTurn<T>(task: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(() => {
       if (this.#closing !== undefined) throw new MetroplexError('ECLOSED', 'This server has been destroyed.')
@@ -172,146 +166,155 @@ export class Life {
     return turn
   }
 
-  /** Become a life of an address. */
-  async #enlist(address: string, how: { fresh: boolean; announced: boolean; patient: boolean }): Promise<void> {
-    const { members, writer } = this.companions
-    const stay = this.#stay = new AbortController()
-    this.#wanted = address
-    let me: Identity
-    let aside: readonly string[] | 'ended' | null
+  /** Begin a life at an address. */
+  async #enlist(address: string, how: { fresh: boolean; patient: boolean }): Promise<void> {
+    const { members, writer } = this.parts
+    const attempt = (this.#attempt = new AbortController())
+    let me: LifeId
+    let entered: Entered | 'ended' | null
     do {
-      me = { address, life: this.word(this.#begun++) }
+      me = { address, life: this.nthLife(this.#begun++) }
       members.ours = me.life
-      aside = await this.#join(me, stay.signal, how.patient)
-      // It was registered, without our hearing of it, and declared dead since.
-    } while (aside === 'ended')
-    if (aside === null) return
+      entered = await this.#join(me, attempt.signal, how.patient)
+      // `join` had succeeded but its answer was lost, and the life has been declared dead since.
+    } while (entered === 'ended')
+    if (entered === null) return
     this.#me = me
-    members.self = address
+    members.take(address, entered.over)
     writer.open(me, how.fresh)
-    // Beats without a life renewed nothing.
+    // Beats without a life have renewed no lease: they do not count as unbroken.
     this.#heartbeat.interrupt()
     this.#heartbeat.start()
-    this.#standing.joined()
-    if (!how.fresh) this.#heal(me, true)
-    this.#leftovers.found(aside)
-    this.#standing.look()
-    this.#clear(me)
+    this.#readiness.joined()
+    if (!how.fresh) this.#upkeep.heal(me, true)
+    this.#leftovers.found(entered)
+    this.#readiness.evaluate()
+    this.#upkeep.clear(me)
     await members.refresh().catch(ignore)
-    if (how.announced) this.events.registered(address)
+    // A beat may have lost this life meanwhile.
+    if (this.#me === me) this.events.registered(address)
   }
 
-  async #join(me: Identity, signal: AbortSignal, patient: boolean): Promise<readonly string[] | 'ended' | null> {
+  async #join(me: LifeId, signal: AbortSignal, patient: boolean): Promise<Entered | 'ended' | null> {
     for (;;) {
       try {
-        await this.companions.agreement.enter()
-        return await this.companions.registration.join(me, 0, this.description(), signal)
+        await this.parts.agreement.enter()
+        const joined = await this.parts.registration.join(me, 0, this.description(), signal)
+        this.#readiness.worked('join')
+        return joined
       } catch (error) {
         if (!patient) throw error
         if (signal.aborted) return null
-        this.#standing.tell(asError(error))
-        await pause(TRY_AGAIN, signal)
+        this.#readiness.refused(asError(error))
+        await delay(RETRY_PAUSE, signal)
       }
     }
-  }
-
-  /** Clean up what former lives left behind at our address, while everything else goes on; each beat tries again when it fails. */
-  #clear(me: Identity): void {
-    this.#inBackground(this.#leftovers.clear(me, () => this.#me === me))
   }
 
   async #beat(): Promise<void> {
     const me = this.#me
     if (me === undefined) return
-    const { registry, writer, healer, table, reaper, members, auditor, agreement } = this.companions
+    const { registry, writer, members, reaper, agreement } = this.parts
     const { lease, hold } = this.pace
-    // After an outage the others had no chance to beat either: a sweep would bury the living.
+    // After an outage, peers could not beat either: an early sweep would bury live servers.
     const sweep = this.#heartbeat.unbroken >= lease ? hold : 0
     const began = now()
-    // It may lie on another master than this registry.
-    this.#inBackground(agreement.confirm())
     const { beat, right } = await writer.exclusive(async () => {
-      const beat = await registry.beat(me, this.pace, sweep)
+      const beating = registry.beat(me, this.pace, sweep, agreement.keptBy(registry))
+      reaper.prepare()
+      const beat = await beating
       return { beat, right: beat.as === 'ok' && writer.agrees(beat) }
     })
-    this.#standing.beaten()
+    this.#readiness.beaten()
     this.events.beaten(now() - began)
     if (this.#me !== me) return
-    if (beat.as !== 'ok') return this.#forgotten(me, beat.as)
-    // We were paused, and others may have been with us: they get the time to come back.
+    if (beat.as === 'former') return this.#reclaim(me, beat.holder)
+    if (beat.as !== 'ok') return this.#lifeLost(me, beat.as)
+    // Peers may have been paused with this server: no sweep until they have had a lease's time to come back.
     if (!beat.prompt) this.#heartbeat.interrupt()
-    if (!right || writer.inDoubt) this.#heal(me, false)
-    else this.#inBackground(auditor.look(me, () => this.#me === me && !healer.busy))
-    if (table.disowned.size > 0) this.#inBackground(healer.reclaim())
-    this.#standing.look()
-    this.#clear(me)
-    if (beat.turn) this.#inBackground(reaper.sweep({ me, breaks: beat.breaks }))
+    this.#upkeep.afterBeat(me, beat, right)
     await members.beaten(beat.members, beat.servers)
   }
 
-  /** The registry does not know us any more. */
-  async #forgotten(me: Identity, why: Exclude<Beat['as'], 'ok'>): Promise<void> {
-    const { registration, writer, agreement } = this.companions
+  /** Take the address back from a life that has taken over although our lease went on. */
+  async #reclaim(me: LifeId, holder: string): Promise<void> {
+    const { registry, writer } = this.parts
     this.#heartbeat.interrupt()
-    if (why === 'gone' && this.#stay !== undefined) {
-      // Redis has lost its data: nobody has declared us dead, and we are who we were.
+    const aside = await writer.exclusive(() => registry.reclaim(me, holder, this.pace))
+    if (this.#me !== me) return
+    // The address has changed hands again, or our lease has ended: another beat tells which.
+    if (aside === null) return this.#beat()
+    writer.open(me, false)
+    this.#upkeep.heal(me, true)
+    this.#leftovers.reclaimed(aside)
+    this.#upkeep.clear(me)
+    this.events.settled()
+  }
+
+  /** The registry does not have this life any more. */
+  async #lifeLost(me: LifeId, why: 'gone' | 'other' | 'ended'): Promise<void> {
+    const { registration, writer, members, agreement } = this.parts
+    this.#heartbeat.interrupt()
+    if (why === 'gone' && this.#attempt !== undefined) {
+      // Redis has lost its data, and no server has declared this life dead: it goes on.
       await agreement.enter()
-      const aside = await registration.join(me, writer.seq, this.description(), this.#stay.signal)
-      if (aside === null || this.#me !== me) return
-      if (aside !== 'ended') {
-        writer.open(me, false)
-        this.#heal(me, true)
-        this.#leftovers.found(aside)
-        this.#clear(me)
+      const entered = await registration.join(me, writer.seq, this.description(), this.#attempt.signal)
+      if (entered === null || this.#me !== me) return
+      if (entered !== 'ended') {
+        writer.open(me, false, true)
+        this.#upkeep.heal(me, true)
+        this.#leftovers.found(entered)
+        this.#upkeep.clear(me)
+        this.#readiness.evaluate()
+        this.events.registered(me.address)
         return
       }
     }
-    // Peers have seen this life end: another one begins.
+    // Peers have seen this life end, or another process has the address: begin another life.
     this.#me = undefined
     writer.close()
-    this.#standing.look()
-    const { address } = me
-    this.#inBackground(this.#inTurn(() => this.#enlist(address, { fresh: false, announced: why === 'other', patient: true })))
+    if (why === 'other') registration.contest(me.address)
+    if (registration.awaited !== '') members.release()
+    this.#readiness.evaluate()
+    this.#enlistAgain(me.address, { fresh: false })
   }
 
-  /** Put right what the registry says of us; beats go on meanwhile, and the next one tries again when it fails. */
-  #heal(me: Identity, forgotten: boolean): void {
-    const began = now()
-    const healing = this.companions.healer.heal(me)
-    this.#standing.look()
-    this.#inBackground(healing.finally(() => { this.#standing.look() }).then(sparks => {
-      if (sparks > 0 || forgotten) this.events.healed(sparks, now() - began)
-    }))
+  /** Begin another life at an address; retries as long as it takes. */
+  #enlistAgain(address: string, how: { fresh: boolean }): void {
+    this.#upkeep.run(
+      'enlist',
+      this.#inTurn(async () => {
+        if (address === this.#wanted) await this.#enlist(address, { ...how, patient: true })
+      })
+    )
   }
 
   async #leave(): Promise<string> {
-    const { registry, writer, members, reaper } = this.companions
+    const { registry, writer, members, reaper } = this.parts
     const me = this.#me
-    this.#stay?.abort()
-    this.#stay = this.#me = undefined
+    this.#attempt?.abort()
+    this.#attempt = this.#me = undefined
     writer.close()
-    this.#standing.left()
+    this.#readiness.left()
     await this.#heartbeat.stop()
-    members.self = ''
-    if (me === undefined) return ''
-    await registry.leave(me)
-    await reaper.clean(me, false, this.#leftovers.names)
-    this.events.unregistered(me.address)
-    return me.address
+    members.release()
+    if (me !== undefined) {
+      await registry.leave(me)
+      await reaper.clean(me, false, this.#leftovers.names)
+    }
+    this.events.unregistered()
+    return me?.address ?? ''
   }
 
   async #close(): Promise<void> {
     const { timeout } = this.pace
-    this.#standing.end()
-    this.#stay?.abort()
-    // What is not done in time is left to the sweep of the others.
+    this.#readiness.end()
+    this.#attempt?.abort()
+    // The sweep of a peer removes what is left after the deadline.
     const late = (): Error => new MetroplexError('EDEADLINE', `The registry could not be left within ${timeout} ms.`)
-    const left = this.#turn.then(() => this.#leave()).then(() => this.companions.reaper.stop())
-    await within(left, timeout, late).catch((error: unknown) => { this.events.failed(asError(error)) })
-  }
-
-  /** What nobody waits for, and a later beat does again. */
-  #inBackground(work: Promise<unknown>): void {
-    work.catch((error: unknown) => { this.#standing.tell(asError(error)) })
+    const left = this.#turn.then(() => this.#leave()).then(() => this.parts.reaper.stop())
+    await withTimeout(left, timeout, late).catch((error: unknown) => {
+      this.events.failed(asError(error))
+    })
   }
 }

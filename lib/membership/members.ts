@@ -1,109 +1,153 @@
-import { now, shared } from '../deadline'
+import { now, singleFlight } from '../common/async'
 import type { Census, Description, LifeRecord } from '../registry/records'
+import { addressesByTag } from '../lookup/id-tags'
 import type { Registry } from '../registry/registry'
-import type { Farewell } from '../reports'
+import type { Farewell } from '../reporting/types'
 
-/** What the live set reports. */
+/** What `Members` reports. */
 export interface MembersEvents {
   join(address: string, life: string): void
-  leave(address: string, why: Farewell, life: string): void
+  /** @param replaced whether another life has followed at the address, which `replaced` has reported */
+  leave(address: string, why: Farewell, life: string, replaced: boolean): void
+  /** Another life has the address of a peer. Whether the former one has ended is not known yet. */
+  replaced(address: string, life: string): void
 }
 
 interface Member {
   /** `''`: a server of 1.x, which has no life. */
   readonly life: string
-  /** What it says of itself; nothing of 1.x. */
+  /**
+   * The life that was reported as joined; `undefined` for none. It differs from `life` while a take-over is
+   * provisional, so that an address that changes hands and back is not reported as left and joined.
+   */
+  readonly reported: string | undefined
+  /** What it says of itself; `undefined` for a server of 1.x. */
   readonly description: Description | undefined
-  /** Since when the registry has not known it, although nobody said that it left. */
+  /** When it was first missing from the registry without having left or been declared dead; by `performance.now()`. */
   missing?: number
 }
 
 /**
- * The live set: the servers we believe alive right now, without ourselves.
+ * The live set: the peers that this server believes to be alive.
  *
- * The registry counts joins and leaves, so that it is asked only when the list moved, and remembers the last of them, so that
- * only those are looked at. Everybody is, where that does not explain the number of servers: those of 1.x come and go without
- * counting. A server that left or was declared dead is told by the last word on its life. One that is merely absent, as after a
- * flush of Redis, stays for as long as its lease would have lasted, because its next beat brings it back.
+ * The registry counts joins and leaves, so the list is read only when that counter moved. It also logs the last of
+ * them, so only those servers are looked up. All servers are, when the log does not explain their number: servers of
+ * 1.x come and go without counting.
+ *
+ * A tombstone tells that a server left or was declared dead. A server that is merely missing, as after a flush of
+ * Redis, stays in the set for as long as its lease would have lasted, because its next beat restores its entries.
  */
 export class Members {
   readonly #members = new Map<string, Member>()
-  /** Their addresses, by the word of the process. */
-  readonly #words = new Map<string, string>()
+  /** Their addresses by node id. */
+  readonly #addressOf = new Map<string, string>()
+  /** Their addresses by tag; `undefined` when they have changed since. */
+  #tagged: ReadonlyMap<string, string> | undefined
   #counter: string | undefined
-  /** The list says something that cannot be told by who has changed. */
+  /** The list differs from the live set in a way that the log does not explain. */
   #doubted = false
-  /** Whom we have found dead since the list was last asked for, by address: what is being read may be older. */
+  /** Lives found dead since the list was last read, by address: a read that is in flight may be older. */
   readonly #buried = new Map<string, string>()
   #self = ''
   #ours = ''
+  /** The peer whose address this server has taken over provisionally. It may be alive. */
+  #former: { readonly address: string; readonly member: Member } | undefined
 
   constructor(
     private readonly registry: Pick<Registry, 'census' | 'changes' | 'listed' | 'remains'>,
-    /** How long a server that is merely absent is believed in, in ms. */
+    /** How long a missing server stays in the live set, in ms. */
     private readonly patience: number,
     private readonly events: MembersEvents
   ) {}
 
-  /** Our own address, which is no peer; `''` while we have none. */
-  set self(address: string) {
+  /** This server has an address, which is no peer any more. @param over the former lives there that may be alive */
+  take(address: string, over: readonly string[]): void {
     this.#self = address
     const former = this.#members.get(address)
-    // Whoever had our address before us has ended.
-    if (former !== undefined) this.#lost(address, former.life, 'expired')
+    if (former === undefined) return
+    if (former.reported === undefined || !over.includes(former.reported)) {
+      this.#remove(address, former, 'expired')
+      return
+    }
+    this.#delete(address, former)
+    this.#former = { address, member: former }
   }
 
-  /** The life that we have or try to have: the registry may know it before we do, and it is no peer. */
+  /** The take-over of our address is final: report that the former life has left. */
+  settled(): void {
+    const former = this.#former
+    this.#former = undefined
+    const life = former?.member.reported
+    if (former !== undefined && life !== undefined) this.events.leave(former.address, 'expired', life, false)
+  }
+
+  /** This server has no address any more. A peer that it had replaced provisionally is a member again. */
+  release(): void {
+    const former = this.#former
+    this.#self = ''
+    this.#former = undefined
+    if (former !== undefined) this.#add(former.address, former.member)
+  }
+
+  /** The life of this server, set before it joins: the registry may list it before `join` resolves. It is no peer. */
   set ours(life: string) {
     this.#ours = life
   }
 
-  /** Whether the list has ever been fetched. */
+  /** Whether the list has ever been read. */
   get known(): boolean {
     return this.#counter !== undefined
   }
 
-  /** The addresses of all peers that live. */
+  /** The addresses of all live peers. */
   get addresses(): string[] {
     return [...this.#members.keys()]
   }
 
-  /** Whether a peer lives. */
+  /** Whether a live peer has this address. */
   has(address: string): boolean {
     return this.#members.has(address)
   }
 
-  /** The life of a peer; `''` for one of 1.x, `undefined` for one that does not live. */
+  /** The life of a peer; `''` for a server of 1.x, `undefined` for an address without a live peer. */
   life(address: string): string | undefined {
     return this.#members.get(address)?.life
   }
 
-  /** What a peer says of itself; `undefined` for one of 1.x, and for one that does not live. */
+  /** What a peer says of itself; `undefined` for a server of 1.x, and for an address without a live peer. */
   description(address: string): Description | undefined {
     return this.#members.get(address)?.description
   }
 
-  /** The address of the peer whose process has this word; `''` for none. */
-  addressOf(word: string): string {
-    return this.#words.get(word) ?? ''
+  /** The address of the peer with this node id; `''` for none. */
+  addressOf(nodeId: string): string {
+    return this.#addressOf.get(nodeId) ?? ''
   }
 
-  /** Catch up if a beat saw the list move. */
+  /** The address of the only peer whose ids end in this tag; `''` for none, and while a peer has no tag. */
+  taggedWith(tag: string): string {
+    this.#tagged ??= addressesByTag(
+      [...this.#members].map(([address, { description }]) => [address, description?.tag ?? ''])
+    )
+    return this.#tagged.get(tag) ?? ''
+  }
+
+  /** Read the list if a beat found that it has changed. */
   async beaten(counter: string, servers: number): Promise<void> {
     if (counter !== this.#counter || servers !== this.#expected || this.#unsettled) await this.refresh()
   }
 
-  /** Ask for the list itself, which servers of 1.x change without counting; one round trip unless something moved. */
+  /** Read the list itself, which servers of 1.x change without counting. One round trip unless it has changed. */
   async current(): Promise<string[]> {
     await this.verify()
     return this.addresses
   }
 
-  /** Catch up with the list. Calls that come meanwhile share one that starts after them. */
-  readonly refresh = shared(() => this.#catchUp())
+  /** Bring the live set up to date. Calls made during a run share one further run. */
+  readonly refresh = singleFlight(() => this.#catchUp())
 
-  /** Catch up with the list if it moved, or says something else than we do. Calls that come meanwhile share one that starts after them. */
-  readonly verify = shared(async () => {
+  /** Bring the live set up to date if the list differs from it. Calls made during a run share one further run. */
+  readonly verify = singleFlight(async () => {
     const { members, servers } = await this.registry.listed()
     if (members !== this.#counter || this.#unsettled) await this.refresh()
     const unknown = [...servers].some(address => address !== this.#self && !this.#members.has(address))
@@ -113,110 +157,157 @@ export class Members {
     await this.refresh()
   })
 
-  /** A peer has been found dead by ourselves. */
+  /** This server's own sweep has declared a peer dead. */
   buried(address: string, life: string): void {
     this.#buried.set(address, life)
-    if (this.#members.get(address)?.life === life) this.#lost(address, life, 'expired')
+    const member = this.#members.get(address)
+    if (member?.life === life) this.#remove(address, member, 'expired')
   }
 
-  /** How many the list has, if it is as we believe. */
+  /** How many servers the list has if the live set is right. */
   get #expected(): number {
     return this.#members.size + (this.#self === '' ? 0 : 1)
   }
 
-  /** Whether somebody is absent of whom nobody has said that it left. */
+  /** Whether a member is missing from the registry without having left or been declared dead. */
   get #unsettled(): boolean {
     return [...this.#members.values()].some(({ missing }) => missing !== undefined)
   }
 
-  /** From which value of the counter on we know what has changed if we are told who; `''`: we have to look at everybody. */
+  /** The counter from which on the log is enough to bring the live set up to date; `''`: a census is needed. */
   get #since(): string {
     const uncounted = [...this.#members.values()].some(({ life, missing }) => life === '' || missing !== undefined)
-    return uncounted || this.#doubted ? '' : this.#counter ?? ''
+    return uncounted || this.#doubted ? '' : (this.#counter ?? '')
   }
 
-  /** Look at who has changed; and at everybody, where that cannot be told, or does not explain what the list has. */
+  /** Look up the servers in the log, or all servers when the log has a gap or does not explain their number. */
   async #catchUp(): Promise<void> {
     this.#buried.clear()
     const since = this.#since
     this.#doubted = false
     const changes = since === '' ? null : await this.registry.changes(since)
     if (changes !== null) {
-      await this.#learn(changes)
+      await this.#apply(changes)
       if (changes.size === this.#expected && !this.#unsettled) return
     }
-    await this.#learn(await this.registry.census(this.#members.keys()))
+    await this.#apply(await this.registry.census(this.#members.keys()))
   }
 
-  async #learn(census: Census): Promise<void> {
+  async #apply(census: Census): Promise<void> {
     this.#counter = census.members
     for (const address of census.addresses) {
       const member = this.#members.get(address)
-      if (member !== undefined) await this.#look(address, member.life, census)
+      if (member !== undefined) await this.#update(address, member, census)
     }
     for (const address of census.servers) {
       if (address === this.#self || this.#members.has(address)) continue
       const record = census.lives.get(address)
-      // It ended, or Redis lost its data, while we were reading: one of 1.x is not among those of whom something is kept.
+      // Its life ended, or Redis lost its data, during the census. A server of 1.x is never in `kept`.
       if (record?.state !== 'up' && census.kept.has(address)) continue
       const life = record?.state === 'up' ? record.life : ''
       if ((life !== '' && life === this.#ours) || this.#buried.get(address) === life) continue
       const description = life === '' ? undefined : record?.description
-      this.#members.set(address, { life, description })
-      if (description !== undefined) this.#words.set(description.word, address)
-      this.events.join(address, life)
+      const settled = life === '' || record?.over.length === 0
+      this.#add(address, { life, reported: settled ? life : undefined, description })
+      if (settled) this.events.join(address, life)
     }
   }
 
-  /** What has become of a member. */
-  async #look(address: string, life: string, census: Census): Promise<void> {
+  /** Compare one member with the census. */
+  async #update(address: string, known: Member, census: Census): Promise<void> {
     const { servers, lives } = census
+    const { life } = known
     if (address === this.#self || vanished(address, census)) return
     const record = lives.get(address)
     const listed = servers.has(address)
-    if (record?.state === 'up' && record.life !== life) {
-      this.#lost(address, life, before(record, life))
-      return
+    if (record?.state === 'up') {
+      if (record.life === this.#ours) return
+      if (record.life !== life && !this.#replace(address, known, record)) {
+        this.#remove(address, known, farewellOf(record, known.reported ?? ''))
+        return
+      }
+      if (record.over.length === 0) this.#reportJoined(address, record)
     }
-    // Of a server of 1.x that is back on the list the last word is old: it has no life to tell its starts apart by.
+    // A tombstone is older than a server of 1.x that is on the list again: its starts have no life to tell them apart.
     const back = life === '' && listed
-    if (record !== undefined && record.state !== 'up' && record.life === life && !back) {
-      this.#lost(address, life, record.state === 'left' ? 'shutdown' : 'expired')
+    const ended = record !== undefined && record.state !== 'up' && record.life === life && !back
+    if (ended && !regainable(known, record)) {
+      this.#remove(address, known, record.state === 'left' ? 'shutdown' : 'expired')
       return
     }
     const member = this.#members.get(address)
     if (member === undefined) return
     if (listed) {
-      if (record === undefined && life !== '') this.#lost(address, life, 'expired')
+      if (record === undefined && life !== '') this.#remove(address, member, 'expired')
       else delete member.missing
     } else if (life === '') {
-      this.#lost(address, life, 'shutdown')
+      this.#remove(address, member, 'shutdown')
     } else {
       member.missing ??= now()
       if (now() - member.missing <= this.patience) return
-      // Nobody else can say that it ended. Said there, it holds for the server, too: should it be back, it is another life.
-      const ended = record !== undefined || await this.registry.remains.bid({ address, life })
-      if (ended && this.#members.get(address) === member) this.#lost(address, life, 'expired')
+      // Its tombstone makes this final: a server that comes back later begins another life.
+      const final = record !== undefined || (await this.registry.remains.tombstone({ address, life }))
+      if (final && this.#members.get(address) === member) this.#remove(address, member, 'expired')
     }
   }
 
-  #lost(address: string, life: string, why: Farewell): void {
-    const word = this.description(address)?.word ?? ''
+  /** Switch to another life at an address without reporting it, while the take-over is provisional; else `false`. */
+  #replace(address: string, known: Member, { life, over, description }: LifeRecord): boolean {
+    const { reported } = known
+    const provisional = reported === undefined ? over.length > 0 : reported === life || over.includes(reported)
+    if (!provisional) return false
+    this.#delete(address, known)
+    this.#add(address, { life, reported, description })
+    this.events.replaced(address, life)
+    return true
+  }
+
+  /** Report the life at an address as joined, unless that has been done. */
+  #reportJoined(address: string, record: LifeRecord): void {
+    const member = this.#members.get(address)
+    const { life } = record
+    if (member === undefined || member.reported === life) return
+    this.#members.set(address, { ...member, reported: life })
+    const former = member.reported
+    if (former !== undefined) this.events.leave(address, farewellOf(record, former), former, true)
+    this.events.join(address, life)
+  }
+
+  #remove(address: string, member: Member, why: Farewell): void {
+    const { life, reported } = member
+    this.#delete(address, member)
+    if (reported === undefined) this.events.replaced(address, '')
+    else this.events.leave(address, reported === life ? why : 'expired', reported, false)
+  }
+
+  #add(address: string, member: Member): void {
+    this.#tagged = undefined
+    this.#members.set(address, member)
+    if (member.description !== undefined) this.#addressOf.set(member.description.word, address)
+  }
+
+  #delete(address: string, { description }: Member): void {
+    const nodeId = description?.word ?? ''
     // The same process may be a member at another address by now.
-    if (this.#words.get(word) === address) this.#words.delete(word)
+    if (this.#addressOf.get(nodeId) === address) this.#addressOf.delete(nodeId)
+    this.#tagged = undefined
     this.#members.delete(address)
-    this.events.leave(address, why, life)
   }
 }
 
-/** Redis lost its data while we were reading: nothing can be said of whom the list names and whose life has gone. */
+/** Whether Redis lost its data during the census: the list names the address, but its life is missing. */
 function vanished(address: string, { servers, lives, kept }: Census): boolean {
   return servers.has(address) && kept.has(address) && !lives.has(address)
 }
 
+/** Whether the reported life may still take the address back from a provisional successor, which has left. */
+function regainable({ life, reported }: Member, { state, over }: LifeRecord): boolean {
+  return state === 'left' && reported !== undefined && reported !== life && over.includes(reported)
+}
+
 /** How a life ended that another one has followed at the same address. */
-function before({ former }: LifeRecord, life: string): Farewell {
-  // A server of 1.x says nothing when it goes; that one of 2.x follows it is an upgrade.
+function farewellOf({ former }: LifeRecord, life: string): Farewell {
+  // A server of 1.x leaves no tombstone. One of 2.x at its address is an upgrade.
   if (life === '') return 'shutdown'
   return former?.life === life ? former.farewell : 'expired'
 }

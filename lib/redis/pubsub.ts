@@ -1,275 +1,271 @@
 import type { Redis } from 'ioredis'
-import { ignore } from '../callback'
-import { deferred, now, within } from '../deadline'
-import { asError, MetroplexError } from '../errors'
-import type { RedisClient } from '../types'
-import { Examiner } from './examiner'
-import { isAstray, isCluster, Line } from './line'
+import { ignore } from '../common/callback'
+import { withTimeout } from '../common/async'
+import { asError, MetroplexError } from '../common/errors'
+import { isCluster } from '../common/ioredis-client'
+import type { RedisClient } from '../common/types'
+import { PubSubProbe } from './pubsub-probe'
+import { PubSubStatus, type PubSubStatusEvents } from './pubsub-status'
+import { MasterConnection } from './master-connection'
+import { describeLoss, isUnknownCommand, needsNewConnection, refusedCommand } from './refusal'
 
-/** Where we are heard. */
-export interface Place {
-  /** What the names of all channels begin with, as those of keys do: the user's prefix comes before it. On Redis Cluster it carries a hash tag. */
+/** The channels that are used. */
+export interface PubSubTarget {
+  /**
+   * The prefix of all channels, as of all keys; the key prefix of the client stands before it. On Redis Cluster it
+   * carries a hash tag.
+   */
   readonly namespace: string
-  /** The last part of the name of our own channel. */
-  readonly word: string
+  /** The node id of this process: the last part of its channel. */
+  readonly nodeId: string
 }
 
-/** What happens on our channel. */
-export interface PubSubEvents {
-  /** Somebody has published this to us. It may be kept: nobody else writes into it. */
-  heard(message: Buffer): void
-  /** For a while we did not listen: what was on its way to us is lost. */
-  deaf(): void
-  /** Something is wrong that lasts; told once until all is well again. It goes on trying. */
-  failed(error: Error): void
+/** What the connections report. */
+export interface PubSubEvents extends PubSubStatusEvents {
+  /** A message was published on our channel. The buffer may be kept. */
+  received(message: Buffer): void
+  /** The subscription was interrupted: messages to us may be lost. */
+  subscriptionLost(): void
 }
-
-/** For this long, in ms, a connection that was well may be gone before anybody is told no. */
-const BLINK = 250
 
 /**
- * Publishes to the channels of others, and listens to our own.
+ * Publishes on the channels of other processes, and subscribes to our own.
  *
- * It has two connections of its own, one for each: what has subscribed may do nothing else in RESP2, and Redis cuts who does not read
- * fast enough. `open` begins; each is then tried for ever, and our channel is subscribed to again after every break. An
- * examiner notices one that only seems to be well.
+ * It uses two connections: a subscribed connection can do nothing else in RESP2, and Redis disconnects a slow reader.
+ * Both are retried for ever, and our channel is subscribed again after each break. `PubSubProbe` finds dead
+ * connections.
  *
- * Redis keeps nothing: what is published while nobody listens is gone, and it says how many did.
+ * Redis stores nothing: a message without a subscriber is lost, and PUBLISH returns the number of subscribers.
  *
- * On Redis Cluster it is sharded pub/sub, which needs Redis 7: all of it goes over the master that has the namespace.
+ * On Redis Cluster it uses sharded pub/sub, which needs Redis 7, on the master that holds the namespace.
  *
  * @example
- * const pubsub = new PubSub(new Redis(), { namespace: 'metroplex', word: 'q2f…' }, 5000, events)
+ * const pubsub = new PubSub(new Redis(), { namespace: 'metroplex', nodeId: 'q2f…' }, 5000, events)
  * pubsub.open()
  * await pubsub.usable()
- * if (await pubsub.publish('x8a…', Buffer.from('hello')) === 0) nobodyHeard()
+ * const receivers = await pubsub.publish('x8a…', Buffer.from('hello'))
  * pubsub.close()
  */
 export class PubSub {
-  /** Whether it is sharded. Then nobody can say how many listen at a replica: that none was counted does not prove that none heard. */
+  /**
+   * Whether it is sharded. Then subscribers at a replica are not counted, so a count of 0 does not prove that none
+   * received it.
+   */
   readonly sharded: boolean
-  readonly #outward: Line
-  readonly #inward: Line
-  readonly #examiner: Examiner
-  #speaker: Redis | undefined
-  #listener: Redis | undefined
-  /** The part of the channels' names that the client decides. */
+  readonly #publishing: MasterConnection
+  readonly #subscribing: MasterConnection
+  readonly #probe: PubSubProbe
+  readonly #status: PubSubStatus
+  #publisher: Redis | undefined
+  #subscriber: Redis | undefined
+  /** The key prefix of the client. */
   #prefix: string | Buffer = ''
   #db = 0
-  /** Why there is no hope for now. */
-  #trouble: MetroplexError | undefined
-  /** The code that `failed` was told of last. */
-  #told = ''
-  #opening: ReturnType<typeof deferred<true>> | undefined
-  /** Since when it is not ready, after it was. */
-  #since = -Infinity
   #closed = false
 
   constructor(
     user: RedisClient,
-    private readonly place: Place,
-    /** How long a connection may be mute, in ms. */
+    private readonly target: PubSubTarget,
+    /** How long Redis may take to answer, in ms. */
     private readonly timeout: number,
     private readonly events: PubSubEvents
   ) {
     this.sharded = isCluster(user)
-    this.#outward = new Line(user, timeout, client => { this.#prepare(client) }, {
-      ready: client => {
-        this.#speaker = client
-        this.#whole()
+    this.#status = new PubSubStatus(this.sharded, events)
+    this.#publishing = new MasterConnection(
+      user,
+      timeout,
+      client => {
+        this.#prepare(client)
       },
-      lost: cause => {
-        const had = this.#both
-        this.#speaker = undefined
-        this.#lost(had, cause)
+      {
+        ready: client => {
+          this.#publisher = client
+          this.#connected()
+        },
+        lost: cause => {
+          const wasReady = this.#bothReady
+          this.#publisher = undefined
+          this.#status.lost(wasReady, cause)
+        }
       }
-    })
-    this.#inward = new Line(user, timeout, client => {
-      this.#prepare(client)
-      client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (_channel: Buffer, message: Buffer) => { this.#heard(message) })
-      // A slot that moves takes its subscriptions with it. ioredis 6 says so; 5 does not understand what it was told.
-      const moved = (): void => { this.#inward.drop(client, new Error('The slot of our channel has moved.')) }
-      client.on('moved', moved)
-      client.on('error', ({ message }: Error) => { if (message.startsWith('Command queue state error')) moved() })
-    }, {
-      ready: client => { this.#subscribe(client).catch(ignore) },
-      lost: cause => {
-        const had = this.#both
-        const heard = this.#listener !== undefined
-        this.#listener = undefined
-        this.#lost(had, cause)
-        if (heard) events.deaf()
+    )
+    this.#subscribing = new MasterConnection(
+      user,
+      timeout,
+      client => {
+        this.#prepare(client)
+        client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (_channel: Buffer, message: Buffer) => {
+          this.#received(message)
+        })
+        // A slot that moves loses its subscriptions. ioredis 6 emits `moved`; ioredis 5 fails to handle the message.
+        const moved = (): void => {
+          this.#subscribing.drop(client, new Error('The slot of our channel has moved.'))
+        }
+        client.on('moved', moved)
+        client.on('error', ({ message }: Error) => {
+          if (message.startsWith('Command queue state error')) moved()
+        })
+      },
+      {
+        ready: client => {
+          this.#subscribe(client).catch(ignore)
+        },
+        lost: cause => {
+          const wasReady = this.#bothReady
+          const subscribed = this.#subscriber !== undefined
+          this.#subscriber = undefined
+          this.#status.lost(wasReady, cause)
+          if (subscribed) events.subscriptionLost()
+        }
       }
-    })
-    this.#examiner = new Examiner({
-      outward: this.#outward,
-      inward: this.#inward,
-      both: () => this.ready && this.#speaker !== undefined && this.#listener !== undefined ? [this.#speaker, this.#listener] : undefined,
-      publish: message => this.publish(place.word, message)
-    }, timeout)
+    )
+    this.#probe = new PubSubProbe(
+      {
+        publishing: this.#publishing,
+        subscribing: this.#subscribing,
+        both: () =>
+          this.ready && this.#publisher !== undefined && this.#subscriber !== undefined
+            ? [this.#publisher, this.#subscriber]
+            : undefined,
+        publish: message => this.publish(target.nodeId, message),
+        passed: () => {
+          this.#passed()
+        }
+      },
+      timeout
+    )
   }
 
-  /** Whether what is published leaves at once, and an answer to it would be heard. */
+  /** Whether a message is published at once, and an answer to it would be received. */
   get ready(): boolean {
-    return this.#both && this.#speaker?.stream.writable === true
-  }
-
-  /** Begin to connect and to listen. */
-  open(): void {
-    const key = `${this.place.namespace}:channel`
-    this.#outward.open(key)
-    this.#inward.open(key)
+    return this.#bothReady && this.#publisher?.stream.writable === true
   }
 
   /**
-   * Wait until it is ready: for as long as nothing is known to be wrong, so that a connection that breaks and comes back at once fails nobody.
+   * Why no message reaches or leaves this process, in a sentence; `undefined` while messages pass. An open connection
+   * proves nothing, because Redis may refuse to publish and to subscribe.
+   */
+  get trouble(): string | undefined {
+    return this.#status.trouble
+  }
+
+  /** Start to connect and to subscribe. */
+  open(): void {
+    const key = `${this.target.namespace}:channel`
+    this.#publishing.open(key)
+    this.#subscribing.open(key)
+  }
+
+  /**
+   * Wait until it is ready. A short break fails no operation, because this waits as long as no lasting failure is
+   * known.
    *
-   * @throws MetroplexError `EREGISTRY`: Redis cannot be reached, or lets us not do it; `EPROTOCOL`: it is too old; `ECLOSED`
+   * @throws MetroplexError `EREGISTRY`: Redis is unreachable or refuses; `EPROTOCOL`: it is too old; `ECLOSED`
    */
   async usable(): Promise<void> {
-    if (this.#closed) throw closed()
-    if (this.ready) return
-    if (this.#trouble !== undefined) throw this.#trouble
-    await (this.#opening ??= deferred<true>()).promise
+    if (!this.ready) await this.#status.ready()
   }
 
   /**
-   * Publish on somebody's channel; at once, or not at all.
+   * Publish on the channel of a process, at once or not at all.
    *
-   * @returns how many heard it
-   * @throws MetroplexError `EREGISTRY`, `EPROTOCOL`; `maybe` says whether somebody may have heard it
+   * @returns the number of subscribers that received it
+   * @throws MetroplexError `EREGISTRY`, `EPROTOCOL`; `maybe` says whether a subscriber may have received it
    */
-  async publish(word: string, message: Buffer): Promise<number> {
-    const client = this.#speaker
-    if (client?.stream.writable !== true) throw new MetroplexError('EREGISTRY', 'The connection to Redis is down.', { maybe: false })
-    const channel = this.#name(`channel:${this.#db}:${word}`)
+  async publish(nodeId: string, message: Buffer): Promise<number> {
+    const client = this.#publisher
+    if (client?.stream.writable !== true)
+      throw new MetroplexError('EREGISTRY', this.trouble ?? describeLoss(' for messages between servers', undefined), {
+        maybe: false
+      })
+    const channel = this.#name(`channel:${this.#db}:${nodeId}`)
     try {
       return Number(await (this.sharded ? client.spublish(channel, message) : client.publish(channel, message)))
     } catch (error) {
-      const failure = this.#refused(asError(error), 'publish')
-      if (!this.#closed && failure.maybe === false && !isAstray(asError(error))) this.#fail(failure)
+      const failure = refusedCommand(asError(error), 'publish', this.sharded)
+      if (!this.#closed && failure.maybe === false && !needsNewConnection(asError(error))) {
+        this.#status.failed(failure)
+        this.#status.blocked()
+      }
       throw failure
     }
   }
 
-  /** Look soon whether both connections are what they seem: something has gone wrong that they may be the reason of. */
-  look(): void {
-    this.#examiner.look()
+  /** Probe both connections soon, because something failed that a dead one may explain. */
+  probeSoon(): void {
+    this.#probe.probeSoon()
   }
 
-  /** End it for good. Harmless when called twice. */
+  /** Close it for good. Idempotent. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#speaker = this.#listener = undefined
-    this.#opening?.reject(closed())
-    this.#examiner.close()
-    this.#outward.close()
-    this.#inward.close()
+    this.#publisher = this.#subscriber = undefined
+    this.#status.close()
+    this.#probe.close()
+    this.#publishing.close()
+    this.#subscribing.close()
   }
 
-  get #both(): boolean {
-    return this.#speaker !== undefined && this.#listener !== undefined
+  get #bothReady(): boolean {
+    return this.#publisher !== undefined && this.#subscriber !== undefined
   }
 
   #prepare(client: Redis): void {
     const { options } = client
     this.#db = options.db ?? 0
-    // ioredis puts it before the names of sharded channels, and not before those of others. So it does before none, and we before all.
+    // ioredis adds the prefix to sharded channels only. So we remove it from the options, and add it to all channels.
     this.#prefix = options.keyPrefix ?? ''
     options.keyPrefix = ''
-    // A server waits for nobody here; who waits for an answer holds the process by a timer.
-    client.on('connect', () => { client.stream.unref() })
+    // A connection must not keep the process alive; a pending request does so by its timer.
+    client.on('connect', () => {
+      client.stream.unref()
+    })
   }
 
   async #subscribe(client: Redis): Promise<void> {
     const { timeout } = this
-    const channel = this.#name(`channel:${this.#db}:${this.place.word}`)
+    const channel = this.#name(`channel:${this.#db}:${this.target.nodeId}`)
     try {
       const subscribed = this.sharded ? client.ssubscribe(channel) : client.subscribe(channel)
-      await within(subscribed, timeout, () => new Error(`Redis did not answer SUBSCRIBE within ${timeout} ms.`))
+      await withTimeout(subscribed, timeout, () => new Error(`Redis did not answer SUBSCRIBE within ${timeout} ms.`))
     } catch (error) {
       const cause = asError(error)
       if (this.#closed) return
-      if (isUnknown(cause)) {
-        // It stays so until another Redis is there, and then this connection breaks.
-        this.#give(this.#refused(cause, 'subscribe'))
-      } else if (cause.name === 'ReplyError' && !isAstray(cause)) {
-        this.#give(this.#refused(cause, 'subscribe'))
-        this.#inward.drop(client, cause)
+      if (isUnknownCommand(cause)) {
+        // This lasts until another Redis is there, and then the connection breaks anyway.
+        this.#status.broken(refusedCommand(cause, 'subscribe', this.sharded))
+      } else if (cause.name === 'ReplyError' && !needsNewConnection(cause)) {
+        this.#status.broken(refusedCommand(cause, 'subscribe', this.sharded))
+        this.#subscribing.drop(client, cause)
       } else {
-        this.#inward.drop(client, cause)
+        this.#subscribing.drop(client, cause)
       }
       return
     }
     if (this.#closed || client.status !== 'ready') return
-    this.#listener = client
-    this.#whole()
+    this.#subscriber = client
+    this.#connected()
   }
 
-  /** One of both has come. */
-  #whole(): void {
-    if (!this.#both) return
-    this.#trouble = undefined
-    this.#told = ''
-    this.#opening?.resolve(true)
-    this.#opening = undefined
-    this.#examiner.begin()
+  /** Handle an echo. */
+  #passed(): void {
+    if (!this.#closed && this.#bothReady) this.#status.passed()
   }
 
-  /** One of both has gone, or could not be had. What was well a moment ago may be so again in another one. */
-  #lost(had: boolean, cause: Error | undefined): void {
-    const because = cause === undefined ? '' : `: ${cause.message.replace(/\.$/, '')}`
-    const error = new MetroplexError('EREGISTRY', `The connection to Redis on which servers talk is down${because}. It is being retried.`, { cause })
-    if (had) {
-      this.#since = now()
-      this.#fail(error)
-    } else if (now() - this.#since > BLINK) {
-      this.#give(error)
-    }
+  /** Handle a connection that became ready. */
+  #connected(): void {
+    if (!this.#bothReady) return
+    this.#status.connected()
+    this.#probe.begin()
   }
 
-  /** Let nobody wait any longer. */
-  #give(error: MetroplexError): void {
-    this.#fail(error)
-    // Of two things that are wrong, the one that does not pass by itself.
-    const trouble = this.#trouble?.code === 'EPROTOCOL' ? this.#trouble : error
-    this.#trouble = trouble
-    this.#opening?.reject(trouble)
-    this.#opening = undefined
-  }
-
-  #fail(error: MetroplexError): void {
-    if (this.#told !== '' && (this.#told === error.code || error.code !== 'EPROTOCOL')) return
-    this.#told = error.code
-    this.events.failed(error)
-  }
-
-  #heard(message: Buffer): void {
-    if (!this.#closed && !this.#examiner.hears(message)) this.events.heard(message)
-  }
-
-  /** What a failure of a command means. */
-  #refused(cause: Error, what: 'publish' | 'subscribe'): MetroplexError {
-    const command = `${this.sharded ? 's' : ''}${what}`.toUpperCase()
-    if (isUnknown(cause)) {
-      return new MetroplexError('EPROTOCOL', `This Redis Cluster does not know ${command}: servers can talk through a Cluster from Redis 7 on.`, { cause, maybe: false })
-    }
-    const answered = cause.name === 'ReplyError' || /isn't writeable/.test(cause.message)
-    const sentence = answered ? `Redis refused ${command}: ${cause.message}` : `The connection to Redis broke: ${cause.message}`
-    return new MetroplexError('EREGISTRY', sentence, { cause, maybe: !answered })
+  #received(message: Buffer): void {
+    if (!this.#closed && !this.#probe.takesEcho(message)) this.events.received(message)
   }
 
   #name(rest: string): Buffer {
-    return Buffer.concat([Buffer.from(this.#prefix as string), Buffer.from(`${this.place.namespace}:${rest}`)])
+    return Buffer.concat([Buffer.from(this.#prefix as string), Buffer.from(`${this.target.namespace}:${rest}`)])
   }
-}
-
-/** Whether a Redis does not have a command, by its version or by its configuration. */
-function isUnknown({ message }: Error): boolean {
-  return /\bunknown command\b/i.test(message)
-}
-
-function closed(): MetroplexError {
-  return new MetroplexError('ECLOSED', 'This server was destroyed.', { maybe: false })
 }

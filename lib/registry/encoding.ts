@@ -1,16 +1,32 @@
-/** What Redis is given, as its scripts take it. */
+import type { Agreed, SharedValues } from './records'
 
-/** Strings as one argument, in JSON: many arguments cost us and Redis more than all the rest of a write. */
+/** Encodes the arguments of scripts. */
+
+/** Strings as one argument, in JSON: many arguments cost more than the rest of a write, here and in Redis. */
 export function list(strings: readonly string[]): string {
   const json = JSON.stringify(strings)
-  // What is no Unicode becomes a replacement character in UTF-8, as it does in every other argument.
-  return LONE.test(json) ? JSON.stringify(strings.map(text => Buffer.from(text).toString())) : json
+  // UTF-8 replaces a lone surrogate by U+FFFD. Every other argument goes through UTF-8, so this one has to as well.
+  if (!LONE_SURROGATE.test(json)) return json
+  return JSON.stringify(strings.map(text => Buffer.from(text).toString()))
 }
 
-/** How JSON has half a pair of surrogates. */
-const LONE = /\\ud[89a-f]/
+/** JSON.stringify escapes only those surrogates that have no partner. */
+const LONE_SURROGATE = /\\ud[89a-f]/
 
-/** Strings of a list, each once; `at` is the place of each, counted from 1, as in Lua, and 0 for `undefined`. */
+/** For a registry that keeps no shared configuration. */
+export const NOT_SHARED: SharedValues = { secret: undefined, layout: undefined }
+
+/** A shared value as the script `keep` stores it; `''` for none. */
+export function stored(agreed: Agreed | undefined): string {
+  return agreed === undefined ? '' : `${agreed.since} ${agreed.value}`
+}
+
+/**
+ * Numbers strings for a script.
+ *
+ * @returns `each`: the strings without repetition; `at`: the place of each string in it, counted from 1, as in Lua. 0
+ * stands for `undefined`.
+ */
 export function numbered(strings: readonly (string | undefined)[]): { readonly each: string[]; readonly at: number[] } {
   const places = new Map<string, number>()
   const at = strings.map(text => {

@@ -1,126 +1,213 @@
-import type { Farewell } from '../reports'
+import type { Farewell } from '../reporting/types'
 
-/** One start of one server. */
-export interface Identity {
+/** Which life: one start of one server. */
+export interface LifeId {
   readonly address: string
+  /** A random id of its own, because an address is used again. */
   readonly life: string
 }
 
-/** What a server says of itself when it joins. */
+/** How a server describes itself when it joins. */
 export interface Description {
   readonly name: string
   readonly version: string
   readonly protocol: string
   /** Primus's path: our endpoint lies below it. */
   readonly pathname: string
-  /** How it talks to its peers. */
+  /** The name of the transport that it uses. */
   readonly transport: string
-  /** Random word of its process, which outlives its lives. */
+  /** The node id of its process, which outlives its lives. */
   readonly word: string
-  /** The kinds of messages that it takes, separated by spaces; `''`, as earlier releases have it: `some` and `all`. */
+  /** The kinds of messages that it takes, separated by spaces. `''`, from earlier releases, means `some` and `all`. */
   readonly kinds: string
+  /** Names the network of its loopback and link-local addresses. `''`, from earlier releases, means unknown. */
+  readonly network: string
+  /**
+   * The characters in which the ids of its sparks end. `''`: its ids say nothing, as those of earlier releases, and of
+   * an application with an `idGenerator`.
+   */
+  readonly tag: string
 }
 
-/** How long what we write lives, in ms. */
-export interface Terms {
+/** How long the keys of a server last, in ms. */
+export interface LeaseTerms {
+  /** Of the lease. */
   readonly lease: number
+  /** Of the alive key. */
   readonly interval: number
 }
 
-/** What became of an attempt to join. */
+/** The result of an attempt to join. */
 export type Joined =
-  | { readonly as: 'joined'; readonly aside: readonly string[] }
+  | ({ readonly as: 'joined' } & Entered)
+  /** Another life holds a lease for `left` ms more. */
   | { readonly as: 'held'; readonly left: number }
+  /** Another life than the expected one is at the address, or ours has ended. */
   | { readonly as: 'changed' }
+  /** We had joined without knowing it, and a former life has taken the address back since. */
+  | { readonly as: 'lost' }
 
-/** What a beat learnt. */
+/** What a life finds at its address when it joins or takes the address back. */
+export interface Entered {
+  /** The names of the sets that former lives left behind. */
+  readonly aside: readonly string[]
+  /** Those of these lives that may be alive: they can take the address back for the rest of their lease. */
+  readonly over: readonly string[]
+}
+
+/** The life at an address, and its lease. */
+export interface Resident {
+  /** `''` for none. */
+  readonly life: string
+  /** The life that holds the lease; `''` for none. */
+  readonly lease: string
+  /** How long the lease still lasts, in ms; 0 for none. */
+  readonly left: number
+  /** Primus's path, as the life describes it; `''` for none. */
+  readonly pathname: string
+}
+
+/** The answer to a beat. */
 export type Beat =
   | { readonly as: 'gone' | 'other' | 'ended' }
+  /** Another life has replaced ours although our lease still ran: ours can take the address back. */
+  | { readonly as: 'former'; readonly holder: string }
   | {
-    readonly as: 'ok'
-    /** Number of the last commit the registry has seen. */
-    readonly seq: number
-    /** How many sparks the registry says we have. */
-    readonly sparks: number
-    /** Lease, life and listing were all there. */
-    readonly whole: boolean
-    readonly members: string
-    readonly servers: number
-    readonly turn: boolean
-    /** More than half of the lease was left: we have not been paused. */
-    readonly prompt: boolean
-    /** How many beats of this life were not prompt. */
-    readonly breaks: number
-    /** Of how many sparks the registry says that they are ours and have a user. */
-    readonly users: number
-  }
+      readonly as: 'ok'
+      /** The number of the last write that the registry accepted from us. */
+      readonly seq: number
+      /** How many sparks are registered under our address. */
+      readonly sparks: number
+      /** Whether the lease, the life and our entries in the lists were all there. */
+      readonly whole: boolean
+      /** The counter of joins and departures. */
+      readonly members: string
+      /** How many servers are listed. */
+      readonly servers: number
+      /** Whether it is our turn to sweep. */
+      readonly turn: boolean
+      /** Whether more than half of the lease was left, so that we were not paused. */
+      readonly prompt: boolean
+      /** How many beats of this life were not prompt. */
+      readonly breaks: number
+      /** How many of the sparks registered under our address have a user. */
+      readonly users: number
+      /** In how many groups the registry lists this server. */
+      readonly groups: number
+      /** Whether Redis has memory for new entries. */
+      readonly room: boolean
+      /** Whether the registry keeps the shared configuration that the beat was given. */
+      readonly agreed: boolean
+    }
 
 /** A spark, and the user behind it. */
 export type Named = readonly [id: string, user: string]
 
-/** A spark that has another user than the registry says; `undefined`: none. */
+/** A spark whose user has changed; `undefined` stands for no user. */
 export interface Renamed {
   readonly id: string
   readonly from: string | undefined
   readonly to: string | undefined
 }
 
-/** A part of a long list of ids, and where the next one begins: `'0'` at the first and after the last. Ids may repeat. */
+/** A group, and how many sparks of one server are in it. */
+export type GroupCount = readonly [group: string, sparks: number]
+
+/** A page of ids. Ids may repeat. */
 export interface Slice {
+  /** Where the next page begins; `'0'` before the first page and after the last. */
   readonly cursor: string
   readonly ids: string[]
 }
 
-/** What became of a write of our sparks, or of their users. */
-export type Written<T = string> =
+/** A page of entries. They may repeat. */
+export interface Page<Item> {
+  /** Where the next page begins; `'0'` before the first page and after the last. */
+  readonly cursor: string
+  readonly items: readonly Item[]
+}
+
+/** Ids that have connected, and ids that have disconnected. */
+export interface SparkChanges {
+  readonly connects: readonly string[]
+  readonly disconnects: readonly string[]
+}
+
+/** The result of a write of entries of ours. */
+export type CommitOutcome<T = string> =
+  /** `refused`: the life is not ours any more. `old`: the registry has accepted this number, or a later one, before. */
   | { readonly as: 'refused' | 'old' }
   | {
-    readonly as: 'ok'
-    /** How many entries were wrong, and are right now. */
-    readonly missing: number
-    /** By their owners: whom they were taken from by a commit; who keeps them otherwise. */
-    readonly others: ReadonlyMap<string, readonly T[]>
-  }
+      readonly as: 'ok'
+      /** How many entries were wrong or missing, and are right now. */
+      readonly missing: number
+      /** Entries by their owner: the one that a commit took them from, or the one that keeps them. */
+      readonly others: ReadonlyMap<string, readonly T[]>
+      /** Entries that the registry lacks, because Redis has no memory for them. */
+      readonly unwritten: readonly T[]
+    }
 
-/** What all servers have to agree upon, and since when, by Redis's clock in epoch ms; `''` for a value that nobody has agreed to yet. */
+/** A value that all servers share. */
 export interface Agreed {
   readonly value: string
+  /** When it was first written, by Redis's clock in epoch ms; `''` for a value that is only proposed. */
   readonly since: string
 }
 
-/** What the registry says of an address that has a life, or had one until lately. */
+/** The shared configuration that one registry keeps; `undefined` for a part that it does not keep. */
+export interface SharedValues {
+  readonly secret: Agreed | undefined
+  readonly layout: Agreed | undefined
+}
+
+/** What the registry knows of an address that has a life or a tombstone. */
 export interface LifeRecord {
   readonly life: string
   readonly state: 'up' | 'left' | 'dead' | 'reaped'
+  /** The names of the sets that former lives left behind. */
   readonly aside: readonly string[]
-  /** The life before this one at the same address, and how that ended. */
+  /** The former lives that it has replaced, and that may still be alive. */
+  readonly over: readonly string[]
+  /** The life before this one at the same address, and how that life ended. */
   readonly former?: { readonly life: string; readonly farewell: Farewell }
-  /** What it says of itself. */
   readonly description: Description
 }
 
-/** What the registry says about who is there: of all, or of those who have joined or left lately. */
+/** What the registry knows of the servers: of all, or of those that joined or left lately. */
 export interface Census {
+  /** The counter of joins and departures. */
   readonly members: string
-  /** How many servers are on the list; of some, more than are told of here. */
+  /** How many servers are listed in all. */
   readonly size: number
-  /** Whom it tells of. */
+  /** The addresses that this census covers. */
   readonly addresses: readonly string[]
-  /** Those of them that are on the list. */
+  /** Those of them that are listed. */
   readonly servers: ReadonlySet<string>
-  /** By address; also the last words on lives of which nothing is left. */
+  /** Lives and tombstones, by address. */
   readonly lives: ReadonlyMap<string, LifeRecord>
-  /** Those of which something is left: those that live, and those still to be cleaned up. */
+  /** The addresses in `lives`: servers that are alive, and servers with something left to clean up. */
   readonly kept: ReadonlySet<string>
 }
 
-/** Whose turn the sweep is, and how often that one had been paused when it became so. */
+/** The server whose turn the sweep is. */
 export interface Sweeper {
-  readonly me: Identity
+  readonly me: LifeId
+  /** How many of its beats were not prompt when its turn began. */
   readonly breaks: number
+  /** Whether Redis refuses writes that need memory: then live servers of 1.x cannot renew their alive keys. */
+  readonly full: boolean
 }
 
-/** Who shows signs of life. */
+/** Which servers there are, and which of those that the caller knew have a lease. */
+export interface Survey {
+  /** The addresses of the listed servers. */
+  readonly servers: ReadonlySet<string>
+  /** The addresses with a life: servers that are alive, and servers with something left to clean up. */
+  readonly kept: ReadonlySet<string>
+  readonly leased: ReadonlySet<string>
+}
+
+/** Which signs of life a server shows. */
 export interface Vital {
   readonly leased: boolean
   readonly alive: boolean

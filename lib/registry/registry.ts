@@ -1,58 +1,67 @@
-import { MetroplexError } from '../errors'
-import type { RedisClient } from '../types'
-import { asLife, asText, byOwner, LIFE, Texts, words } from './answers'
+import type { RedisClient } from '../common/types'
+import { AdaptiveBatchSize } from './batch-size'
+import { Cleanup, half } from './cleanup'
 import { Connection, type ConnectionEvents } from './connection'
-import { Directory } from './directory'
-import { list } from './encoding'
+import { asBeat, asChanged, asJoined, asLife, asText, LIFE, words } from './decoding'
+import { NOT_SHARED, stored } from './encoding'
+import { GroupStore } from './group-store'
+import type { DependentStore } from './index-store'
 import { Keys } from './keys'
-import { Pace, SLICE } from './pace'
-import type {
-  Agreed, Beat, Census, Description, Identity, Joined, LifeRecord, Slice, Terms, Vital, Written
-} from './records'
-import { half, Remains } from './remains'
-import * as deadScripts from './scripts/dead'
-import * as lifeScripts from './scripts/life'
-import * as sparkScripts from './scripts/sparks'
-import * as userScripts from './scripts/users'
-import type { Verbs } from './verbs'
+import { PresenceStore, type PresenceTerms } from './presence/presence-store'
+import type { Agreed, Beat, Census, Description, LifeId, Joined, LeaseTerms } from './records'
+import type { LifeRecord, Resident, SharedValues, Vital } from './records'
+import { RedisCommands } from './redis-commands'
+import { SCRIPTS } from './scripts/all'
+import { SparkStore } from './spark-store'
+import { UserStore } from './user-store'
 
 /**
- * The only place that reads and writes our keys: verbs of the domain outside, Redis inside.
+ * One registry in Redis: which servers there are, their sparks, their users and their groups.
  *
- * A method is one round trip, where it does not say otherwise, and rejects with `EREGISTRY` when Redis does not answer within the deadline.
+ * A method is one round trip, unless it says otherwise. It rejects with `EREGISTRY` when Redis does not answer within
+ * the deadline. A method and its script have the same name.
  */
 export class Registry {
-  /** The verbs that are about users. */
-  readonly users: Directory
-  /** The verbs that are about what servers have left behind. */
-  readonly remains: Remains
+  readonly sparks: SparkStore
+  readonly users: UserStore
+  readonly groups: GroupStore
+  /** Which users and groups have begun and ended. */
+  readonly presence: PresenceStore
+  /** The indexes whose entries go with the sparks that they belong to. */
+  readonly dependents: readonly DependentStore<unknown>[]
+  /** What dead and former servers left behind. */
+  readonly remains: Cleanup
   readonly #connection: Connection
+  readonly #redis: RedisCommands
   readonly #keys: Keys
-  readonly #texts = new Texts()
 
-  private constructor(connection: Connection, namespace: string) {
-    this.#keys = new Keys(namespace)
+  private constructor(
+    connection: Connection,
+    namespace: string,
+    private readonly terms: PresenceTerms
+  ) {
+    const keys = new Keys(namespace)
+    const batchSize = new AdaptiveBatchSize()
+    const redis = new RedisCommands(connection, batchSize)
+    this.#keys = keys
     this.#connection = connection
-    const pace = new Pace()
-    const run: Verbs['list'] = (name, args) => this.#run(name, args)
-    const verbs: Verbs = {
-      run: (name, args) => connection.run(name, args),
-      list: run,
-      timed: (name, args) => pace.timed(run(name, args)),
-      pipeline: commands => connection.pipeline(commands)
-    }
-    this.users = new Directory(this.#keys, pace, verbs)
-    this.remains = new Remains(this.#keys, pace, verbs)
+    this.#redis = redis
+    this.sparks = new SparkStore(keys, redis)
+    const presence = (this.presence = new PresenceStore(keys, redis, terms))
+    this.users = new UserStore(keys, batchSize, redis, presence)
+    this.groups = new GroupStore(keys, batchSize, redis, presence)
+    this.dependents = [this.users, this.groups]
+    this.remains = new Cleanup(keys, batchSize, redis)
   }
 
-  /** The registry of a namespace, on a connection of its own that the first question opens. */
-  static open(redis: RedisClient, namespace: string, options: { readonly timeout: number }, events: ConnectionEvents): Registry {
-    return new Registry(new Connection(redis, { ...lifeScripts, ...sparkScripts, ...deadScripts, ...userScripts }, options, events), namespace)
+  /** The registry of a namespace, on a connection of its own, which the first command opens. */
+  static open(redis: RedisClient, namespace: string, options: PresenceTerms, events: ConnectionEvents): Registry {
+    return new Registry(new Connection(redis, SCRIPTS, options, events), namespace, options)
   }
 
   /** The registry of another namespace, on the same connection. */
   beside(namespace: string): Registry {
-    return new Registry(this.#connection, namespace)
+    return new Registry(this.#connection, namespace, this.terms)
   }
 
   /** The namespace and its colon. */
@@ -60,199 +69,242 @@ export class Registry {
     return this.#keys.prefix
   }
 
-  /** Whether Redis can be asked at once. */
+  /** Whether a command would be sent at once. */
   get reachable(): boolean {
     return this.#connection.ready
   }
 
-  /** Close the connection. What is under way fails with `ECLOSED`. */
+  /** Why Redis cannot be reached now, in a sentence; `undefined` while it can. */
+  get trouble(): string | undefined {
+    return this.#connection.trouble
+  }
+
+  /** How the settings of Redis endanger the registry, in a sentence; `undefined` when they do not, or are unknown. */
+  danger(): Promise<string | undefined> {
+    return this.#connection.danger()
+  }
+
+  /** Close the connection. Commands in flight fail with `ECLOSED`. */
   close(): void {
     this.#connection.close()
   }
 
-  // Who is there
-
-  /** The life at an address, and the one that holds its lease; `''` for none. */
-  async resident(address: string): Promise<{ life: string; lease: string }> {
-    const [life, lease] = await this.#connection.pipeline([
-      ['HGET', this.#keys.life(address), 'id'],
-      ['GET', this.#keys.lease(address)]
+  /** The life at an address, and its lease. */
+  async resident(address: string): Promise<Resident> {
+    const keys = this.#keys
+    const [fields, lease, left] = await this.#redis.pipeline([
+      ['HMGET', keys.life(address), 'id', 'pathname'],
+      ['GET', keys.lease(address)],
+      ['PTTL', keys.lease(address)]
     ])
-    return { life: asText(life), lease: asText(lease) }
+    const [life, pathname] = fields as (string | null)[]
+    return { life: asText(life), lease: asText(lease), left: Math.max(0, Number(left)), pathname: asText(pathname) }
   }
 
-  /** Whether a server of 1.x was started where one of ours had been: the alive key is there, and not the one of that life. */
+  /** Whether a server of 1.x has replaced one of 2.x at an address: the alive key is not the one of the life there. */
   async superseded(address: string): Promise<boolean> {
-    const [stamp, alive] = await this.#connection.pipeline([
+    const [stamp, alive] = await this.#redis.pipeline([
       ['HGET', this.#keys.life(address), 'stamp'],
       ['GET', this.#keys.alive(address)]
     ])
     return asText(alive) !== '' && asText(alive) !== asText(stamp)
   }
 
-  /** Make an address ours. `expected` is the life that we found there; with `over` it loses its place although it holds a lease. */
-  async join(me: Identity, seq: number, terms: Terms, description: Description, expected: string, over: boolean): Promise<Joined> {
+  /**
+   * Register a life at an address.
+   *
+   * @param expected the life that the caller found there
+   * @param replace take the address over, provisionally, although that life holds a lease
+   */
+  async join(
+    me: LifeId,
+    seq: number,
+    terms: LeaseTerms,
+    description: Description,
+    expected: string,
+    replace: boolean
+  ): Promise<Joined> {
     const { address, life } = me
     const aside = expected === '' ? life : expected
     const keys = this.#keys
-    const answer = await this.#run('join', [
-      keys.servers, keys.lives, keys.members, ...keys.personal(address), keys.sparksOf(address), keys.aside(address, aside), keys.changes,
-      keys.usersOf(address), keys.usersAside(address, aside),
-      address, life, expected, over ? '1' : '0', terms.lease, terms.interval, aside,
-      'seq', seq, ...Object.entries(description).flatMap(([field, value]: [string, string]) => [field, value])
-    ])
-    const [as, detail] = answer
-    if (as === 'held') return { as, left: Number(detail) }
-    if (as === 'joined') return { as, aside: words(detail) }
-    return { as: 'changed' }
+    return asJoined(
+      await this.#redis.list('join', [
+        keys.servers,
+        keys.lives,
+        keys.members,
+        ...keys.personal(address),
+        keys.sparksOf(address),
+        keys.aside(address, aside),
+        keys.changes,
+        keys.usersOf(address),
+        keys.usersAside(address, aside),
+        keys.former(address, aside),
+        keys.former(address, life),
+        ...keys.groupLists(address, aside),
+        address,
+        life,
+        expected,
+        replace ? '1' : '0',
+        terms.lease,
+        terms.interval,
+        aside,
+        'seq',
+        seq,
+        ...Object.entries(description).flatMap(([field, value]: [string, string]) => [field, value])
+      ])
+    )
   }
 
-  /** Renew lease and alive key. `sweep`: for how many ms to hold the sweep if it is free, 0 not to ask. */
-  async beat(me: Identity, terms: Terms, sweep: number): Promise<Beat> {
+  /**
+   * Take an address back from a life that replaced ours while our lease still ran.
+   *
+   * @returns the names of all sets put aside; `null` when another life has the address, or our lease has ended
+   */
+  async reclaim({ address, life }: LifeId, holder: string, terms: LeaseTerms): Promise<readonly string[] | null> {
     const keys = this.#keys
-    const [as, seq, sparks, whole, members, servers, turn, prompt, breaks, users] = await this.#run('beat', [
-      ...keys.personal(me.address), keys.servers, keys.members, keys.sparksOf(me.address), keys.sweep, keys.lives, keys.changes,
-      keys.usersOf(me.address), me.life, terms.lease, terms.interval, me.address, sweep, half(terms)
+    const [as, aside] = await this.#redis.list('reclaim', [
+      keys.servers,
+      keys.lives,
+      keys.members,
+      ...keys.personal(address),
+      keys.sparksOf(address),
+      keys.changes,
+      keys.usersOf(address),
+      keys.aside(address, life),
+      keys.usersAside(address, life),
+      keys.aside(address, holder),
+      keys.usersAside(address, holder),
+      keys.former(address, life),
+      keys.former(address, holder),
+      ...keys.groupLists(address, life, holder),
+      address,
+      life,
+      holder,
+      terms.lease,
+      terms.interval
     ])
-    if (as !== 'ok') return { as: as as 'gone' | 'other' | 'ended' }
-    return {
-      as, seq: Number(seq), sparks: Number(sparks), whole: whole === 1,
-      members: asText(members), servers: Number(servers), turn: turn === 1, prompt: prompt === 1, breaks: Number(breaks),
-      users: Number(users)
-    }
+    return as === 'reclaimed' ? words(aside) : null
   }
 
-  /** Take a server off the list; `false` when another life is there. What it held remains to be cleaned up. */
-  async leave({ address, life }: Identity): Promise<boolean> {
+  /**
+   * Renew the lease, the alive key and the layout, and compare the registry with what this server knows.
+   *
+   * @param sweep how long to hold the sweep if it is free, in ms; 0: do not take it
+   * @param shared the shared configuration that this registry has to keep
+   */
+  async beat(me: LifeId, terms: LeaseTerms, sweep: number, shared: SharedValues = NOT_SHARED): Promise<Beat> {
+    return asBeat(
+      await this.#redis.list('beat', [
+        ...this.#keys.ofBeat(me.address, me.life),
+        me.life,
+        terms.lease,
+        terms.interval,
+        me.address,
+        sweep,
+        half(terms),
+        stored(shared.secret),
+        stored(shared.layout)
+      ])
+    )
+  }
+
+  /** Remove a server from the list; `false` when another life is there. What it held remains to be cleaned up. */
+  async leave({ address, life }: LifeId): Promise<boolean> {
     const keys = this.#keys
-    return await this.#connection.run('leave', [
-      keys.servers, keys.members, ...keys.personal(address), keys.lives, keys.changes, address, life
-    ]) === 1
+    const left = await this.#redis.run('leave', [
+      keys.servers,
+      keys.members,
+      ...keys.personal(address),
+      keys.lives,
+      keys.changes,
+      keys.former(address, life),
+      address,
+      life
+    ])
+    return left === 1
   }
 
-  /** The addresses on the list and the counter of joins and leaves: enough to see whether a census is due. */
+  /** The listed addresses, and the counter of joins and departures: enough to see whether a census is due. */
   async listed(): Promise<{ members: string; servers: ReadonlySet<string> }> {
-    const [members, servers] = await this.#connection.pipeline([['GET', this.#keys.members], ['SMEMBERS', this.#keys.servers]])
+    const [members, servers] = await this.#redis.pipeline([
+      ['GET', this.#keys.members],
+      ['SMEMBERS', this.#keys.servers]
+    ])
     return { members: asText(members), servers: new Set(servers as string[]) }
   }
 
-  /** Everybody on the list, everybody who has a life, and what is known of `known`. Two round trips. */
+  /** All listed servers, all addresses with a life, and what is known about `known`. Two round trips. */
   async census(known: Iterable<string>): Promise<Census> {
-    const [members, servers, lives] = await this.#connection.pipeline([
-      ['GET', this.#keys.members], ['SMEMBERS', this.#keys.servers], ['SMEMBERS', this.#keys.lives]
+    const [members, servers, lives] = await this.#redis.pipeline([
+      ['GET', this.#keys.members],
+      ['SMEMBERS', this.#keys.servers],
+      ['SMEMBERS', this.#keys.lives]
     ])
     const listed = new Set(servers as string[])
     const kept = new Set(lives as string[])
     const addresses = [...new Set([...listed, ...kept, ...known])]
-    return { members: asText(members), size: listed.size, addresses, servers: listed, kept, lives: await this.#lives(addresses) }
-  }
-
-  /** As a census, of those alone who have joined or left since the counter was at `since`; `null` when that cannot be told. Two round trips. */
-  async changes(since: string): Promise<Census | null> {
-    const keys = this.#keys
-    const [as, members, size, ...named] = await this.#run('changes', [keys.members, keys.changes, keys.servers, keys.lives, since])
-    if (as !== 'ok') return null
-    const addresses: string[] = []
-    const servers = new Set<string>()
-    const kept = new Set<string>()
-    for (let i = 0; i < named.length; i += 3) {
-      const address = String(named[i])
-      addresses.push(address)
-      if (named[i + 1] === 1) servers.add(address)
-      if (named[i + 2] === 1) kept.add(address)
+    return {
+      members: asText(members),
+      size: listed.size,
+      addresses,
+      servers: listed,
+      kept,
+      lives: await this.lives(addresses)
     }
-    return { members: asText(members), size: Number(size), addresses, servers, kept, lives: await this.#lives(addresses) }
-  }
-
-  /** Who of these holds a lease, and who has an alive key. */
-  async vitals(addresses: readonly string[]): Promise<Map<string, Vital>> {
-    if (addresses.length === 0) return new Map()
-    const [leases, alives] = await this.#connection.pipeline([
-      ['MGET', ...addresses.map(address => this.#keys.lease(address))],
-      ['MGET', ...addresses.map(address => this.#keys.alive(address))]
-    ]) as (string | null)[][]
-    return new Map(addresses.map((address, i) =>
-      [address, { leased: typeof leases?.[i] === 'string', alive: typeof alives?.[i] === 'string' }]))
   }
 
   /**
-   * Agree with all servers upon the secret, or upon the layout: what was there first stands.
+   * A census of the servers that joined or left since the counter was at `since`. Two round trips.
    *
-   * @param ms how long it is to be remembered when nobody repeats it; 0: for ever
+   * @returns `null` when the log of changes does not reach back that far
+   */
+  async changes(since: string): Promise<Census | null> {
+    const keys = this.#keys
+    const [as, members, size, ...changed] = await this.#redis.list('changes', [
+      keys.members,
+      keys.changes,
+      keys.servers,
+      keys.lives,
+      since
+    ])
+    if (as !== 'ok') return null
+    const found = asChanged(changed)
+    return { members: asText(members), size: Number(size), ...found, lives: await this.lives(found.addresses) }
+  }
+
+  /** Which of these addresses have a lease, and which have an alive key. */
+  async vitals(addresses: readonly string[]): Promise<Map<string, Vital>> {
+    if (addresses.length === 0) return new Map()
+    const [leases, alives] = (await this.#redis.pipeline([
+      ['MGET', ...addresses.map(address => this.#keys.lease(address))],
+      ['MGET', ...addresses.map(address => this.#keys.alive(address))]
+    ])) as (string | null)[][]
+    return new Map(
+      addresses.map((address, i) => [
+        address,
+        { leased: typeof leases?.[i] === 'string', alive: typeof alives?.[i] === 'string' }
+      ])
+    )
+  }
+
+  /**
+   * Agree with all servers on the secret, or on the layout: the older value is kept.
+   *
+   * @param ms for how long the value is remembered unless a server repeats it; 0: for ever
    */
   async keep(what: 'secret' | 'layout', ours: Agreed, ms: number): Promise<Agreed> {
-    const [since, value] = await this.#run('keep', [this.#keys[what], ours.since, ours.value, ms])
+    const [since, value] = await this.#redis.list('keep', [this.#keys[what], ours.since, ours.value, ms])
     return { since: asText(since), value: asText(value) }
   }
 
-  // Our sparks
-
-  /** Write connects and disconnects as commit `seq`. `others` are the former owners of what moved to us. */
-  async commit(me: Identity, seq: number, connects: readonly string[], disconnects: readonly string[]): Promise<Written> {
-    const [as, ...moved] = await this.#run('commit', [
-      ...this.#ours(me), me.life, seq, me.address, list(connects), list(disconnects)
-    ])
-    return as === 'ok' ? { as, missing: 0, others: byOwner(moved) } : { as: as as 'refused' | 'old' }
-  }
-
-  /** Tell the set of a former owner that these ids have moved. */
-  async moved(owner: string, ids: readonly string[]): Promise<void> {
-    await this.#connection.run('moved', [this.#keys.sparks, this.#keys.sparksOf(owner), owner, ...ids])
-  }
-
-  /** Add of these ids what is missing, as commit `seq`. `others` are the owners of those that are not ours. */
-  async claim(me: Identity, seq: number, ids: readonly string[]): Promise<Written> {
-    const [as, missing, ...owned] = await this.#run('claim', [...this.#ours(me), me.life, seq, me.address, list(ids)])
-    return as === 'ok' ? { as, missing: Number(missing), others: byOwner(owned) } : { as: as as 'refused' | 'old' }
-  }
-
-  /** Take ids from an owner that is dead, or does not have them among its own, as commit `seq`. */
-  async wrest(me: Identity, seq: number, owner: string, ids: readonly string[]): Promise<Written> {
-    const [as, taken, ...stay] = await this.#run('wrest', [
-      ...this.#ours(me), ...this.#keys.personal(owner), this.#keys.sparksOf(owner), me.life, seq, me.address, owner, ...ids
-    ])
-    return as === 'ok' ? { as, missing: Number(taken), others: new Map([[owner, stay as string[]]]) } : { as: as as 'refused' | 'old' }
-  }
-
-  // Questions
-
-  /** The addresses these ids are registered under, in their order. */
-  async places(ids: readonly string[]): Promise<(string | null)[]> {
-    const places = await this.#connection.fields(this.#keys.sparks, ids)
-    return places.map(place => place === null ? null : this.#texts.of(place))
-  }
-
-  /** A page of the ids registered under an address; the cursor is `'0'` at the first and after the last. Ids may repeat. */
-  async page(address: string, cursor: string): Promise<Slice> {
-    const [next, ids] = await this.#run('SSCAN', [this.#keys.sparksOf(address), cursor, 'COUNT', SLICE])
-    return { cursor: String(next), ids: ids as string[] }
-  }
-
-  /** How many sparks are registered under these addresses. */
-  async count(addresses: readonly string[]): Promise<number> {
-    const counts = await this.#connection.pipeline(addresses.map(address => ['SCARD', this.#keys.sparksOf(address)]))
-    return counts.reduce<number>((sum, count) => sum + Number(count), 0)
-  }
-
-  /** What is known of the lives at these addresses. */
-  async #lives(addresses: readonly string[]): Promise<Map<string, LifeRecord>> {
-    const answers = await this.#connection.pipeline(addresses.map(address => ['HMGET', this.#keys.life(address), ...LIFE]))
+  /** The lives and tombstones at these addresses, by address. */
+  async lives(addresses: readonly string[]): Promise<Map<string, LifeRecord>> {
+    const answers = await this.#redis.pipeline(addresses.map(address => ['HMGET', this.#keys.life(address), ...LIFE]))
     const lives = new Map<string, LifeRecord>()
     answers.forEach((values, i) => {
       const life = asLife(values as (string | null)[])
       if (life !== undefined) lives.set(addresses[i] ?? '', life)
     })
     return lives
-  }
-
-  /** The keys of whoever writes sparks, in the order all scripts take them. */
-  #ours({ address }: Identity): [life: string, sparks: string, own: string] {
-    return [this.#keys.life(address), this.#keys.sparks, this.#keys.sparksOf(address)]
-  }
-
-  async #run(name: string, args: readonly (string | number)[]): Promise<unknown[]> {
-    const answer = await this.#connection.run(name, args)
-    if (!Array.isArray(answer)) throw new MetroplexError('EREGISTRY', `Redis answered ${name} with something that is no list.`)
-    return answer as unknown[]
   }
 }

@@ -1,199 +1,268 @@
 import cluster from 'node:cluster'
 import { EventEmitter } from 'eventemitter3'
-import { crash, ignore } from '../callback'
-import { LONGEST } from '../deadline'
-import { asError, MetroplexError, shown } from '../errors'
-import { Crew } from './crew'
-import type { Tell } from './seat'
-import { obey } from './signals'
-import { countOf, graceOf, termsOf, typesOf, type Terms } from './terms'
+import { rethrow, ignore } from '../common/callback'
+import { LONGEST_TIMER } from '../common/async'
+import { asError, MetroplexError, inspectValue } from '../common/errors'
+import { WorkerGroup } from './worker-group'
+import { flush } from './output-flush'
+import type { EmitWorkerEvent } from './worker-slot'
+import { ignoreSignals, handleSignals } from './signals'
+import { countOf, graceOf, supervisorTerms, typesOf, type SupervisorTerms } from './options'
 import type { Ended, SupervisorEvents, SupervisorOptions, WorkerInfo, WorkerType } from './types'
 
-/** Whether one of this process obeys its signals. */
-let obeying = false
+/** How long the reader of our output may take nothing before this process exits without it, in ms. */
+const FLUSH = 10_000
+
+/** Whether a supervisor of this process handles its signals. */
+let handlingSignals = false
 
 /**
- * Keeps worker processes running on one machine: as many of each type as are wanted, each with a name of its own that stays the same over restarts, `web-1` to `web-n`.
+ * Keeps worker processes running on one machine: as many of each type as are configured, in slots with stable names,
+ * `web-1` to `web-n`.
  *
- * They are workers of node:cluster, and so share the ports that they listen on. One that dies is started again, after a pause that doubles from death to death; its
- * neighbours are left alone. All of them can be replaced, one after the other, without there ever being fewer than wanted. Whoever is told to end has `grace` ms for
- * it. They all end with this process, also when it is killed; but one that is stuck in a loop without end hears nothing of that. It knows nothing of what its workers do: they say when they are ready, see `worker`; metroplex says it for them.
+ * Workers are processes of node:cluster and share the ports on which they listen. A worker that dies is replaced
+ * after a pause, which doubles with each death. Other workers are not affected. `recycle` replaces all workers one
+ * after the other, without ever running fewer of them. A worker that is told to end has `grace` ms; then it is
+ * killed.
  *
- * Supervisors have node:cluster for themselves: nobody else in their process uses it.
+ * Workers end with this process, also when it is killed. A worker that is stuck in an endless loop does not notice
+ * that. A supervisor does not know what its workers do: they report ready, see `worker`. metroplex reports it for its
+ * server.
+ *
+ * A supervisor needs node:cluster for itself: no other code of its process may use it.
  *
  * @example
  * const supervisor = new Supervisor({ web: { exec: './server.js', count: 4, recycle: 6 * 3600_000 } })
- * supervisor.on('death', ({ name, code, signal, reason }) => console.error(name, 'has died', reason ?? signal ?? code))
- * supervisor.start().catch(error => console.error(error.message)) // one that keeps dying is tried on, and the others work
+ * supervisor.on('death', ({ name, code, signal, reason }) => {
+ *   console.error(name, 'has died:', reason ?? signal ?? code)
+ * })
+ * supervisor.start().catch(error => console.error(error.message)) // a flapping worker is restarted; the others work
  */
 export class Supervisor extends EventEmitter<SupervisorEvents> {
-  readonly #terms: Terms
-  readonly #crews: ReadonlyMap<string, Crew>
-  /** While we run: without anybody working there would be nothing to stay for, and somebody may be started again. */
+  readonly #terms: SupervisorTerms
+  readonly #groups: ReadonlyMap<string, WorkerGroup>
+  /** Keeps this process alive while the supervisor runs, also while no worker does. */
   #running: NodeJS.Timeout | undefined
-  #disobey = ignore
+  #removeSignalHandlers = ignore
   #stopping: Promise<Ended> | undefined
-  /** A signal has told us to end, and this process does so. */
-  #quitting = false
+  /** A signal has told this process to end. */
+  #exiting = false
 
-  /** @throws TypeError or RangeError for wrong types or options, in one sentence; Error in a worker, which can have none of its own */
+  /**
+   * @throws TypeError or RangeError for wrong types or options; Error in a worker, which can have no workers of its
+   * own
+   */
   constructor(types: Readonly<Record<string, WorkerType>>, options?: SupervisorOptions) {
     super()
-    if (!cluster.isPrimary) throw new Error('metroplex: a worker can have no workers of its own: make the Supervisor in the primary process of node:cluster.')
-    this.#terms = termsOf(options)
-    const tell: Tell = (event, ...args) => {
+    if (!cluster.isPrimary)
+      throw new Error(
+        'metroplex: a worker can have no workers of its own: make the Supervisor in the primary ' +
+          'process of node:cluster.'
+      )
+    this.#terms = supervisorTerms(options)
+    const emit: EmitWorkerEvent = (event, ...args) => {
       try {
-        (this as EventEmitter).emit(event, ...args)
+        ;(this as EventEmitter).emit(event, ...args)
       } catch (error) {
-        // A listener's fault is its process's, and keeps no worker from being started again, or ended.
-        crash(error)
+        // An error of a listener must not keep a worker from being restarted or ended.
+        rethrow(error)
       }
     }
-    this.#crews = new Map(typesOf(types).map(terms => [terms.type, new Crew(terms, this.#terms, tell)]))
+    this.#groups = new Map(typesOf(types).map(terms => [terms.type, new WorkerGroup(terms, this.#terms, emit)]))
   }
 
   /**
-   * Start all workers. Resolves when each of them has been ready; harmless when called twice.
+   * Starts all workers. Resolves when each of them has been ready. Can be called twice.
    *
-   * @throws MetroplexError `EWORKER` when one of them keeps dying: it goes on to be tried; `ECLOSED` when it is stopped or drained meanwhile
+   * @throws MetroplexError `EWORKER` when a worker is flapping, which the supervisor keeps restarting; `ECLOSED` when
+   * the workers are stopped or drained meanwhile
    */
   start(): Promise<void> {
-    return this.#answer(this.#start())
+    return this.#handOut(this.#start())
   }
 
   async #start(): Promise<void> {
-    if (this.#stopping !== undefined) throw new MetroplexError('ECLOSED', 'This supervisor is being stopped: start it when `stop` has resolved.')
+    if (this.#stopping !== undefined)
+      throw new MetroplexError('ECLOSED', 'This supervisor is being stopped: start it when `stop` has resolved.')
     if (this.#running === undefined) {
       if (this.#terms.signals) {
-        // Whichever has stopped first would end the process, and with it the workers of the other.
-        if (obeying) throw new Error('metroplex: another supervisor of this process obeys its signals already: give that one all types of workers, or one of them `signals: false`.')
-        obeying = true
+        // The first supervisor to stop would end the process, and with it the workers of the other.
+        if (handlingSignals)
+          throw new Error(
+            'metroplex: another supervisor of this process handles its signals already: give that one ' +
+              'all types of workers, or one of them `signals: false`.'
+          )
+        handlingSignals = true
       }
-      this.#running = setInterval(ignore, LONGEST)
-      if (this.#terms.signals) this.#disobey = obey({ stop: () => { this.#quit() }, recycle: () => { this.recycle().catch((error: unknown) => { this.emit('error', asError(error)) }) } })
+      this.#running = setInterval(ignore, LONGEST_TIMER)
+      if (this.#terms.signals)
+        this.#removeSignalHandlers = handleSignals({
+          stop: () => {
+            this.#exitOnSignal()
+          },
+          recycle: () => {
+            this.recycle().catch((error: unknown) => {
+              this.emit('error', asError(error))
+            })
+          }
+        })
     }
-    await this.#all(undefined, crew => crew.start())
+    await this.#all(undefined, group => group.start())
   }
 
   /**
-   * End all workers, each within its type's `grace` ms, or those of the argument. Resolves when the last one has gone, with the names of those that had to be killed.
-   * Called again it can only make it quicker. It can be started again then.
+   * Ends all workers, each within the `grace` ms of its type or of the argument. Resolves when the last one has
+   * exited, with the names of those that were killed. A second call can only shorten the grace period. Afterwards the
+   * supervisor can be started again.
    */
   async stop({ grace }: { readonly grace?: number } = {}): Promise<Ended> {
     const ms = grace === undefined ? undefined : graceOf(grace)
-    const drained = this.#all(undefined, crew => crew.drain(ms)).then(together)
-    return this.#stopping ??= drained.finally(() => {
-      if (this.#running !== undefined && this.#terms.signals) obeying = false
+    const drained = this.#all(undefined, group => group.drain(ms)).then(merge)
+    return (this.#stopping ??= drained.finally(() => {
+      if (this.#running !== undefined && this.#terms.signals) handlingSignals = false
       clearInterval(this.#running)
       this.#running = undefined
-      this.#disobey()
-      this.#disobey = ignore
+      this.#removeSignalHandlers()
+      this.#removeSignalHandlers = ignore
       this.#stopping = undefined
-    })
+    }))
   }
 
   /**
-   * Replace all workers, or those of a type: one after the other, each is told to end when its successor is ready. Resolves when the last of them has gone. A type that
-   * was drained has none to be replaced, which is no failure as long as it was not asked for by name.
+   * Replaces all workers, or those of a type, one after the other: each is told to end when its successor is ready.
+   * Resolves when the last old worker has exited. Drained types are skipped, unless they are named.
    *
-   * @throws MetroplexError `EWORKER` when a successor does not become ready: then those that are left go on; `ECLOSED` when there are none, or they are drained meanwhile
+   * @throws MetroplexError `EWORKER` when a successor does not become ready: the remaining old workers stay;
+   * `ECLOSED` when there are no workers, or they are drained meanwhile
    */
   recycle(type?: string): Promise<void> {
-    return this.#answer(this.#recycle(type))
-  }
-
-  /** End all workers, or those of a type, and start none. Resolves when the last one has gone, with the names of those that had to be killed. */
-  drain(type?: string): Promise<Ended> {
-    return this.#answer(this.#all(type, crew => crew.drain()).then(together))
-  }
-
-  /** Start those again that were drained. Resolves when they are ready; harmless when nobody was. @throws as `start` */
-  resume(type?: string): Promise<void> {
-    return this.#answer(this.#resume(type))
-  }
-
-  /** Have another number of workers of a type: new ones in the lowest places that are free; those in the highest go. Resolves when it is so. @throws as `start` */
-  scale(type: string, count: number): Promise<void> {
-    return this.#answer(this.#scale(type, count))
-  }
-
-  /** All workers, or those of a type, and how they stand. While one is replaced there are two of its name. */
-  workers(type?: string): WorkerInfo[] {
-    return this.#of(type).flatMap(crew => crew.workers)
+    return this.#handOut(this.#recycle(type))
   }
 
   /**
-   * Send a message to a worker: there it comes by `process.on('message', …)`. Resolves when it has been handed over.
+   * Ends all workers, or those of a type, until `resume`. Resolves when the last one has exited, with the names of
+   * those that were killed.
+   */
+  drain(type?: string): Promise<Ended> {
+    return this.#handOut(this.#all(type, group => group.drain()).then(merge))
+  }
+
+  /** Starts drained workers again. Resolves when they are ready, at once when none was drained. @throws as `start` */
+  resume(type?: string): Promise<void> {
+    return this.#handOut(this.#resume(type))
+  }
+
+  /**
+   * Changes the number of workers of a type: new ones get the lowest free slots, and those with the highest numbers
+   * end. Resolves when the new ones are ready and the others have exited. @throws as `start`
+   */
+  scale(type: string, count: number): Promise<void> {
+    return this.#handOut(this.#scale(type, count))
+  }
+
+  /** All workers, or those of a type, with their states. While a worker is replaced there are two with its name. */
+  workers(type?: string): WorkerInfo[] {
+    return this.#groupsOf(type).flatMap(group => group.workers)
+  }
+
+  /**
+   * Sends a message to a worker, which gets it with `process.on('message', …)`. Resolves when it has been handed
+   * over.
    *
    * @param message what `process.send` takes: a JSON value
-   * @throws MetroplexError `EWORKER` when there is none of this name, or it is ending
+   * @throws MetroplexError `EWORKER` when there is no worker of this name, or it is ending
    */
   send(name: string, message: unknown): Promise<void> {
-    return this.#answer(this.#send(name, message))
+    return this.#handOut(this.#send(name, message))
   }
 
   async #send(name: string, message: unknown): Promise<void> {
-    const child = [...this.#crews.values()].map(crew => crew.find(name)).find(found => found !== undefined)
-    if (child === undefined) throw new MetroplexError('EWORKER', `There is no worker ${shown(name)} now. There are: ${this.workers().map(worker => worker.name).join(', ') || 'none'}.`)
+    const child = [...this.#groups.values()].map(group => group.find(name)).find(found => found !== undefined)
+    if (child === undefined)
+      throw new MetroplexError(
+        'EWORKER',
+        `There is no worker ${inspectValue(name)} now. There are: ${
+          this.workers()
+            .map(worker => worker.name)
+            .join(', ') || 'none'
+        }.`
+      )
     await child.send(message)
   }
 
   async #recycle(type: string | undefined): Promise<void> {
-    const crews = this.#of(type)
-    // A type that was drained has nobody to be replaced, and keeps the others from nothing.
-    const open = crews.filter(crew => crew.open)
-    await Promise.all((open.length > 0 ? open : crews).map(crew => crew.recycle()))
+    const groups = this.#groupsOf(type)
+    // A drained type has no workers to replace, and must not fail the others.
+    const open = groups.filter(group => group.open)
+    await Promise.all((open.length > 0 ? open : groups).map(group => group.recycle()))
   }
 
   async #resume(type: string | undefined): Promise<void> {
-    this.#mustRun()
-    await this.#all(type, crew => crew.start())
+    this.#assertRunning()
+    await this.#all(type, group => group.start())
   }
 
   async #scale(type: string, count: number): Promise<void> {
-    this.#mustRun()
-    if (count as unknown === undefined) throw new TypeError('metroplex: `scale` must be given a type and a number of workers; given: no number.')
+    this.#assertRunning()
+    if ((count as unknown) === undefined)
+      throw new TypeError('metroplex: `scale` must be given a type and a number of workers; given: no number.')
     const wanted = countOf(count)
-    await this.#crew(type).scale(wanted)
+    await this.#group(type).scale(wanted)
   }
 
   /**
-   * Hand out what comes of something that was asked for. That nobody awaits it is no error. When a signal ends this process it fails no more: nobody could do anything
-   * about that, and who does not catch it would end before the workers have.
+   * Returns the promise of a method, which never becomes an unhandled rejection. It never rejects once a signal ends
+   * this process: an uncaught rejection would end the process before its workers.
    */
-  #answer<T>(asked: Promise<T>): Promise<T> {
-    const answer = asked.catch((error: unknown) => {
-      if (this.#quitting) return new Promise<never>(ignore)
+  #handOut<T>(result: Promise<T>): Promise<T> {
+    const promise = result.catch((error: unknown) => {
+      if (this.#exiting) return new Promise<never>(ignore)
       throw error
     })
-    answer.catch(ignore)
-    return answer
+    promise.catch(ignore)
+    return promise
   }
 
-  #quit(): void {
-    this.#quitting = true
-    this.stop().then(({ killed }) => process.exit(killed.length === 0 ? 0 : 1), (error: unknown) => { this.emit('error', asError(error)) })
+  #exitOnSignal(): void {
+    if (this.#exiting) return
+    this.#exiting = true
+    // A second signal would end this process before its output is flushed.
+    ignoreSignals()
+    this.#exit().catch((error: unknown) => {
+      this.emit('error', asError(error))
+    })
   }
 
-  #mustRun(): void {
-    if (this.#running === undefined || this.#stopping !== undefined) throw new MetroplexError('ECLOSED', 'This supervisor does not run: call `start`.')
+  async #exit(): Promise<void> {
+    const { killed } = await this.stop()
+    await flush(FLUSH)
+    process.exit(killed.length === 0 ? 0 : 1)
   }
 
-  async #all<T>(type: string | undefined, what: (crew: Crew) => Promise<T>): Promise<T[]> {
-    return Promise.all(this.#of(type).map(what))
+  #assertRunning(): void {
+    if (this.#running === undefined || this.#stopping !== undefined)
+      throw new MetroplexError('ECLOSED', 'This supervisor does not run: call `start`.')
   }
 
-  #of(type: string | undefined): Crew[] {
-    return type === undefined ? [...this.#crews.values()] : [this.#crew(type)]
+  async #all<T>(type: string | undefined, what: (group: WorkerGroup) => Promise<T>): Promise<T[]> {
+    return Promise.all(this.#groupsOf(type).map(what))
   }
 
-  #crew(type: string): Crew {
-    const crew = this.#crews.get(type)
-    if (crew === undefined) throw new TypeError(`metroplex: there are no workers of the type ${shown(type)}; there are: ${[...this.#crews.keys()].join(', ')}.`)
-    return crew
+  #groupsOf(type: string | undefined): WorkerGroup[] {
+    return type === undefined ? [...this.#groups.values()] : [this.#group(type)]
+  }
+
+  #group(type: string): WorkerGroup {
+    const group = this.#groups.get(type)
+    if (group === undefined)
+      throw new TypeError(
+        `metroplex: there are no workers of the type ${inspectValue(type)}; there are: ` +
+          `${[...this.#groups.keys()].join(', ')}.`
+      )
+    return group
   }
 }
 
-function together(all: readonly Ended[]): Ended {
+function merge(all: readonly Ended[]): Ended {
   return { killed: all.flatMap(({ killed }) => killed) }
 }

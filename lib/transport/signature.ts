@@ -1,37 +1,45 @@
-import { createHmac, hash, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 
-/** The version of the language of heads and bodies; the first word of every head. */
-export const VERSION = '2'
+/** The version of the wire between servers; the first field of every head. */
+export const WIRE_VERSION = '2'
 
-/** Words and numbers that say who asks whom what, before the body: see PROTOCOL.md. */
+/** The fields of a head: the line that stands before each body. See PROTOCOL.md. */
 export interface Head {
-  /** The word of the process that says it. */
+  /** The node id of the sender. */
   readonly from: string
-  /** The word of the process that is meant; of a hello, its address. */
+  /** The node id of the recipient; in a hello, its address. */
   readonly to: string
-  /** Of a hello, a word that was never used before. */
+  /** The session id; in a hello, a nonce. */
   readonly session: string
-  /** 0: a hello. */
+  /** The number of the batch in its session; 0 for a hello. */
   readonly number: number
-  /** Of the body. */
+  /** SHA-256 of the body. */
   readonly digest: string
 }
 
-/** A head together with its signature, as it was received. */
+/** The secrets of the cluster. */
+export interface Keyring {
+  /** The valid secrets; the first one signs. Empty while none is known. */
+  readonly secrets: readonly string[]
+  /** Read them again, after a peer has rejected a signature. */
+  refresh(): Promise<void>
+}
+
+/** A received head with its signature. */
 export interface SignedHead extends Head {
   readonly signature: string
 }
 
-/** What an answer is signed with besides its head: so it can be no other request's. */
-export interface Answering {
+/** What the signature of an answer includes besides its head, so that it belongs to one request only. */
+export interface AnswerSignature {
   readonly status: number
   /** The signature of the request. */
   readonly request: string
 }
 
-/** The longest head that is looked at, in characters. */
+/** The longest head that is parsed, in characters. */
 const LONGEST = 1024
-const WORD = /^[\w-]{12,64}$/
+const RANDOM_ID = /^[\w-]{12,64}$/
 const NUMBER = /^\d{1,15}$/
 const DIGEST = /^[\w-]{43}$/
 
@@ -41,39 +49,67 @@ export function digest(body: Buffer): string {
 }
 
 /**
- * The line that stands before a body: the head, signed.
+ * Encode and sign a head.
  *
- * HMAC-SHA256 (RFC 2104) over all fields, each with its length before it, so that no two lists of fields look the same.
+ * The signature is an HMAC-SHA256 (RFC 2104) over all fields, each with its length before it, so that different fields
+ * never give the same input.
  */
-export function signed(secret: string, namespace: string, head: Head, type: string, answering?: Answering): string {
+export function signHead(
+  secret: string,
+  namespace: string,
+  head: Head,
+  type: string,
+  answering?: AnswerSignature
+): string {
   const { from, to, session, number, digest } = head
-  return `${VERSION} ${from} ${to} ${session} ${number} ${digest} ${signature(secret, namespace, head, type, answering)}`
+  const proof = signature(secret, namespace, head, type, answering)
+  return `${WIRE_VERSION} ${from} ${to} ${session} ${number} ${digest} ${proof}`
 }
 
-/** Whether something is the word of a process: no address is. */
-export function isWord(text: string): boolean {
-  return WORD.test(text)
+/** A random id for processes, sessions and hellos. */
+export function randomId(): string {
+  return randomBytes(12).toString('base64url')
 }
 
-/** Read a line that `signed` has written; `undefined` for anything else. It proves nothing yet. */
-export function read(line: string): SignedHead | undefined {
+/** Whether a text has the form of a node id. An address never has. */
+export function isNodeId(text: string): boolean {
+  return RANDOM_ID.test(text)
+}
+
+/** Parse a signed head; `undefined` if it is malformed. The signature is not verified. */
+export function readHead(line: string): SignedHead | undefined {
   if (line.length > LONGEST) return undefined
   const [version, from = '', to = '', session = '', number = '', digest = '', signature = '', ...more] = line.split(' ')
-  const fits = version === VERSION && more.length === 0 && WORD.test(from) && to !== '' && WORD.test(session) &&
-    NUMBER.test(number) && DIGEST.test(digest) && DIGEST.test(signature)
+  const fits =
+    version === WIRE_VERSION &&
+    more.length === 0 &&
+    RANDOM_ID.test(from) &&
+    to !== '' &&
+    RANDOM_ID.test(session) &&
+    NUMBER.test(number) &&
+    DIGEST.test(digest) &&
+    DIGEST.test(signature)
   return fits ? { from, to, session, number: Number(number), digest, signature } : undefined
 }
 
-/** Whether a head was signed with one of the secrets; takes the same time for every signature that is wrong. */
-export function genuine(secrets: readonly string[], namespace: string, head: SignedHead, type: string, answering?: Answering): boolean {
+/** Whether a head was signed with one of the secrets. The comparison takes constant time. */
+export function verifyHead(
+  secrets: readonly string[],
+  namespace: string,
+  head: SignedHead,
+  type: string,
+  answering?: AnswerSignature
+): boolean {
   const given = Buffer.from(head.signature)
-  return secrets.some(secret => timingSafeEqual(given, Buffer.from(signature(secret, namespace, head, type, answering))))
+  return secrets.some(secret =>
+    timingSafeEqual(given, Buffer.from(signature(secret, namespace, head, type, answering)))
+  )
 }
 
-function signature(secret: string, namespace: string, head: Head, type: string, answering?: Answering): string {
+function signature(secret: string, namespace: string, head: Head, type: string, answering?: AnswerSignature): string {
   const { from, to, session, number, digest } = head
   const kind = answering === undefined ? 'request' : 'answer'
-  const fields = [`metroplex/${VERSION}`, kind, namespace, from, to, session, String(number), type, digest]
+  const fields = [`metroplex/${WIRE_VERSION}`, kind, namespace, from, to, session, String(number), type, digest]
   if (answering !== undefined) fields.push(String(answering.status), answering.request)
   const input = fields.map(field => `${Buffer.byteLength(field)}:${field},`).join('')
   return createHmac('sha256', secret).update(input).digest('base64url')

@@ -1,9 +1,13 @@
+import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { duration } from '../../lib/cli/duration'
 import { run, type Run } from '../examples/run'
 import { assume } from '../support/assume'
-import { eventually } from '../support/wait'
+import { using } from '../support/dispose'
+import { killAtExit } from '../support/orphans'
+import { eventually, once } from '../support/wait'
 
+const COMMAND = join(__dirname, '..', '..', 'lib', 'cli', 'metroplex.js')
 const PROGRAM = join(__dirname, 'program.js')
 
 /** Call the command, as a shell would. */
@@ -13,13 +17,19 @@ function metroplex(...args: string[]): Promise<Run> {
 
 /** The process that has a name now. */
 async function pidOf(name: string, command: Run, after = 0): Promise<number> {
-  return eventually(() => [...command.text().matchAll(/(\S+), pid (\d+), is ready/g)].filter(([, who]) => who === name).map(([, , pid]) => Number(pid))[after], { within: 20_000, what: `${name}, ready` })
+  return eventually(
+    () =>
+      [...command.text().matchAll(/(\S+), pid (\d+), is ready/g)]
+        .filter(([, who]) => who === name)
+        .map(([, , pid]) => Number(pid))[after],
+    { within: 20_000, what: `${name}, ready` }
+  )
 }
 
 describe('the command metroplex run', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
 
-  it('runs a program as many workers, names whoever writes a line, and ends with 0 on SIGTERM', async () => {
+  it('runs a program as many workers, prefixes each line with its worker, and exits with 0 on SIGTERM', async () => {
     const command = await metroplex('run', PROGRAM, '--workers', '3', '--type', 'chat', '--', 'an', '--argument')
     for (const name of ['chat-1', 'chat-2', 'chat-3']) await pidOf(name, command)
     for (const name of ['chat-1', 'chat-2', 'chat-3']) {
@@ -31,7 +41,7 @@ describe('the command metroplex run', function () {
     assume(command.text().match(/has ended, with code 0/g)?.length).equals(3)
   })
 
-  it('starts a worker again that was killed, under its name, and tells how it died', async () => {
+  it('restarts a killed worker under its name, and reports how it died', async () => {
     const command = await metroplex('run', PROGRAM, '--workers', '2')
     const [first, other] = [await pidOf('web-1', command), await pidOf('web-2', command)]
     process.kill(first, 'SIGKILL')
@@ -57,10 +67,67 @@ describe('the command metroplex run', function () {
     await pidOf('web-1', command)
     command.signal('SIGTERM')
     assume(await command.ended).equals(1)
-    assume(command.text()).includes('web-1 had not ended 200 ms after it was told to, so that it was killed')
+    assume(command.text()).includes('web-1 did not end within 200 ms after it was told to and was killed')
   })
 
-  it('says what is wrong with how it was called, starts nothing, and ends with 2', async () => {
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+    it(`writes all last output of its workers, also for a late reader, before it exits on ${signal}`, async () => {
+      const child = spawn(process.execPath, [COMMAND, 'run', PROGRAM, '--workers', '2', '--', 'last=20000'], {
+        stdio: ['ignore', 'pipe', 'pipe']
+      })
+      killAtExit(child)
+      let told = ''
+      child.stderr.on('data', (chunk: Buffer) => {
+        told += chunk.toString()
+      })
+      const exit = once(child, 'exit', { within: 60_000 })
+      await eventually(() => told.match(/ is ready/g)?.length === 2, { within: 30_000, what: 'two workers' })
+      child.kill(signal)
+      await eventually(() => told.match(/ has ended, with code 0/g)?.length === 2, {
+        within: 30_000,
+        what: 'the end of two workers'
+      })
+      // The reader begins now.
+      let read = ''
+      for await (const chunk of child.stdout) read += String(chunk)
+      for (const name of ['web-1', 'web-2']) {
+        const last = [...read.matchAll(new RegExp(`^${name} +\\| last (\\d+) x{80}$`, 'gm'))].map(([, at]) =>
+          Number(at)
+        )
+        assume(last).deep.equals(Array.from({ length: 20_000 }, (_, at) => at))
+      }
+      assume((await exit)[0]).equals(0)
+    })
+  }
+
+  it('ends all workers in good order, and then itself with 1, when the reader of its output has gone', async () => {
+    const call = [process.execPath, COMMAND, 'run', PROGRAM, '--workers', '2', '--', 'tick']
+      .map(part => `'${part}'`)
+      .join(' ')
+    const shell = spawn('sh', ['-c', `(${call}; echo "code $?" >&2) | head -n 3`], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true
+    })
+    killAtExit(shell)
+    using(() => {
+      if (shell.exitCode === null) process.kill(-(shell.pid ?? NaN), 'SIGKILL')
+    })
+    let [out, told] = ['', '']
+    shell.stdout.on('data', (chunk: Buffer) => {
+      out += chunk.toString()
+    })
+    shell.stderr.on('data', (chunk: Buffer) => {
+      told += chunk.toString()
+    })
+    await once(shell, 'close', { within: 30_000 })
+    assume(out.trim().split('\n').length).equals(3)
+    assume(told).includes('The reader of standard output has gone (write EPIPE): all workers are told to end.')
+    // One that is still booting is told by a signal.
+    assume(told.match(/ has ended, (?:with code 0|by SIGTERM)/g)?.length).equals(2)
+    assume(told).matches(/code 1\n$/)
+  })
+
+  it('explains a wrong command line, starts nothing, and exits with 2', async () => {
     const wrong: [args: string[], sentence: RegExp][] = [
       [[], /Usage: metroplex/],
       [['walk'], /unknown command 'walk'/],
@@ -70,13 +137,15 @@ describe('the command metroplex run', function () {
       [['run', PROGRAM, '--recycle', '6'], /argument '6' is invalid\. It must be a number and a unit/],
       [['run', PROGRAM, '--recycle', '1ms'], /`web\.recycle` must be a whole number of milliseconds, from 1000/],
       [['run', PROGRAM, '--type', '-'], /type of a worker must begin with a letter/],
-      [['run', PROGRAM, '--worker', '2'], /Did you mean --workers\?[^]*What is for the program stands behind --/]
+      [['run', PROGRAM, '--worker', '2'], /Did you mean --workers\?[^]*Arguments of the program follow after --/]
     ]
-    await Promise.all(wrong.map(async ([args, sentence]) => {
-      const command = await metroplex(...args)
-      assume(await command.ended).equals(2)
-      assume(command.text()).matches(sentence)
-    }))
+    await Promise.all(
+      wrong.map(async ([args, sentence]) => {
+        const command = await metroplex(...args)
+        assume(await command.ended).equals(2)
+        assume(command.text()).matches(sentence)
+      })
+    )
   })
 
   it('tells its options and its version, and ends with 0', async () => {
@@ -88,6 +157,7 @@ describe('the command metroplex run', function () {
 
   it('reads a time as people write it', () => {
     assume(['500ms', '90s', '1.5m', '6h', '2d'].map(duration)).eql([500, 90_000, 90_000, 21_600_000, 172_800_000])
-    for (const wrong of ['', '6', 'h', '-1s', '1 h', '25d', '1y', 'constructor']) assume(() => duration(wrong)).throws(/must be a number and a unit/)
+    for (const wrong of ['', '6', 'h', '-1s', '1 h', '25d', '1y', 'constructor'])
+      assume(() => duration(wrong)).throws(/must be a number and a unit/)
   })
 })

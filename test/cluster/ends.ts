@@ -1,11 +1,12 @@
-import { Answers, type Prepare } from '../../lib/cluster/answers'
-import type { Mail } from '../../lib/cluster/mail'
-import { Questions } from '../../lib/cluster/questions'
-import { MetroplexError } from '../../lib/errors'
-import type { Message } from '../../lib/message'
-import { outgoing } from '../../lib/transport/envelope'
-import { Messenger } from '../../lib/transport/messenger'
-import type { Handler, Reply } from '../../lib/transport/reception'
+import { RpcResponder, type Prepare } from '../../lib/rpc/responder'
+import type { ControlChannel } from '../../lib/rpc/control-channel'
+import { RpcCaller } from '../../lib/rpc/caller'
+import { MetroplexError } from '../../lib/common/errors'
+import type { Message } from '../../lib/common/encoded-message'
+import { ApplicationTransport } from '../../lib/transport/application-transport'
+import { outgoing, type Reply } from '../../lib/transport/envelope'
+import { PeerLinks } from '../../lib/transport/peer-links'
+import type { MessageHandler } from '../../lib/transport/receiving/inbox'
 import { using } from '../support/dispose'
 import { Network, type Fate } from '../transport/lossy'
 
@@ -21,18 +22,29 @@ export interface Bounds {
 const AMPLE: Bounds = { messages: 100_000, bytes: 64_000_000, total: 256_000_000 }
 
 /** One of several in this process that ask each other and answer, over real sessions and a network without wires. */
-export class End implements Mail {
+export class End implements ControlChannel {
   readonly word: string
-  readonly answers: Answers
-  readonly questions: Questions
-  readonly #messenger: Messenger
+  readonly answers: RpcResponder
+  readonly questions: RpcCaller
+  readonly #messenger: PeerLinks
 
-  constructor(readonly address: string, private readonly all: readonly End[], network: Network, bounds: Bounds) {
+  constructor(
+    readonly address: string,
+    private readonly all: readonly End[],
+    network: Network,
+    bounds: Bounds
+  ) {
     this.word = `the-word-of-${address.slice(7).replace(':', '-')}`
-    const place = { word: this.word, namespace: 'test', address }
-    this.#messenger = new Messenger(network.at(address), place, keyring, { timeout: 1000, maxBody: 1_000_000, maxQueue: bounds }, { told: () => undefined, lost: () => undefined, broken: () => undefined })
-    this.answers = new Answers(this, bounds, () => address)
-    this.questions = new Questions(this, this.answers, () => address, bounds.messages)
+    const place = { nodeId: this.word, namespace: 'test', address }
+    this.#messenger = new PeerLinks(
+      new ApplicationTransport(network.at(address)),
+      place,
+      keyring,
+      { timeout: 1000, maxBody: 1_000_000, maxQueue: bounds },
+      { counted: () => undefined, returnPathLost: () => undefined, broken: () => undefined }
+    )
+    this.answers = new RpcResponder(this, bounds, () => address)
+    this.questions = new RpcCaller(this, this.answers, () => address, bounds.messages)
     using(async () => {
       await this.questions.close()
       this.answers.close()
@@ -44,7 +56,7 @@ export class End implements Mail {
     await this.#messenger.open()
   }
 
-  take(kind: string, handler: Handler): void {
+  take(kind: string, handler: MessageHandler): void {
     this.#messenger.handle(kind, handler)
   }
 
@@ -58,8 +70,16 @@ export class End implements Mail {
 
   carry(address: string, kind: string, detail: unknown, message: Message, deadline: number): Promise<Reply> {
     const to = this.all.find(end => end.address === address)
-    if (to === undefined) return Promise.reject(new MetroplexError('EUNREACHABLE', `Nobody is at ${address}.`, { address, maybe: false }))
-    return this.#messenger.send(address, { word: to.word, pathname: '/primus' }, outgoing(kind, detail, message), deadline)
+    if (to === undefined)
+      return Promise.reject(
+        new MetroplexError('EUNREACHABLE', `No server is at ${address}.`, { address, maybe: false })
+      )
+    return this.#messenger.send(
+      address,
+      { word: to.word, pathname: '/primus' },
+      outgoing(kind, detail, message),
+      deadline
+    )
   }
 
   back(word: string, kind: string, detail: unknown, message: Message, deadline: number): Promise<Reply> {
@@ -68,10 +88,14 @@ export class End implements Mail {
 }
 
 /** Three that can ask each other: what the second and the third are asked of a kind, they answer as is said here. */
-export async function ends(prepare: Prepare, how: { fates?: Fate[], bounds?: Partial<Bounds> } = {}): Promise<[End, End, End]> {
+export async function ends(
+  prepare: Prepare,
+  how: { fates?: Fate[]; bounds?: Partial<Bounds> } = {}
+): Promise<[End, End, End]> {
   const network = new Network(how.fates ?? [])
   const all: End[] = []
-  for (const address of ['http://a:1', 'http://b:1', 'http://c:1']) all.push(new End(address, all, network, { ...AMPLE, ...how.bounds }))
+  for (const address of ['http://a:1', 'http://b:1', 'http://c:1'])
+    all.push(new End(address, all, network, { ...AMPLE, ...how.bounds }))
   const [a, b, c] = all as [End, End, End]
   for (const end of all) await end.open()
   for (const { answers } of [b, c]) answers.handle('kind', prepare)

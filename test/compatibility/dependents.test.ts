@@ -3,11 +3,11 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Redis } from 'ioredis'
 import metroplex from '../../index'
+import { RoomsAdapter } from '../../lib/rooms'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
-import { namespace } from '../support/namespace'
 import { load, loadPlugin, loadPrimus, type SocketConstructor, type SocketUnderTest } from '../support/primus-types'
-import { startRedis, type RedisProcess } from '../support/redis'
+import { sharedRedis } from '../support/shared-redis'
 import { eventually } from '../support/wait'
 import type { Primus } from './support'
 
@@ -62,18 +62,21 @@ interface Caller {
 
 /** Packages written for 1.x, as they are published, in a cluster of two servers. */
 describe('compatibility: what was built on 1.x', () => {
-  let redis: RedisProcess
-  let space: string
-
-  before(async () => { redis = await startRedis({ scope: 'suite' }) })
-  after(() => redis.stop())
-  beforeEach(() => { space = namespace() })
+  const shared = sharedRedis()
 
   /** A server that has loaded what `extend` loads beside metroplex and omega-supreme. */
-  const start = async (extend: (primus: Extended, redis: Redis) => void, options: (redis: Redis) => object = () => ({})): Promise<Server> => {
-    const client = new Redis(redis.url)
+  const start = async (
+    extend: (primus: Extended, redis: Redis) => void,
+    options: (redis: Redis) => object = () => ({})
+  ): Promise<Server> => {
+    const client = new Redis(shared.redis.url)
     const server = createServer()
-    const primus = new (loadPrimus())(server, { transformer: 'websockets', redis: client, namespace: space, ...options(client) }) as unknown as Extended
+    const primus = new (loadPrimus())(server, {
+      transformer: 'websockets',
+      redis: client,
+      namespace: shared.space,
+      ...options(client)
+    }) as unknown as Extended
     using(async () => {
       await new Promise(resolve => primus.destroy({}, () => resolve(null)))
       client.disconnect()
@@ -84,8 +87,8 @@ describe('compatibility: what was built on 1.x', () => {
     server.listen(0, '127.0.0.1')
     await happens(server, 'listening')
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    await eventually(() => client.sismember(`${space}:servers`, url))
-    return { primus, redis: client, url, space }
+    await eventually(() => client.sismember(`${shared.space}:servers`, url))
+    return { primus, redis: client, url, space: shared.space }
   }
 
   /** A client with the client halves of what its server has loaded. */
@@ -96,17 +99,23 @@ describe('compatibility: what was built on 1.x', () => {
     socket.on('data', data => got.push(data))
     await new Promise(resolve => socket.on('open', resolve))
     const id = await new Promise<string>(resolve => socket.id(resolve))
-    await eventually(() => client.hexists(`${space}:sparks`, id))
+    await eventually(() => client.hexists(`${shared.space}:sparks`, id))
     return { id, socket, got }
   }
 
   const answered = <T>(ask: (fn: (error: Error | null, value?: T) => void) => void): Promise<T | undefined> =>
-    new Promise((resolve, reject) => { ask((error, value) => { if (error) reject(error); else resolve(value) }) })
+    new Promise((resolve, reject) => {
+      ask((error, value) => {
+        if (error) reject(error)
+        else resolve(value)
+      })
+    })
 
-  const has = (caller: Caller, ...messages: unknown[]): Promise<unknown> => eventually(() => {
-    assume(caller.got).eql(messages)
-    return true
-  })
+  const has = (caller: Caller, ...messages: unknown[]): Promise<unknown> =>
+    eventually(() => {
+      assume(caller.got).eql(messages)
+      return true
+    })
 
   /** Connections that join the room they name. */
   const joining = (primus: Extended): void => {
@@ -134,7 +143,13 @@ describe('compatibility: what was built on 1.x', () => {
     await has(y, 'to news', 'to all but x')
     await has(z, 'to all but x')
     await has(x, 'to news')
-    assume((await answered<string[]>(fn => { b.primus.room('news').clients(fn) }))?.sort()).eql([x.id, y.id].sort())
+    assume(
+      (
+        await answered<string[]>(fn => {
+          b.primus.room('news').clients(fn)
+        })
+      )?.sort()
+    ).eql([x.id, y.id].sort())
     return [x, y, z]
   }
 
@@ -144,22 +159,38 @@ describe('compatibility: what was built on 1.x', () => {
       primus.plugin('rooms', loadPlugin('primus-rooms'))
       joining(primus)
     }
-    const options = (client: Redis): object =>
-      ({ rooms: { adapter: new Adapter(client, { namespace: `${space}rooms`, metroplexOmegaSupreme: true }) } })
+    const options = (client: Redis): object => ({
+      rooms: { adapter: new Adapter(client, { namespace: `${shared.space}rooms`, metroplexOmegaSupreme: true }) }
+    })
+    await rooms([await start(extend, options), await start(extend, options)])
+  })
+
+  it('primus-rooms with our own adapter does, over groups', async () => {
+    const extend = (primus: Extended): void => {
+      primus.plugin('rooms', loadPlugin('primus-rooms'))
+      joining(primus)
+    }
+    const options = (): object => ({ rooms: { adapter: new RoomsAdapter() } })
     await rooms([await start(extend, options), await start(extend, options)])
   })
 
   it('primus-rooms with primus-rooms-metroplex-adapter does, and reads our interval and address', async () => {
     type Adapter = { initialize(): void; _roomSparkSetTTLSeconds: number }
-    const Adapter = load('primus-rooms-metroplex-adapter') as new (redis: Redis, primus: Extended, options: object) => Adapter
+    const Adapter = load('primus-rooms-metroplex-adapter') as new (
+      redis: Redis,
+      primus: Extended,
+      options: object
+    ) => Adapter
     const adapters: Adapter[] = []
     const extend = (primus: Extended, client: Redis): void => {
-      const adapter = new Adapter(client, primus, { namespace: `${space}rooms` })
-      // It starts an interval that nobody can stop.
+      const adapter = new Adapter(client, primus, { namespace: `${shared.space}rooms` })
+      // It starts an interval that cannot be stopped.
       const original = globalThis.setInterval
       globalThis.setInterval = ((fn: () => void, ms: number) => {
         const timer = original(fn, ms)
-        using(() => { clearInterval(timer) })
+        using(() => {
+          clearInterval(timer)
+        })
         return timer.unref()
       }) as typeof setInterval
       try {
@@ -175,10 +206,14 @@ describe('compatibility: what was built on 1.x', () => {
     const [a, b] = [await start(extend), await start(extend)] as const
     const [x, y] = await rooms([a, b])
     assume(adapters[0]?._roomSparkSetTTLSeconds).equals(360)
-    const keys = await a.redis.keys(`${space}rooms:*`)
+    const keys = await a.redis.keys(`${shared.space}rooms:*`)
     assume(keys.some(key => key.includes(a.url)) && keys.some(key => key.includes(b.url))).true()
     for (const caller of [x, y]) caller.socket.end()
-    await eventually(() => answered<boolean>(fn => { a.primus.isRoomEmpty('news', fn) }))
+    await eventually(() =>
+      answered<boolean>(fn => {
+        a.primus.isRoomEmpty('news', fn)
+      })
+    )
   })
 
   for (const when of ['as an option', 'set after loading'] as const) {
@@ -191,17 +226,20 @@ describe('compatibility: what was built on 1.x', () => {
         joining(primus)
       }
       const options = (client: Redis): object => ({
-        rooms: { adapter: new Adapter(client, { namespace: `${space}rooms`, metroplexOmegaSupreme: true }) },
-        ...when === 'as an option' && { middleware: middleware() }
+        rooms: { adapter: new Adapter(client, { namespace: `${shared.space}rooms`, metroplexOmegaSupreme: true }) },
+        ...(when === 'as an option' && { middleware: middleware() })
       })
       const [a, b] = [await start(extend, options), await start(extend, options)]
       const [x, y, z] = [await connect(a), await connect(b), await connect(b)]
       await enter(x, 'news')
       await enter(y, 'news')
       await enter(z, 'other')
-      const put = (body: object): Promise<number> => fetch(`${a.url}/primus/omega/supreme`, {
-        method: 'PUT', body: JSON.stringify(body), headers: { authorization: `Basic ${Buffer.from('omega:supreme').toString('base64')}` }
-      }).then(({ status }) => status)
+      const put = (body: object): Promise<number> =>
+        fetch(`${a.url}/primus/omega/supreme`, {
+          method: 'PUT',
+          body: JSON.stringify(body),
+          headers: { authorization: `Basic ${Buffer.from('omega:supreme').toString('base64')}` }
+        }).then(({ status }) => status)
       assume(await put({ msg: 'to news', rooms: 'news' })).equals(200)
       await has(x, 'to news')
       await eventually(() => y.got.length > 0)
@@ -214,7 +252,9 @@ describe('compatibility: what was built on 1.x', () => {
   }
 
   it('primus-emit: a broadcast is an event at every client', async () => {
-    const extend = (primus: Extended): void => { primus.plugin('emit', loadPlugin('primus-emit')) }
+    const extend = (primus: Extended): void => {
+      primus.plugin('emit', loadPlugin('primus-emit'))
+    }
     const [a, b] = [await start(extend), await start(extend)]
     const [x, y] = [await connect(a), await connect(b)]
     const heard: unknown[] = []
@@ -222,19 +262,25 @@ describe('compatibility: what was built on 1.x', () => {
     y.socket.on('hello', (...args: unknown[]) => heard.push(['y', ...args]))
     assume(await a.primus.forward.broadcast({ emit: ['hello', 1, { two: 2 }] })).eql({ ok: true, send: 2 })
     await eventually(() => heard.length === 2)
-    assume(heard.sort()).eql([['x', 1, { two: 2 }], ['y', 1, { two: 2 }]])
+    assume(heard.sort()).eql([
+      ['x', 1, { two: 2 }],
+      ['y', 1, { two: 2 }]
+    ])
     const back = new Promise(resolve => (b.primus.spark(y.id) as unknown as ExtendedSpark).on('reply', resolve))
     y.socket.emit('reply', 7)
     assume(await back).equals(7)
   })
 
-  it('primus-emit: a client cannot make our events up', async () => {
-    const extend = (primus: Extended): void => { primus.plugin('emit', loadPlugin('primus-emit')) }
+  it('primus-emit: a client cannot forge our events', async () => {
+    const extend = (primus: Extended): void => {
+      primus.plugin('emit', loadPlugin('primus-emit'))
+    }
     const a = await start(extend)
     const x = await connect(a)
     await (a.primus as unknown as { metroplex: { ready(): Promise<string> } }).metroplex.ready()
     const forged: unknown[] = []
-    for (const event of ['register', 'unregister', 'error']) a.primus.on(event, (...args: unknown[]) => forged.push([event, ...args]))
+    for (const event of ['register', 'unregister', 'error'])
+      a.primus.on(event, (...args: unknown[]) => forged.push([event, ...args]))
     const last = new Promise(resolve => (a.primus.spark(x.id) as unknown as ExtendedSpark).on('last', resolve))
     for (const event of ['register', 'unregister', 'error']) x.socket.write({ emit: [event, 'forged'] })
     x.socket.write({ emit: ['last'] })
@@ -243,7 +289,9 @@ describe('compatibility: what was built on 1.x', () => {
   })
 
   it('primus-emitter: a broadcast of a packet of its own is an event, and acknowledgements work', async () => {
-    const extend = (primus: Extended): void => { primus.plugin('emitter', loadPlugin('primus-emitter')) }
+    const extend = (primus: Extended): void => {
+      primus.plugin('emitter', loadPlugin('primus-emitter'))
+    }
     const [a, b] = [await start(extend), await start(extend)]
     const [x, y] = [await connect(a), await connect(b)]
     const heard: unknown[] = []
@@ -252,14 +300,18 @@ describe('compatibility: what was built on 1.x', () => {
     assume(await a.primus.forward.broadcast({ type: 0, data: ['hello', 1] })).eql({ ok: true, send: 2 })
     await eventually(() => heard.length === 2)
     const spark = b.primus.spark(y.id) as unknown as ExtendedSpark
-    spark.on('ask', ((question: string, reply: (answer: string) => void) => { reply(`answer to ${question}`) }))
+    spark.on('ask', (question: string, reply: (answer: string) => void) => {
+      reply(`answer to ${question}`)
+    })
     assume(await new Promise(resolve => y.socket.send('ask', 'this', resolve))).equals('answer to this')
   })
 
   it('primus-multiplex: channels and forwards live beside each other', async () => {
     const extend = (primus: Extended): void => {
       primus.plugin('multiplex', loadPlugin('primus-multiplex'))
-      primus.channel('news').on('connection', spark => { spark.on('data', (data: string) => spark.write(`echo ${data}`)) })
+      primus.channel('news').on('connection', spark => {
+        spark.on('data', (data: string) => spark.write(`echo ${data}`))
+      })
     }
     const [a, b] = [await start(extend), await start(extend)]
     const [x, y] = [await connect(a), await connect(b)]
@@ -271,7 +323,7 @@ describe('compatibility: what was built on 1.x', () => {
     assume((await a.primus.forward.broadcast('raw')).send).equals(2)
     assume(await a.primus.forward.spark(y.id, 'one')).eql({ ok: true, send: 1 })
     await eventually(() => y.got.includes('one') && x.got.includes('raw'))
-    assume(await a.redis.hlen(`${space}:sparks`)).equals(2)
+    assume(await a.redis.hlen(`${shared.space}:sparks`)).equals(2)
   })
 
   it('primus-responder: questions work both ways beside a broadcast', async () => {
@@ -279,15 +331,27 @@ describe('compatibility: what was built on 1.x', () => {
       primus.plugin('responder', loadPlugin('primus-responder'))
       primus.on('connection', connected => {
         const spark = connected as ExtendedSpark
-        spark.on('request', ((data: string, reply: (answer: string) => void) => { reply(`server: ${data}`) }))
+        spark.on('request', (data: string, reply: (answer: string) => void) => {
+          reply(`server: ${data}`)
+        })
       })
     }
     const [a, b] = [await start(extend), await start(extend)]
     const [x, y] = [await connect(a), await connect(b)]
-    assume(await new Promise(resolve => { y.socket.writeAndWait('q', resolve) })).equals('server: q')
-    y.socket.on('request', ((data: string, reply: (answer: string) => void) => { reply(`client: ${data}`) }) as never)
+    assume(
+      await new Promise(resolve => {
+        y.socket.writeAndWait('q', resolve)
+      })
+    ).equals('server: q')
+    y.socket.on('request', ((data: string, reply: (answer: string) => void) => {
+      reply(`client: ${data}`)
+    }) as never)
     const spark = b.primus.spark(y.id) as unknown as ExtendedSpark
-    assume(await new Promise(resolve => { spark.writeAndWait('q', resolve) })).equals('client: q')
+    assume(
+      await new Promise(resolve => {
+        spark.writeAndWait('q', resolve)
+      })
+    ).equals('client: q')
     assume((await a.primus.forward.broadcast('raw')).send).equals(2)
     await eventually(() => x.got.includes('raw') && y.got.includes('raw'))
   })

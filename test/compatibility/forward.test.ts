@@ -2,20 +2,22 @@ import type { Result } from '../../index'
 import { assume } from '../support/assume'
 import { openClient, type Client } from '../support/client'
 import { namespace } from '../support/namespace'
-import { freePort } from '../support/ports'
+import { reservePort } from '../support/ports'
 import { sharedRedis } from '../support/redis'
 import { eventually } from '../support/wait'
 import { answer, member, promised, value, type Answer, type Member } from './support'
 
 describe('compatibility: forward, as omega-supreme has it', () => {
-  let redis: { url: string, stop(): Promise<void> }
+  let redis: { url: string; stop(): Promise<void> }
   let a: Member
   let b: Member
   /** One connection of each server. */
   let here: Client
   let there: Client
 
-  before(async () => { redis = await sharedRedis() })
+  before(async () => {
+    redis = await sharedRedis()
+  })
   after(() => redis.stop())
   beforeEach(async () => {
     const space = namespace()
@@ -23,12 +25,12 @@ describe('compatibility: forward, as omega-supreme has it', () => {
     b = await member(redis.url, space)
     here = await openClient(a.url)
     there = await openClient(b.url)
-    await eventually(async () => await a.redis.hlen(`${space}:sparks`) === 2)
+    await eventually(async () => (await a.redis.hlen(`${space}:sparks`)) === 2)
   })
 
   /** What a forward of 1.x called back. */
   const forward = (servers: string | string[], msg: unknown, sparks?: string | string[]): Promise<Answer<Result>> =>
-    answer(fn => sparks === undefined ? a.forward(servers, msg, fn) : a.forward(servers, msg, sparks, fn))
+    answer(fn => (sparks === undefined ? a.forward(servers, msg, fn) : a.forward(servers, msg, sparks, fn)))
 
   /** A message that comes last: what has not arrived before it never will. */
   const rest = async (client: Client, server: Member): Promise<unknown[]> => {
@@ -51,7 +53,12 @@ describe('compatibility: forward, as omega-supreme has it', () => {
       assume(await there.next()).equals('hi')
     })
 
-    for (const [what, none] of [['an empty array', []], ['an empty string', ''], ['null', null], ['an array of nothing', [null, '']]] as const) {
+    for (const [what, none] of [
+      ['an empty array', []],
+      ['an empty string', ''],
+      ['null', null],
+      ['an array of nothing', [null, '']]
+    ] as const) {
       it(`is local alone for ${what}`, async () => {
         const { error, value: result } = await forward(none as unknown as string, 'hi')
         assume(error).is.falsy()
@@ -73,19 +80,23 @@ describe('compatibility: forward, as omega-supreme has it', () => {
     })
 
     it('writes to our own sparks although a server cannot be reached, and tells of it', async () => {
-      const { error, value: result } = await forward(`http://127.0.0.1:${await freePort()}`, 'hi')
+      const { error, value: result } = await forward(`http://127.0.0.1:${await reservePort()}`, 'hi')
       assume(error).is.instanceOf(Error)
       assume(result?.send).equals(1)
       assume(await here.next()).equals('hi')
     })
 
     it('reaches the servers that can be reached although another cannot', async () => {
-      const { error } = await forward([`http://127.0.0.1:${await freePort()}`, b.address], 'hi')
+      const { error } = await forward([`http://127.0.0.1:${await reservePort()}`, b.address], 'hi')
       assume(error).is.instanceOf(Error)
       assume(await there.next()).equals('hi')
     })
 
-    for (const [what, sparks] of [['an empty string', ''], ['null', null], ['undefined', undefined]] as const) {
+    for (const [what, sparks] of [
+      ['an empty string', ''],
+      ['null', null],
+      ['undefined', undefined]
+    ] as const) {
       it(`means all with ${what} for the sparks`, async () => {
         const result = await value<Result>(fn => a.forward(b.address, 'hi', sparks, fn))
         assume(promised(result)).deep.equals({ ok: true, send: 2 })
@@ -124,25 +135,25 @@ describe('compatibility: forward, as omega-supreme has it', () => {
     })
 
     it('asks no server for a spark of our own', async () => {
-      const { error, value: result } = await forward(`http://127.0.0.1:${await freePort()}`, 'hi', here.id)
+      const { error, value: result } = await forward(`http://127.0.0.1:${await reservePort()}`, 'hi', here.id)
       assume(error).is.falsy()
       assume(promised(result)).deep.equals({ ok: true, send: 1, local: true })
     })
 
     it('asks no server when all sparks are our own', async () => {
-      const { error, value: result } = await forward(`http://127.0.0.1:${await freePort()}`, 'hi', [here.id])
+      const { error, value: result } = await forward(`http://127.0.0.1:${await reservePort()}`, 'hi', [here.id])
       assume(error).is.falsy()
       assume(promised(result)).deep.equals({ ok: true, send: 1, local: true })
     })
 
     it('is no error when a server does not have the spark', async () => {
-      const { error, value: result } = await forward(b.address, 'hi', 'nobody')
+      const { error, value: result } = await forward(b.address, 'hi', 'unknown')
       assume(error).is.falsy()
       assume(result?.send).equals(0)
     })
 
     it('is no error when a server does not have the sparks', async () => {
-      const { error, value: result } = await forward(b.address, 'hi', ['nobody', 'nobody else'])
+      const { error, value: result } = await forward(b.address, 'hi', ['unknown', 'unknown too'])
       assume(error).is.falsy()
       assume(result?.send).equals(0)
     })
@@ -154,8 +165,11 @@ describe('compatibility: forward, as omega-supreme has it', () => {
       assume(results.map(({ value: result }) => result?.send)).deep.equals([1, 0])
     })
 
-    for (const [what, sparks] of [['spark', 'nobody'], ['sparks', ['nobody']]] as const) {
-      it(`has an error without servers for ${what} that is not ours`, async () => {
+    for (const [what, sparks] of [
+      ['spark', 'unknown'],
+      ['sparks', ['unknown']]
+    ] as const) {
+      it(`has an error without servers for ${what} of another server`, async () => {
         const { error, value: result } = await forward([], 'hi', sparks as string | string[])
         assume(error?.message).equals('No servers provided')
         assume(promised(result)).deep.equals({ ok: false, send: 0, local: false })
@@ -163,7 +177,7 @@ describe('compatibility: forward, as omega-supreme has it', () => {
     }
 
     it('has an error without servers for sparks of which some are ours', async () => {
-      const { error, value: result } = await forward([], 'hi', [here.id, 'nobody'])
+      const { error, value: result } = await forward([], 'hi', [here.id, 'unknown'])
       assume(error?.message).equals('No servers provided')
       assume(promised(result)).deep.equals({ ok: false, send: 1, local: false })
     })
@@ -180,7 +194,11 @@ describe('compatibility: forward, as omega-supreme has it', () => {
     it('is local for a server alone', async () => {
       const alone = await member(redis.url, namespace())
       await openClient(alone.url)
-      assume(promised(await value<Result>(fn => alone.forward.broadcast('hi', fn)))).deep.equals({ ok: true, send: 1, local: true })
+      assume(promised(await value<Result>(fn => alone.forward.broadcast('hi', fn)))).deep.equals({
+        ok: true,
+        send: 1,
+        local: true
+      })
     })
 
     it('reaches each spark once', async () => {
@@ -190,8 +208,11 @@ describe('compatibility: forward, as omega-supreme has it', () => {
     })
 
     for (const [what, msg] of [
-      ['an object', { emit: ['event', 1, { deep: [null, true] }] }], ['an array', [1, 'two']], ['a number', 42],
-      ['letters of all the world', 'Füße 日本 🚀 \u2028'], ['a long text', 'x'.repeat(200_000)]
+      ['an object', { emit: ['event', 1, { deep: [null, true] }] }],
+      ['an array', [1, 'two']],
+      ['a number', 42],
+      ['letters of all the world', 'Füße 日本 🚀 \u2028'],
+      ['a long text', 'x'.repeat(200_000)]
     ] as const) {
       it(`carries ${what} unchanged`, async () => {
         await value<Result>(fn => a.forward.broadcast(msg, fn))
@@ -211,14 +232,16 @@ describe('compatibility: forward, as omega-supreme has it', () => {
       assume(await rest(other, b)).deep.equals([])
     })
 
-    it('is fine with ids that nobody has', async () => {
-      const { error, value: result } = await answer<Result>(fn => a.forward.sparks(['nobody', 'nobody else'], 'hi', fn))
+    it('accepts ids that no server holds', async () => {
+      const { error, value: result } = await answer<Result>(fn =>
+        a.forward.sparks(['unknown', 'unknown too'], 'hi', fn)
+      )
       assume(error).is.falsy()
       assume(promised(result)).deep.equals({ ok: true, send: 0 })
     })
 
-    it('reaches those that are there although others are not', async () => {
-      const { ok, send } = await value<Result>(fn => a.forward.sparks(['nobody', there.id], 'hi', fn))
+    it('reaches present sparks although others are missing', async () => {
+      const { ok, send } = await value<Result>(fn => a.forward.sparks(['unknown', there.id], 'hi', fn))
       assume({ ok, send }).deep.equals({ ok: true, send: 1 })
     })
 
@@ -229,7 +252,7 @@ describe('compatibility: forward, as omega-supreme has it', () => {
     })
 
     it('takes fifty thousand ids at a time', async () => {
-      const ids = Array.from({ length: 50_000 }, (_, i) => `nobody-${i}`)
+      const ids = Array.from({ length: 50_000 }, (_, i) => `unknown-${i}`)
       ids[49_999] = there.id
       const { ok, send } = await value<Result>(fn => a.forward.sparks(ids, 'hi', fn))
       assume({ ok, send }).deep.equals({ ok: true, send: 1 })
@@ -239,18 +262,25 @@ describe('compatibility: forward, as omega-supreme has it', () => {
   describe('forward.spark', () => {
     it('reaches a spark of another server, and no other', async () => {
       const other = await openClient(b.url)
-      assume(promised(await value<Result>(fn => a.forward.spark(there.id, 'hi', fn)))).deep.equals({ ok: true, send: 1 })
+      assume(promised(await value<Result>(fn => a.forward.spark(there.id, 'hi', fn)))).deep.equals({
+        ok: true,
+        send: 1
+      })
       assume(await there.next()).equals('hi')
       assume(await rest(other, b)).deep.equals([])
     })
 
     it('reaches a spark of our own, locally', async () => {
-      assume(promised(await value<Result>(fn => a.forward.spark(here.id, 'hi', fn)))).deep.equals({ ok: true, send: 1, local: true })
+      assume(promised(await value<Result>(fn => a.forward.spark(here.id, 'hi', fn)))).deep.equals({
+        ok: true,
+        send: 1,
+        local: true
+      })
       assume(await here.next()).equals('hi')
     })
 
-    it('has an error for an id that nobody has, and a result beside it', async () => {
-      const { error, value: result } = await answer<Result>(fn => a.forward.spark('nobody', 'hi', fn))
+    it('has an error for an unknown id, and a result beside it', async () => {
+      const { error, value: result } = await answer<Result>(fn => a.forward.spark('unknown', 'hi', fn))
       assume(error).is.instanceOf(Error)
       assume(error?.message).equals('No servers provided')
       assume(promised(result)).deep.equals({ ok: false, send: 0, local: false })

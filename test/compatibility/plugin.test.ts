@@ -17,12 +17,16 @@ import { eventually, once } from '../support/wait'
 import { answer, member, sparkOf, typed, value, type Answer, type Member } from './support'
 
 describe('compatibility: the plugin of 1.x', () => {
-  let redis: { url: string, stop(): Promise<void> }
+  let redis: { url: string; stop(): Promise<void> }
   let space: string
 
-  before(async () => { redis = await sharedRedis() })
+  before(async () => {
+    redis = await sharedRedis()
+  })
   after(() => redis.stop())
-  beforeEach(() => { space = namespace() })
+  beforeEach(() => {
+    space = namespace()
+  })
 
   const create = async (options: Partial<PrimusOptions> = {}): Promise<ReturnType<typeof typed>> =>
     typed(await createPrimus({ redis: { url: redis.url, namespace: space }, ...options }))
@@ -41,10 +45,12 @@ describe('compatibility: the plugin of 1.x', () => {
 
     it('adds its client half to the library of Primus, and nothing else', async () => {
       const { primus } = await create({ listen: false })
-      const bundler = primus as unknown as { library(): string, ark: Record<string, unknown> }
+      const bundler = primus as unknown as { library(): string; ark: Record<string, unknown> }
       const bundled = bundler.library()
       delete bundler.ark['metroplex']
-      assume(bundled.replace(`Primus.prototype.ark["metroplex"] = ${exported.client.toString()};\n`, '')).equals(bundler.library())
+      assume(bundled.replace(`Primus.prototype.ark["metroplex"] = ${exported.client.toString()};\n`, '')).equals(
+        bundler.library()
+      )
     })
 
     it('constructs an instance', () => {
@@ -59,7 +65,10 @@ describe('compatibility: the plugin of 1.x', () => {
       const { primus } = await create({ listen: false })
       const client = new Redis(redis.url, { lazyConnect: true })
       using(() => client.disconnect())
-      for (const made of [new exported(primus as never, { redis: client, namespace: 'one' }), exported(primus as never, { redis: client, namespace: 'one' })]) {
+      for (const made of [
+        new exported(primus as never, { redis: client, namespace: 'one' }),
+        exported(primus as never, { redis: client, namespace: 'one' })
+      ]) {
         assume(made.redis).equals(client)
         assume(made.namespace).equals('one:')
       }
@@ -145,7 +154,10 @@ describe('compatibility: the plugin of 1.x', () => {
       assume(parse(createHttp())).equals('')
     })
 
-    for (const [scheme, make] of [['http', () => createHttp()], ['https', () => createHttps()]] as const) {
+    for (const [scheme, make] of [
+      ['http', () => createHttp()],
+      ['https', () => createHttps()]
+    ] as const) {
       it(`finds scheme, host and port of an ${scheme} server`, async () => {
         const server = make().listen(0, '127.0.0.1')
         using(() => server.close())
@@ -190,7 +202,9 @@ describe('compatibility: the plugin of 1.x', () => {
       const server = createHttp()
       const client = new Redis(redis.url)
       const primus = new (loadPrimus())(server, {
-        redis: client, transformer: 'websockets', namespace: space,
+        redis: client,
+        transformer: 'websockets',
+        namespace: space,
         plugin: { 'omega-supreme': loadPlugin('omega-supreme'), metroplex }
       })
       using(async () => {
@@ -239,10 +253,12 @@ describe('compatibility: the plugin of 1.x', () => {
       const told: unknown[] = []
       ours.on('unregister', gone => told.push(['instance', gone]))
       primus.on('unregister', gone => told.push(['primus', gone]))
-      await new Promise<void>(resolve => primus.destroy({}, () => {
-        told.push('destroyed')
-        resolve()
-      }))
+      await new Promise<void>(resolve =>
+        primus.destroy({}, () => {
+          told.push('destroyed')
+          resolve()
+        })
+      )
       assume(told.map(String).sort()).deep.equals(['destroyed', `instance,${address}`, `primus,${address}`])
       assume(told.at(-1)).equals('destroyed')
     })
@@ -268,11 +284,14 @@ describe('compatibility: the plugin of 1.x', () => {
   })
 
   describe('chaining', () => {
-    const calls: Record<string, (ours: Metroplex, fn: (error: Error | null | undefined, value?: unknown) => void) => unknown> = {
+    const calls: Record<
+      string,
+      (ours: Metroplex, fn: (error: Error | null | undefined, value?: unknown) => void) => unknown
+    > = {
       servers: (ours, fn) => ours.servers(fn),
       'servers with self': (ours, fn) => ours.servers(true, fn),
-      spark: (ours, fn) => ours.spark('nobody', fn),
-      sparks: (ours, fn) => ours.sparks(['nobody'], fn),
+      spark: (ours, fn) => ours.spark('unknown', fn),
+      sparks: (ours, fn) => ours.sparks(['unknown'], fn),
       register: (ours, fn) => ours.register(ours.address, fn),
       unregister: (ours, fn) => ours.unregister(undefined, fn)
     }
@@ -295,8 +314,13 @@ describe('compatibility: the plugin of 1.x', () => {
     for (const name of ['broadcast', 'sparks', 'spark'] as const) {
       it(`forward.${name} with a callback returns forward`, async () => {
         const { forward } = await start()
-        const { returned } = await answer(fn => name === 'broadcast' ? forward.broadcast('hi', fn)
-          : name === 'sparks' ? forward.sparks(['nobody'], 'hi', fn) : forward.spark('nobody', 'hi', fn))
+        const { returned } = await answer(fn =>
+          name === 'broadcast'
+            ? forward.broadcast('hi', fn)
+            : name === 'sparks'
+              ? forward.sparks(['unknown'], 'hi', fn)
+              : forward.spark('unknown', 'hi', fn)
+        )
         assume(returned).equals(forward)
       })
     }
@@ -305,11 +329,19 @@ describe('compatibility: the plugin of 1.x', () => {
   describe('a callback', () => {
     it('may be left out everywhere', async () => {
       const { metroplex: ours, forward, primus, address } = await start()
-      // What nobody awaits must not surface as an unhandled rejection either: the hooks look.
+      // What is not awaited must not surface as an unhandled rejection either: the hooks look.
       const loose: unknown[] = [
-        ours.servers(), ours.servers(true), ours.spark('nobody'), ours.sparks(['nobody']), ours.register(address),
-        forward([], 'hi'), forward([], 'hi', 'nobody'), forward([], 'hi', ['nobody']),
-        forward.broadcast('hi'), forward.sparks(['nobody'], 'hi'), forward.spark('nobody', 'hi'),
+        ours.servers(),
+        ours.servers(true),
+        ours.spark('unknown'),
+        ours.sparks(['unknown']),
+        ours.register(address),
+        forward([], 'hi'),
+        forward([], 'hi', 'unknown'),
+        forward([], 'hi', ['unknown']),
+        forward.broadcast('hi'),
+        forward.sparks(['unknown'], 'hi'),
+        forward.spark('unknown', 'hi'),
         ours.unregister()
       ]
       await Promise.allSettled(loose)
@@ -321,8 +353,14 @@ describe('compatibility: the plugin of 1.x', () => {
       const { metroplex: ours, forward } = await member(own.url, space, { primus: { metroplex: { timeout: 300 } } })
       await own.kill()
       const loose: unknown[] = [
-        ours.servers(), ours.spark('nobody'), ours.sparks(['nobody']), ours.register('http://127.0.0.1:1'), ours.unregister(),
-        forward('http://127.0.0.1:1', 'hi'), forward.spark('nobody', 'hi'), forward.sparks(['nobody'], 'hi')
+        ours.servers(),
+        ours.spark('unknown'),
+        ours.sparks(['unknown']),
+        ours.register('http://127.0.0.1:1'),
+        ours.unregister(),
+        forward('http://127.0.0.1:1', 'hi'),
+        forward.spark('unknown', 'hi'),
+        forward.sparks(['unknown'], 'hi')
       ]
       await Promise.allSettled(loose)
     })
@@ -336,7 +374,9 @@ describe('compatibility: the plugin of 1.x', () => {
         for (const listener of before) process.on('uncaughtException', listener)
       })
       const thrown = new Promise(resolve => process.once('uncaughtException', resolve))
-      ours.servers(() => { throw new Error('mine') })
+      ours.servers(() => {
+        throw new Error('mine')
+      })
       assume(((await thrown) as Error).message).equals('mine')
     })
   })
@@ -348,12 +388,21 @@ describe('compatibility: the plugin of 1.x', () => {
       assume(ours.address).equals('http://127.0.0.1:9')
     })
 
+    it('register and unregister take a callback alone', async () => {
+      const { metroplex: ours } = await create()
+      const address = await ours.ready()
+      assume(await value<string>(fn => ours.unregister(fn))).equals(address)
+      assume(await value<string>(fn => ours.register(fn))).equals(address)
+    })
+
     it('register takes a server that listens', async () => {
       const { metroplex: ours } = await create({ listen: false })
       const other = createHttp().listen(0, '127.0.0.1')
       using(() => other.close())
       await emitted(other, 'listening')
-      assume(await value(fn => ours.register(other, fn))).equals(`http://127.0.0.1:${(other.address() as AddressInfo).port}`)
+      assume(await value(fn => ours.register(other, fn))).equals(
+        `http://127.0.0.1:${(other.address() as AddressInfo).port}`
+      )
     })
 
     it('register calls back without an error when there is no address yet', async () => {
@@ -386,20 +435,22 @@ describe('compatibility: the plugin of 1.x', () => {
       assume(await value<string[]>(fn => ours.servers(true, fn))).deep.equals([address])
     })
 
-    it('connect makes a connection of one\'s own known', async () => {
+    it("connect makes a connection of one's own known", async () => {
       const { metroplex: ours, redis: client, address } = await start()
       ours.connect(sparkOf('made-up'))
-      await eventually(async () => await client.hget(`${space}:sparks`, 'made-up') === address)
+      await eventually(async () => (await client.hget(`${space}:sparks`, 'made-up')) === address)
       assume(await client.sismember(`${space}:${address}:sparks`, 'made-up')).equals(1)
     })
 
-    it('disconnect forgets it, whoever says so', async () => {
+    it('disconnect removes it, whichever caller asks', async () => {
       const { metroplex: ours, redis: client, address } = await start()
       ours.connect(sparkOf('made-up'))
-      await eventually(async () => await client.hget(`${space}:sparks`, 'made-up') === address)
+      await eventually(async () => (await client.hget(`${space}:sparks`, 'made-up')) === address)
       // Another object of the same id: 1.x looked at the id alone.
       ours.disconnect(sparkOf('made-up'))
-      await eventually(async () => await client.hget(`${space}:sparks`, 'made-up') === null, { within: 1000, what: 'the end of the entry' })
+      await eventually(async () => (await client.hget(`${space}:sparks`, 'made-up')) === null, {
+        what: 'the end of the entry'
+      })
       assume(await client.sismember(`${space}:${address}:sparks`, 'made-up')).equals(0)
     })
   })
@@ -407,7 +458,10 @@ describe('compatibility: the plugin of 1.x', () => {
   describe('in a client', () => {
     /** Runs a program in a process of its own, and resolves with what it printed once it has ended by itself. */
     const run = async (program: string, ...args: string[]): Promise<string> => {
-      const { stdout } = await promisify(execFile)(process.execPath, ['-e', program, ...args], { cwd: join(__dirname, '..', '..', '..'), timeout: 10_000 })
+      const { stdout } = await promisify(execFile)(process.execPath, ['-e', program, ...args], {
+        cwd: join(__dirname, '..', '..', '..'),
+        timeout: 45_000
+      })
       return stdout.trim()
     }
 
@@ -416,7 +470,10 @@ describe('compatibility: the plugin of 1.x', () => {
         const Primus = require('primus')
         const Socket = Primus.createSocket({ transformer: 'websockets', plugin: { metroplex: require('./dist') } })
         if (typeof Socket !== 'function') throw new Error('no constructor')
-        setImmediate(() => console.log(JSON.stringify(process.getActiveResourcesInfo().filter(name => /TCP|Timeout/.test(name)))))
+        setImmediate(() => {
+          const active = process.getActiveResourcesInfo().filter(name => /TCP|Timeout/.test(name))
+          console.log(JSON.stringify(active))
+        })
       `
       assume(await run(program)).equals('[]')
     })

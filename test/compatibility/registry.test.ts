@@ -7,12 +7,16 @@ import { eventually } from '../support/wait'
 import { answer, member, value, type Member } from './support'
 
 describe('compatibility: the registry of 1.x', () => {
-  let redis: { url: string, stop(): Promise<void> }
+  let redis: { url: string; stop(): Promise<void> }
   let space: string
 
-  before(async () => { redis = await sharedRedis() })
+  before(async () => {
+    redis = await sharedRedis()
+  })
   after(() => redis.stop())
-  beforeEach(() => { space = namespace() })
+  beforeEach(() => {
+    space = namespace()
+  })
 
   const start = (primus: Record<string, unknown> = {}): Promise<Member> => member(redis.url, space, { primus })
 
@@ -29,7 +33,11 @@ describe('compatibility: the registry of 1.x', () => {
       const { url, redis: client, address } = await start()
       const { id } = await openClient(url)
       await eventually(() => client.hexists(`${space}:sparks`, id))
-      const types = await Promise.all([`${space}:servers`, `${space}:sparks`, `${space}:${address}`, `${space}:${address}:sparks`].map(key => client.type(key)))
+      const types = await Promise.all(
+        [`${space}:servers`, `${space}:sparks`, `${space}:${address}`, `${space}:${address}:sparks`].map(key =>
+          client.type(key)
+        )
+      )
       assume(types).deep.equals(['set', 'hash', 'string', 'set'])
     })
 
@@ -41,7 +49,7 @@ describe('compatibility: the registry of 1.x', () => {
     it('maps sparks to addresses in NS:sparks', async () => {
       const [a, b] = [await start(), await start()]
       const [one, two] = [await openClient(a.url), await openClient(b.url)]
-      await eventually(async () => await a.redis.hlen(`${space}:sparks`) === 2)
+      await eventually(async () => (await a.redis.hlen(`${space}:sparks`)) === 2)
       assume(await a.redis.hgetall(`${space}:sparks`)).deep.equals({ [one.id]: a.address, [two.id]: b.address })
     })
 
@@ -49,7 +57,7 @@ describe('compatibility: the registry of 1.x', () => {
       const { url, redis: client, address } = await start()
       const clients = [await openClient(url), await openClient(url)]
       const key = `${space}:${address}:sparks`
-      await eventually(async () => await client.scard(key) === 2)
+      await eventually(async () => (await client.scard(key)) === 2)
       assume((await client.smembers(key)).sort()).deep.equals(clients.map(({ id }) => id).sort())
     })
 
@@ -78,7 +86,7 @@ describe('compatibility: the registry of 1.x', () => {
       const connection = await openClient(url)
       await eventually(() => client.hexists(`${space}:sparks`, connection.id))
       await connection.close()
-      await eventually(async () => await client.hexists(`${space}:sparks`, connection.id) === 0)
+      await eventually(async () => (await client.hexists(`${space}:sparks`, connection.id)) === 0)
       assume(await client.sismember(`${space}:${address}:sparks`, connection.id)).equals(0)
     })
 
@@ -88,7 +96,12 @@ describe('compatibility: the registry of 1.x', () => {
       const { id } = await openClient(goes.url)
       await eventually(() => stays.redis.hexists(`${space}:sparks`, id))
       await new Promise<void>(resolve => goes.primus.destroy({}, () => resolve()))
-      assume(await keys(stays.redis, goes.address)).deep.equals({ servers: [stays.address], sparks: {}, alive: 0, ours: [] })
+      assume(await keys(stays.redis, goes.address)).deep.equals({
+        servers: [stays.address],
+        sparks: {},
+        alive: 0,
+        ours: []
+      })
     })
   })
 
@@ -101,7 +114,9 @@ describe('compatibility: the registry of 1.x', () => {
 
     it('names ourselves too when asked to', async () => {
       const [a, b] = [await start(), await start()]
-      assume((await value<string[]>(fn => b.metroplex.servers(true, fn))).sort()).deep.equals([a.address, b.address].sort())
+      assume((await value<string[]>(fn => b.metroplex.servers(true, fn))).sort()).deep.equals(
+        [a.address, b.address].sort()
+      )
     })
 
     it('is an empty array for a server alone', async () => {
@@ -133,7 +148,7 @@ describe('compatibility: the registry of 1.x', () => {
 
     it('find null for a spark that is not there', async () => {
       const { metroplex } = await start()
-      const { error, value: address } = await answer(fn => metroplex.spark('nobody', fn))
+      const { error, value: address } = await answer(fn => metroplex.spark('unknown', fn))
       assume(error).is.falsy()
       assume(address).equals(null)
     })
@@ -141,8 +156,8 @@ describe('compatibility: the registry of 1.x', () => {
     it('answer an array in the order of the ids', async () => {
       const [a, b] = [await start(), await start()]
       const [one, two] = [await openClient(a.url), await openClient(b.url)]
-      await eventually(async () => await a.redis.hlen(`${space}:sparks`) === 2)
-      const found = await value<(string | null)[]>(fn => a.metroplex.sparks([two.id, 'nobody', one.id, two.id], fn))
+      await eventually(async () => (await a.redis.hlen(`${space}:sparks`)) === 2)
+      const found = await value<(string | null)[]>(fn => a.metroplex.sparks([two.id, 'unknown', one.id, two.id], fn))
       assume(found).is.an('array')
       assume(found).deep.equals([b.address, null, a.address, b.address])
     })

@@ -22,7 +22,7 @@ export interface Member extends Registered {
 export type OmegaMiddleware = (
   primus: Primus,
   parse: (primus: Primus, raw: string, res: ServerResponse) => unknown,
-  req: NodeJS.ReadableStream & { headers: Record<string, string | undefined>, method: string, url: string },
+  req: NodeJS.ReadableStream & { headers: Record<string, string | undefined>; method: string; url: string },
   res: ServerResponse,
   next: () => void
 ) => void
@@ -36,16 +36,24 @@ export interface Answer<T> {
 }
 
 /** Calls a method with a callback, and resolves with what that was given; an error too is an answer. */
-export async function answer<T>(call: (fn: (error: Error | null | undefined, value?: T) => void) => unknown): Promise<Answer<T>> {
+export async function answer<T>(
+  call: (fn: (error: Error | null | undefined, value?: T) => void) => unknown
+): Promise<Answer<T>> {
   let returned: unknown
-  const [error, value] = await deadline(new Promise<[Error | null | undefined, T | undefined]>(resolve => {
-    returned = call((error, value) => resolve([error, value]))
-  }), 10_000, 'the callback')
+  const [error, value] = await deadline(
+    new Promise<[Error | null | undefined, T | undefined]>(resolve => {
+      returned = call((error, value) => resolve([error, value]))
+    }),
+    10_000,
+    'the callback'
+  )
   return { error, value, returned }
 }
 
 /** The same, of a method that has to succeed: its value. */
-export async function value<T>(call: (fn: (error: Error | null | undefined, value?: T) => void) => unknown): Promise<T> {
+export async function value<T>(
+  call: (fn: (error: Error | null | undefined, value?: T) => void) => unknown
+): Promise<T> {
   const { error, value } = await answer(call)
   if (error) throw error
   return value as T
@@ -53,7 +61,7 @@ export async function value<T>(call: (fn: (error: Error | null | undefined, valu
 
 /** What 1.x promised of a forward's result; more may be there. */
 export function promised({ ok, send, local }: Result = { ok: false, send: -1 }): Pick<Result, 'ok' | 'send' | 'local'> {
-  return { ok, send, ...local !== undefined && { local } }
+  return { ok, send, ...(local !== undefined && { local }) }
 }
 
 /** Starts a server in this process, with omega-supreme, and waits until it is registered. */

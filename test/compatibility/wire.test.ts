@@ -25,30 +25,45 @@ interface Reply {
 /** Sends something as any program in any language may. */
 function send(to: Member, body: unknown, letter: Letter = {}): Promise<Reply> {
   const { url, method, username, password } = { ...omega, ...letter }
-  const basic = letter.authorization === undefined ? `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` : letter.authorization
+  const basic =
+    letter.authorization === undefined
+      ? `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+      : letter.authorization
   return new Promise((resolve, reject) => {
     const req = request(new URL(url, to.url), {
-      method, agent: false, headers: { 'content-type': 'application/json', ...basic !== null && { authorization: basic } }
+      method,
+      agent: false,
+      headers: { 'content-type': 'application/json', ...(basic !== null && { authorization: basic }) }
     })
     req.on('error', reject).on('response', res => {
       const chunks: Buffer[] = []
-      res.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => {
-        const text = Buffer.concat(chunks).toString()
-        resolve({ status: res.statusCode, headers: res.headers, body: (text.startsWith('{') ? JSON.parse(text) : { text }) as Record<string, unknown> })
-      })
+      res
+        .on('data', (chunk: Buffer) => chunks.push(chunk))
+        .on('end', () => {
+          const text = Buffer.concat(chunks).toString()
+          resolve({
+            status: res.statusCode,
+            headers: res.headers,
+            body: (text.startsWith('{') ? JSON.parse(text) : { text }) as Record<string, unknown>
+          })
+        })
     })
     for (const part of letter.raw ?? [JSON.stringify(body)]) req.write(part)
     req.end()
   })
 }
 
-describe('compatibility: omega-supreme\'s wire', () => {
-  let redis: { url: string, stop(): Promise<void> }
+describe("compatibility: omega-supreme's wire", () => {
+  let redis: { url: string; stop(): Promise<void> }
   let space: string
 
-  before(async () => { redis = await sharedRedis() })
+  before(async () => {
+    redis = await sharedRedis()
+  })
   after(() => redis.stop())
-  beforeEach(() => { space = namespace() })
+  beforeEach(() => {
+    space = namespace()
+  })
 
   const start = (primus: Record<string, unknown> = {}, order: 'before' | 'after' = 'before'): Promise<Member> =>
     member(redis.url, space, { primus, omega: order })
@@ -100,7 +115,7 @@ describe('compatibility: omega-supreme\'s wire', () => {
     })
 
     it('is fine with sparks that are not there', async () => {
-      const { status, body } = await send(server, { msg: 'hi', sparks: ['nobody'] })
+      const { status, body } = await send(server, { msg: 'hi', sparks: ['unknown'] })
       assume(status).equals(200)
       assume(body['ok']).equals(true)
       assume(body['send']).equals(0)
@@ -110,7 +125,7 @@ describe('compatibility: omega-supreme\'s wire', () => {
       assume((await send(server, { msg: 'hi', sparks: '' })).body).deep.equals({ ok: true, send: 2 })
     })
 
-    it('refuses null for the sparks, where 1.x told everybody: an id that is missing is no wish to reach all', async () => {
+    it('refuses null for the sparks, where 1.x sent to all: a missing id is no wish to reach all', async () => {
       assume((await send(server, { msg: 'private', sparks: null })).status).equals(400)
     })
 
@@ -121,7 +136,10 @@ describe('compatibility: omega-supreme\'s wire', () => {
     it('takes a body in pieces, cut through a letter', async () => {
       const body = Buffer.from(JSON.stringify({ msg: 'Füße' }))
       const cut = body.indexOf(Buffer.from('ü')) + 1
-      assume((await send(server, null, { raw: [body.subarray(0, cut), body.subarray(cut)] })).body).deep.equals({ ok: true, send: 2 })
+      assume((await send(server, null, { raw: [body.subarray(0, cut), body.subarray(cut)] })).body).deep.equals({
+        ok: true,
+        send: 2
+      })
       assume(await one.next()).equals('Füße')
     })
 
@@ -134,15 +152,25 @@ describe('compatibility: omega-supreme\'s wire', () => {
       assume(await received(one, server)).deep.equals([])
     })
 
-    for (const [what, letter] of [['without credentials', { authorization: null }], ['with another method', { method: 'POST' }]] as const) {
-      it(`writes to nobody ${what}`, async () => {
+    for (const [what, letter] of [
+      ['without credentials', { authorization: null }],
+      ['with another method', { method: 'POST' }]
+    ] as const) {
+      it(`writes to no spark ${what}`, async () => {
         const { status } = await send(server, { msg: 'hi' }, letter)
         assume(status).is.atleast(400)
         assume(await received(one, server)).deep.equals([])
       })
     }
 
-    for (const [what, raw] of [['no JSON', 'hi'], ['an array', '[{"msg":1}]'], ['no object', '"hi"'], ['null', 'null'], ['an object without a msg', '{"sparks":[]}'], ['nothing', '']] as const) {
+    for (const [what, raw] of [
+      ['no JSON', 'hi'],
+      ['an array', '[{"msg":1}]'],
+      ['no object', '"hi"'],
+      ['null', 'null'],
+      ['an object without a msg', '{"sparks":[]}'],
+      ['nothing', '']
+    ] as const) {
       it(`answers with a reason to ${what}`, async () => {
         const { status, body } = await send(server, null, { raw: [raw] })
         assume(status).is.atleast(400)
@@ -176,25 +204,41 @@ describe('compatibility: omega-supreme\'s wire', () => {
     })
   }
 
-  describe('with a middleware of one\'s own', () => {
+  describe("with a middleware of one's own", () => {
     /** Reads the body, and hands on what `change` makes of it. */
-    const reading = (seen: unknown[], change: (raw: string) => string = raw => raw): OmegaMiddleware => (primus, parse, req, res) => {
-      let raw = ''
-      req.setEncoding('utf8')
-      req.on('data', (chunk: string) => { raw += chunk }).on('end', () => {
-        seen.push({ primus, method: req.method, url: req.url, type: req.headers['content-type'], raw: JSON.parse(raw) as unknown })
-        parse(primus, change(raw), res)
-      })
-    }
+    const reading =
+      (seen: unknown[], change: (raw: string) => string = raw => raw): OmegaMiddleware =>
+      (primus, parse, req, res) => {
+        let raw = ''
+        req.setEncoding('utf8')
+        req
+          .on('data', (chunk: string) => {
+            raw += chunk
+          })
+          .on('end', () => {
+            seen.push({
+              primus,
+              method: req.method,
+              url: req.url,
+              type: req.headers['content-type'],
+              raw: JSON.parse(raw) as unknown
+            })
+            parse(primus, change(raw), res)
+          })
+      }
 
     it('shows it the request', async () => {
-      const seen: { primus?: Primus, method?: string, url?: string, type?: string, raw?: unknown }[] = []
+      const seen: { primus?: Primus; method?: string; url?: string; type?: string; raw?: unknown }[] = []
       const server = await start({ middleware: reading(seen) })
       await openClient(server.url)
       assume((await send(server, { msg: 'hi', rooms: ['news'], except: ['me'] })).status).equals(200)
       assume(seen[0]?.primus).equals(server.primus)
       assume({ ...seen[0], primus: undefined }).deep.equals({
-        primus: undefined, method: 'PUT', url: omega.url, type: 'application/json', raw: { msg: 'hi', rooms: ['news'], except: ['me'] }
+        primus: undefined,
+        method: 'PUT',
+        url: omega.url,
+        type: 'application/json',
+        raw: { msg: 'hi', rooms: ['news'], except: ['me'] }
       })
     })
 
@@ -207,7 +251,9 @@ describe('compatibility: omega-supreme\'s wire', () => {
 
     it('delivers to the sparks it hands to the parse function', async () => {
       const sparks: string[] = []
-      const server = await start({ middleware: reading([], raw => JSON.stringify({ ...JSON.parse(raw) as object, sparks })) })
+      const server = await start({
+        middleware: reading([], raw => JSON.stringify({ ...(JSON.parse(raw) as object), sparks }))
+      })
       const [one, two] = [await openClient(server.url), await openClient(server.url)]
       sparks.push(two.id)
       assume((await send(server, { msg: 'hi', rooms: ['news'] })).body).deep.equals({ ok: true, send: 1 })
@@ -223,7 +269,9 @@ describe('compatibility: omega-supreme\'s wire', () => {
     })
 
     it('lets it answer by itself', async () => {
-      const middleware: OmegaMiddleware = (_primus, _parse, _req, res) => { res.writeHead(200).end('{"ok":true,"send":41}') }
+      const middleware: OmegaMiddleware = (_primus, _parse, _req, res) => {
+        res.writeHead(200).end('{"ok":true,"send":41}')
+      }
       const server = await start({ middleware })
       const client = await openClient(server.url)
       assume((await send(server, { msg: 'hi' })).body).deep.equals({ ok: true, send: 41 })
@@ -231,7 +279,9 @@ describe('compatibility: omega-supreme\'s wire', () => {
     })
 
     it('counts what it answers', async () => {
-      const middleware: OmegaMiddleware = (_primus, _parse, _req, res) => { res.writeHead(200).end('{"ok":true,"send":41}') }
+      const middleware: OmegaMiddleware = (_primus, _parse, _req, res) => {
+        res.writeHead(200).end('{"ok":true,"send":41}')
+      }
       const a = await start({ middleware })
       await start({ middleware })
       assume(promised(await value<Result>(fn => a.forward.broadcast('hi', fn)))).deep.equals({ ok: true, send: 41 })
@@ -255,15 +305,18 @@ describe('compatibility: omega-supreme\'s wire', () => {
       assume(seen).deep.equals([])
     })
 
-    it('leaves out whom forward.except names, although it knows nothing of that', async () => {
+    it('leaves out the sparks that forward.except names, although it does not know that method', async () => {
       const forgetful = reading([], raw => {
-        const { msg, sparks } = JSON.parse(raw) as { msg: unknown, sparks?: unknown }
+        const { msg, sparks } = JSON.parse(raw) as { msg: unknown; sparks?: unknown }
         return JSON.stringify({ msg, sparks })
       })
       const [a, b] = [await start({ middleware: forgetful }), await start({ middleware: forgetful })]
       const [one, two] = [await openClient(b.url), await openClient(b.url)]
-      await eventually(async () => await a.redis.hlen(`${space}:sparks`) === 2)
-      assume(promised(await value<Result>(fn => a.forward.except([one.id], 'hi', fn)))).deep.equals({ ok: true, send: 1 })
+      await eventually(async () => (await a.redis.hlen(`${space}:sparks`)) === 2)
+      assume(promised(await value<Result>(fn => a.forward.except([one.id], 'hi', fn)))).deep.equals({
+        ok: true,
+        send: 1
+      })
       assume(await received(two, b)).deep.equals(['hi'])
       assume(await received(one, b)).deep.equals([])
     })

@@ -6,8 +6,8 @@ import type { Row } from './row'
 
 export const absent: readonly Row[] = each((transport): Row => ({
   id: 'F29',
-  fault: 'sparks are listed on a server and not connected there; ids are unknown; ids are there twice',
-  promise: 'looked up once more, else named in `missing`; once each',
+  fault: 'sparks are registered at a server that does not hold them; ids are unknown or given twice',
+  promise: 'looked up once more, then named in `missing`; each spark gets the message once',
   measures: [{ what: 'looked up', unit: 'lookups', atMost: 2 }],
   async provoke(ground) {
     const options = { metroplex: { transport } }
@@ -18,10 +18,19 @@ export const absent: readonly Row[] = each((transport): Row => ({
     await ground.settled(a, b)
     const before = await counter(a, 'lookups')
     assume(await a.call('forward.spark', ghost, 'x')).eql({ ok: false, send: 0, missing: [ghost] })
-    const lookups = await counter(a, 'lookups') - before
-    assume(await a.call('forward.spark', 'nobody', 'x')).eql({ ok: false, send: 0, missing: ['nobody'] })
-    const { ok, send, missing, failed } = await a.call('forward.sparks', [client.id, ghost, 'nobody', client.id, ...more, 'nobody', ghost], 'once') as Result
-    assume({ ok, send, missing: [...missing ?? []].sort(), failed }).eql({ ok: true, send: 1, missing: [ghost, ...more, 'nobody'].sort(), failed: undefined })
+    const lookups = (await counter(a, 'lookups')) - before
+    assume(await a.call('forward.spark', 'unknown', 'x')).eql({ ok: false, send: 0, missing: ['unknown'] })
+    const { ok, send, missing, failed } = (await a.call(
+      'forward.sparks',
+      [client.id, ghost, 'unknown', client.id, ...more, 'unknown', ghost],
+      'once'
+    )) as Result
+    assume({ ok, send, missing: [...(missing ?? [])].sort(), failed }).eql({
+      ok: true,
+      send: 1,
+      missing: [ghost, ...more, 'unknown'].sort(),
+      failed: undefined
+    })
     assume(await a.callback('forward.spark', client.id, 'called back')).eql({ ok: true, send: 1 })
     await client.count(2)
     assume(client.messages).eql(['once', 'called back'])

@@ -19,7 +19,10 @@ interface Replicated {
   demoted(former: RedisProcess): Promise<void>
 }
 
-/** A lease that is longer than what each server may take to find the new master: the first one there must not bury the others. */
+/**
+ * A lease that is longer than what each server may take to find the new master: the first one there must not bury the
+ * others.
+ */
 const PATIENT = { metroplex: { lease: 3 * LEASE } }
 
 interface Kind {
@@ -37,7 +40,11 @@ interface Scenario {
   after?(redis: Replicated, former: RedisProcess): Promise<void>
 }
 
-const sentinel = (ioredis: 5 | 6): Kind => ({ name: `Sentinel, ioredis ${ioredis}`, ioredis, start: () => startSentinel() })
+const sentinel = (ioredis: 5 | 6): Kind => ({
+  name: `Sentinel, ioredis ${ioredis}`,
+  ioredis,
+  start: () => startSentinel()
+})
 
 const cluster = (ioredis: 5 | 6): Kind => ({
   name: `Cluster, ioredis ${ioredis}`,
@@ -72,7 +79,7 @@ function churn(servers: readonly [ServerProcess, ServerProcess]): () => Promise<
 }
 
 const killed: Scenario = {
-  fault: 'its master is killed while sparks come and go',
+  fault: 'its master is killed while sparks connect and disconnect',
   async happen(redis, _ground, servers) {
     const stop = churn(servers)
     const former = await redis.failover(master => master.kill())
@@ -82,7 +89,7 @@ const killed: Scenario = {
 }
 
 const paused: Scenario = {
-  fault: 'its master stands still, and comes back believing that it still is the master',
+  fault: 'its master is paused, and comes back as a second master',
   async happen(redis, _ground, servers) {
     const stop = churn(servers)
     const former = await redis.failover(master => master.pause())
@@ -96,7 +103,7 @@ const paused: Scenario = {
 }
 
 const behind: Scenario = {
-  fault: 'the replica has not seen what came and went last',
+  fault: 'the replica missed the last connects and disconnects',
   async happen(redis, ground, servers) {
     const before = await openClient(servers[0].url)
     await ground.settled(...servers)
@@ -110,7 +117,7 @@ const behind: Scenario = {
 }
 
 const alike: Scenario = {
-  fault: 'the replica has not seen that one spark came and one went: the numbers are the same',
+  fault: 'the replica missed one connect and one disconnect, so the counts are equal',
   async happen(redis, ground, servers) {
     const before = await openClient(servers[0].url)
     await ground.settled(...servers)
@@ -123,7 +130,7 @@ const alike: Scenario = {
 }
 
 const unseen: Scenario = {
-  fault: 'the replica has not seen a server join',
+  fault: 'the replica missed that a server joined',
   async happen(redis, ground, servers) {
     await redis.lag()
     const late = await ground.start(PATIENT)
@@ -137,9 +144,11 @@ function row(kind: Kind, scenario: Scenario, long: boolean): Row {
   return {
     id: 'F5',
     fault: `Redis fails over (${kind.name}): ${scenario.fault}`,
-    promise: 'the registry says again what is there; nobody leaves, nothing is reaped',
+    promise: 'the registry is right again; no `leave`, no `reap`',
     // A beat, the deadline at which the old connection is given up, and the pause before the next attempt.
-    measures: [{ what: 'right, once another master was there, after', unit: 'ms', atMost: LEASE + 1000 + 1000 + 2000 }],
+    measures: [
+      { what: 'right, after a new master was elected, after', unit: 'ms', atMost: LEASE + 1000 + 1000 + 2000 }
+    ],
     runs: 2,
     long,
     async provoke({ long: thorough }) {

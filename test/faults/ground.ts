@@ -2,14 +2,14 @@ import type { Cluster, Redis } from 'ioredis'
 import { namespaces, shardOf } from '../../lib/registry/sharding'
 import { assume } from '../support/assume'
 import { namespace } from '../support/namespace'
-import { startRedis, type RedisProcess } from '../support/redis'
+import { SOCKET, startRedis, type RedisProcess } from '../support/redis'
 import { openRedis, type RedisTarget } from '../support/redis-target'
 import { startServer, type ServerOptions, type ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 
 /** The lease of the servers here, in ms, and the longest that a crash of theirs may go unnoticed. */
 export const LEASE = 1000
-export const NOTICED = LEASE + 2 * LEASE / 3
+export const NOTICED = LEASE + (2 * LEASE) / 3
 
 /** What scheduling two busy cores may add to anything, in ms. */
 export const SLACK = 500
@@ -44,7 +44,9 @@ export class Ground {
 
   /** Prepare one on a Redis of its own, which notes every script of more than 10 ms. */
   static async make(long: boolean): Promise<Ground> {
-    const redis = await startRedis({ args: ['--slowlog-log-slower-than', '10000', '--slowlog-max-len', '1024'] })
+    const redis = await startRedis({
+      args: ['--slowlog-log-slower-than', '10000', '--slowlog-max-len', '1024', '--unixsocket', SOCKET]
+    })
     return new Ground(redis.target, namespace(), long, 6, redis, Number(process.env['METROPLEX_FAULT_SHARDS'] ?? 1))
   }
 
@@ -61,7 +63,7 @@ export class Ground {
 
   /** A client of that Redis. */
   get client(): Redis | Cluster {
-    return this.#client ??= this.single?.client() ?? openRedis(this.target)
+    return (this.#client ??= this.single?.client() ?? openRedis(this.target))
   }
 
   /** Start a server; `url` if it talks to Redis through something. */
@@ -94,7 +96,7 @@ export class Ground {
   }
 
   /** Ids by the registry in which they lie, with the names of its keys. */
-  spread(ids: readonly string[]): { name: (key: string) => string, ids: string[] }[] {
+  spread(ids: readonly string[]): { name: (key: string) => string; ids: string[] }[] {
     const groups = this.#names.map(of => ({ name: (key: string) => `${of}:${key}`, ids: [] as string[] }))
     for (const id of ids) groups[shardOf(id, this.shards)]?.ids.push(id)
     return groups
@@ -116,9 +118,12 @@ export class Ground {
   async crowd(server: ServerProcess, count: number, prefix = `crowd-${this.#crowds.size}`): Promise<string[]> {
     const ids = Array.from({ length: count }, (_, i) => `${prefix}-${i}`)
     for (let i = 0; i < ids.length; i += 10_000) {
-      await server.run((primus, part: string[]) => {
-        for (const id of part) primus.metroplex.connect({ id, write: () => true, end: () => undefined })
-      }, ids.slice(i, i + 10_000))
+      await server.run(
+        (primus, part: string[]) => {
+          for (const id of part) primus.metroplex.connect({ id, write: () => true, end: () => undefined })
+        },
+        ids.slice(i, i + 10_000)
+      )
     }
     const crowd = this.#crowds.get(server) ?? new Set()
     this.#crowds.set(server, crowd)
@@ -136,16 +141,22 @@ export class Ground {
 
   /** The ids that a server says are connected to it, with and without sockets. */
   async held(server: ServerProcess): Promise<string[]> {
-    return [...await server.sparks(), ...this.#crowds.get(server) ?? none]
+    return [...(await server.sparks()), ...(this.#crowds.get(server) ?? none)]
   }
 
-  /** Until the registry says of these servers, and of nobody else, exactly what they say themselves; what is wrong is in the error. */
+  /**
+   * Until the registry says of these servers, and of no others, exactly what they say themselves; what is wrong is in
+   * the error.
+   */
   async settled(...servers: readonly ServerProcess[]): Promise<void> {
     let wrong: string[] = []
-    await eventually(async () => {
-      wrong = await this.wrong(servers)
-      return wrong.length === 0
-    }, { within: PATIENCE, every: 50, what: 'a registry that says what is there' }).catch((error: unknown) => {
+    await eventually(
+      async () => {
+        wrong = await this.wrong(servers)
+        return wrong.length === 0
+      },
+      { within: PATIENCE, every: 50, what: 'a registry that says what is there' }
+    ).catch((error: unknown) => {
       throw new Error(`${(error as Error).message}: ${wrong.join('; ')}`)
     })
   }
@@ -153,7 +164,9 @@ export class Ground {
   /** Until these servers think themselves that all is right. */
   async ready(...servers: readonly ServerProcess[]): Promise<void> {
     for (const server of servers) {
-      await eventually(async () => (await server.call('metroplex.stats') as { state: string }).state === 'ready', { within: PATIENCE })
+      await eventually(async () => ((await server.call('metroplex.stats')) as { state: string }).state === 'ready', {
+        within: PATIENCE
+      })
     }
   }
 
@@ -176,16 +189,23 @@ export class Ground {
       const held = await this.held(server)
       for (const { name, ids } of this.spread(held)) {
         same(`the set of ${address}`, await client.smembers(name(`${address}:sparks`)), ids)
-        if (await client.get(name(`${address}:lease`)) !== await client.hget(name(`${address}:life`), 'id')) found.push(`the lease of ${address}`)
+        if ((await client.get(name(`${address}:lease`))) !== (await client.hget(name(`${address}:life`), 'id')))
+          found.push(`the lease of ${address}`)
       }
       sparks.push(...held.map(id => `${id} ${address}`))
     }
-    for (const { name, ids } of this.spread([...(await this.entries()).keys()])) same('a registry', await client.hkeys(name('sparks')), ids)
-    same('sparks', [...await this.entries()].map(([id, address]) => `${id} ${address}`), sparks)
+    for (const { name, ids } of this.spread([...(await this.entries()).keys()]))
+      same('a registry', await client.hkeys(name('sparks')), ids)
+    same(
+      'sparks',
+      [...(await this.entries())].map(([id, address]) => `${id} ${address}`),
+      sparks
+    )
     // A Cluster lists the keys of one of its nodes only.
     if (this.single === undefined) return found
-    const sets = (await client.keys(`${this.space}*:sparks*`)).filter(key => !['', ...addresses.map(address => `${address}:`)]
-      .some(of => this.keys(`${of}sparks`).includes(key)))
+    const sets = (await client.keys(`${this.space}*:sparks*`)).filter(
+      key => !['', ...addresses.map(address => `${address}:`)].some(of => this.keys(`${of}sparks`).includes(key))
+    )
     same('the sets', sets, [])
     return found
   }
@@ -195,7 +215,7 @@ export class Ground {
     return servers.flatMap(({ log }) => log.filter(entry => entry.event === event).map(({ args }) => args))
   }
 
-  /** Nobody is said to have left or died, and no process has had an accident. */
+  /** No server is said to have left or died, and no process has had an accident. */
   unharmed(...servers: readonly ServerProcess[]): void {
     assume(this.told('leave', ...servers)).eql([])
     assume(this.told('reap', ...servers)).eql([])
@@ -209,19 +229,25 @@ export class Ground {
 
   /** The ids that were named as removed, each as often as it was. */
   reaped(address: string, ...servers: readonly ServerProcess[]): string[] {
-    return this.told('reap', ...servers).filter(([of]) => of === address).flatMap(([, ids]) => ids as string[])
+    return this.told('reap', ...servers)
+      .filter(([of]) => of === address)
+      .flatMap(([, ids]) => ids as string[])
   }
 
-  /** How long the slowest of our scripts took since Redis was started, or this was asked last, in ms; 0 for none of 10 ms. */
+  /**
+   * How long the slowest of our scripts took since Redis was started, or this was asked last, in ms; 0 for none of 10
+   * ms.
+   */
   async slowest(): Promise<number> {
-    const entries = await this.client.slowlog('GET', 1024) as [number, number, number, string[]][]
+    const entries = (await this.client.slowlog('GET', 1024)) as [number, number, number, string[]][]
     await this.client.slowlog('RESET')
     return Math.max(0, ...entries.filter(([, , , [name]]) => /^eval/i.test(name ?? '')).map(([, , us]) => us / 1000))
   }
 }
 
 /**
- * The largest delay with which Redis answers a ping, in ms, asked for from a process that does nothing else, until it is told to stop.
+ * The largest delay with which Redis answers a ping, in ms, asked for from a process that does nothing else, until it
+ * is told to stop.
  */
 export class Witness {
   private constructor(private readonly process: ServerProcess) {}
@@ -253,7 +279,7 @@ export class Witness {
   /** Stop; the longest that an answer took since `watch`, in ms. */
   async longest(): Promise<number> {
     return this.process.run(() => {
-      const { watch } = globalThis as unknown as { watch: { longest: number, going: boolean } }
+      const { watch } = globalThis as unknown as { watch: { longest: number; going: boolean } }
       watch.going = false
       return watch.longest
     })

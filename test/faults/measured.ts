@@ -5,7 +5,7 @@ const all = new Map<Row, number[][]>()
 
 /** Note what one run has measured. */
 export function note(row: Row, figures: number[]): void {
-  all.set(row, [...all.get(row) ?? [], figures])
+  all.set(row, [...(all.get(row) ?? []), figures])
 }
 
 /** What was measured so far: for each measure of a row, the figures of all runs. */

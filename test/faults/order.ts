@@ -4,7 +4,18 @@ import { openClient, type Client } from '../support/client'
 import type { ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 import { SLACK, type Ground } from './ground'
-import { counter, each, Flow, judge, numbersOf, pair, Passage, type Outcome, type Pair, type Transport } from './passage'
+import {
+  counter,
+  each,
+  Flow,
+  judge,
+  numbersOf,
+  pair,
+  Passage,
+  type Outcome,
+  type Pair,
+  type Transport
+} from './passage'
 import type { Row } from './row'
 
 /** How long an operation may take here, in ms: longer than a few resets in a row. */
@@ -13,8 +24,7 @@ const patient = { metroplex: { timeout: TIMEOUT, lease: 5000 } }
 
 /** The id of the spark that a server gives next, so that another server may have the same. */
 const sameId = (options: Record<string, unknown>): void => {
-  let given = 0
-  options['idGenerator'] = () => (globalThis as { nextId?: string }).nextId ?? `${process.pid}-${given++}`
+  options['idGenerator'] = () => (globalThis as { nextId?: string }).nextId ?? crypto.randomUUID()
 }
 
 /** How many of the messages of a burst came out of order; all have come, each once. */
@@ -24,12 +34,16 @@ function allOf({ messages }: Client, many: number): number {
   return disordered
 }
 
-/** The same for whoever comes, however soon: nobody else comes to that server. */
-const somebody = (options: Record<string, unknown>): void => { options['idGenerator'] = () => 'somebody' }
+/** The same id for each spark, however soon it comes: that server has one client. */
+const constant = (options: Record<string, unknown>): void => {
+  options['idGenerator'] = () => 'constant'
+}
 
 /** Give the next spark of a server that was prepared so this id. */
 function nextId(server: ServerProcess, id: string): Promise<void> {
-  return server.run((_primus, id: string) => { (globalThis as { nextId?: string }).nextId = id }, id)
+  return server.run((_primus, id: string) => {
+    ;(globalThis as { nextId?: string }).nextId = id
+  }, id)
 }
 
 /** Two servers between which something has passed; what goes between them goes through a proxy that may be harmed. */
@@ -46,18 +60,23 @@ async function once(client: Client, { sent, bad }: Outcome): Promise<number> {
   assume(bad.filter(({ code, maybe }) => code !== 'EREGISTRY' || maybe)).eql([])
   assume(bad.length).is.below(1 + sent / 10)
   await client.count(1 + sent - bad.length)
-  assume(judge(client.messages, 'm', sent, new Set(bad.map(({ n }) => n)))).eql({ lost: [], doubled: [], disordered: 0 })
-  return numbersOf(client.messages, 'm').length / (sent - bad.length) * 100
+  assume(judge(client.messages, 'm', sent, new Set(bad.map(({ n }) => n)))).eql({
+    lost: [],
+    doubled: [],
+    disordered: 0
+  })
+  return (numbersOf(client.messages, 'm').length / (sent - bad.length)) * 100
 }
 
 /** Where the sender itself is cut off from Redis, messages may not leave at all. */
-const named = (transport: Transport): string => transport === 'http' ? '' : '; what could not leave, because the registry was cut off as well, is reported so'
+const named = (transport: Transport): string =>
+  transport === 'http' ? '' : '; what could not leave, because the registry was cut off as well, is reported so'
 
 export const order: readonly Row[] = [
   ...each((transport): Row => ({
     id: 'F8',
     fault: `connections are reset in the middle of batches`,
-    promise: `each batch is sent again under its number; every message is applied once: none lost, none doubled, none out of order${named(transport)}`,
+    promise: `each batch is retried under its number; every message is applied once and in order${named(transport)}`,
     measures: [
       { what: 'applied once, in order', unit: '%', atLeast: 100 },
       { what: 'longest', unit: 'ms', atMost: TIMEOUT }
@@ -67,7 +86,7 @@ export const order: readonly Row[] = [
       const { a, b, harmed, client } = await acquainted(ground, transport)
       // Each costs two connections to Redis there.
       const resets = ground.long ? (transport === 'http' ? 1000 : 200) : 40
-      const flow = await Flow.start(a.server, 'm', client.id, { callers: 8 })
+      const flow = await Flow.start(a.server, 'm', client.id, { callers: 8, unawaited: true })
       for (let i = 0; i < resets; i++) {
         const seen = client.messages.length
         await eventually(() => client.messages.length > seen, { within: TIMEOUT, every: 2 })
@@ -85,14 +104,14 @@ export const order: readonly Row[] = [
   })),
   {
     id: 'F8',
-    fault: 'the receiver is killed between applying and answering, and started again on its address',
-    promise: 'nothing is applied twice: what is not known is reported with `maybe: true`',
+    fault: 'the receiver is killed between applying and answering, and restarted on its address',
+    promise: 'no message is applied twice; unknown outcomes are reported with `maybe: true`',
     measures: [{ what: 'reported after', unit: 'ms', atMost: TIMEOUT + SLACK }],
     async provoke(ground) {
       const a = await Passage.to(ground, 'http', patient)
-      const b = await Passage.to(ground, 'http', patient, { prepare: somebody })
+      const b = await Passage.to(ground, 'http', patient, { prepare: constant })
       const client = await openClient(b.server.url)
-      assume(client.id).equals('somebody')
+      assume(client.id).equals('constant')
       await ground.settled(a.server, b.server)
       assume(await a.server.call('forward.spark', client.id, 'first')).eql({ ok: true, send: 1 })
       // Over Redis there is no telling its answers from what it asks the registry.
@@ -108,9 +127,9 @@ export const order: readonly Row[] = [
       const took = performance.now() - began
       assume({ ok, send }).eql({ ok: false, send: 0 })
       assume(failed?.map(({ address, maybe }) => ({ address, maybe }))).eql([{ address: b.address, maybe: true }])
-      await eventually(async () => (await b.server.sparks()).includes('somebody'), { within: 10_000 })
+      await eventually(async () => (await b.server.sparks()).includes('constant'), { within: 10_000 })
       await ground.settled(a.server, b.server)
-      assume((await a.server.call('forward.spark', client.id, 'last') as Result).send).equals(1)
+      assume(((await a.server.call('forward.spark', client.id, 'last')) as Result).send).equals(1)
       await eventually(() => client.messages.at(-1) === 'last')
       assume(client.messages).eql(['first', 'once', 'last'])
       ground.sound(a.server, b.server)
@@ -121,7 +140,7 @@ export const order: readonly Row[] = [
     id: 'F9',
     // That a connection to Redis has become mute is noticed after `timeout`, and messages fail until then.
     fault: `the answer of a batch is lost with the connection${transport === 'http' ? ', or without' : ''}`,
-    promise: `the batch is sent again, and answered again without being applied again${named(transport)}`,
+    promise: `the batch is retried and answered without being applied again${named(transport)}`,
     measures: [
       { what: 'applied once, in order', unit: '%', atLeast: 100 },
       { what: 'longest', unit: 'ms', atMost: TIMEOUT }
@@ -135,7 +154,8 @@ export const order: readonly Row[] = [
         const before = await counter(b.server, 'repeated')
         harmed.proxy.dropNextReply({ cut: transport === 'redis' || i % 2 === 0 })
         // Over Redis the next reply may be one of the registry's.
-        if (transport === 'http') await eventually(async () => await counter(b.server, 'repeated') > before, { within: TIMEOUT })
+        if (transport === 'http')
+          await eventually(async () => (await counter(b.server, 'repeated')) > before, { within: TIMEOUT })
       }
       const outcome = await flow.stop()
       const figure = await once(client, outcome)
@@ -145,7 +165,7 @@ export const order: readonly Row[] = [
   })),
   ...each((transport): Row => ({
     id: 'F11',
-    fault: `one spark is sent 100,000 messages at once, before it is known where it is`,
+    fault: `one spark is sent 100,000 messages at once, before its place is known`,
     promise: 'none out of order, none lost, with broadcasts in between',
     measures: [
       { what: 'inversions', unit: 'messages', atMost: 0 },
@@ -155,7 +175,7 @@ export const order: readonly Row[] = [
       const { a, b, c } = await crowded(ground, transport)
       const client = await openClient(b.url)
       await ground.settled(a, b, c)
-      const many = ground.long ? 100_000 : 30_000
+      const many = ground.long ? 100_000 : 10_000
       const began = performance.now()
       const bad = await burst(a, client.id, many, 1000)
       assume(bad).eql({ failed: 0, missing: 0, codes: [] })
@@ -164,7 +184,7 @@ export const order: readonly Row[] = [
       assume(judge(client.messages, 'all', many / 1000)).eql({ lost: [], doubled: [], disordered: 0 })
       const disordered = allOf(client, many)
       ground.unharmed(a, b, c)
-      return [disordered, many / took * 1000]
+      return [disordered, (many / took) * 1000]
     }
   })),
   ...each((transport): Row => ({
@@ -178,7 +198,7 @@ export const order: readonly Row[] = [
       const after = await openClient(c.url)
       await eventually(async () => (await ground.entries()).get('mover') === c.address)
       await before.close()
-      const many = ground.long ? 100_000 : 30_000
+      const many = ground.long ? 100_000 : 10_000
       assume(await burst(a, 'mover', many, 0)).eql({ failed: 0, missing: 0, codes: [] })
       await after.count(many, { within: 30_000 })
       const disordered = allOf(after, many)
@@ -188,13 +208,13 @@ export const order: readonly Row[] = [
   })),
   ...each((transport): Row => ({
     id: 'F11',
-    fault: 'a spark moves to and fro while it is sent 100,000 messages',
-    promise: 'none out of order, none doubled; what did not arrive is named',
+    fault: 'a spark moves back and forth while it is sent 100,000 messages',
+    promise: 'none out of order, none doubled; each that did not arrive is reported',
     measures: [{ what: 'inversions', unit: 'messages', atMost: 0 }],
     async provoke(ground) {
       const { a, b, c, client: first } = await moving(ground, transport)
       let client = first
-      const many = ground.long ? 100_000 : 30_000
+      const many = ground.long ? 100_000 : 10_000
       const flow = await Flow.start(a, 'm', 'mover', { callers: 200, pause: 0 })
       const clients = [client]
       for (let i = 0; i < 4; i++) {
@@ -207,10 +227,12 @@ export const order: readonly Row[] = [
         await client.close()
         client = next
       }
-      await eventually(async () => await flow.sent() >= many, { within: 30_000 })
+      await eventually(async () => (await flow.sent()) >= many, { within: 30_000 })
       const { sent, bad } = await flow.stop()
       const good = sent - bad.length
-      await eventually(() => clients.reduce((sum, { messages }) => sum + messages.length, 0) >= good, { within: 10_000 })
+      await eventually(() => clients.reduce((sum, { messages }) => sum + messages.length, 0) >= good, {
+        within: 10_000
+      })
       let inversions = 0
       let last = -1
       const seen = new Set<number>()
@@ -258,20 +280,32 @@ async function moving(ground: Ground, transport: Transport): Promise<Trio & { re
 }
 
 /** Send a spark very many messages at once, and a broadcast after every so many; what came of them. */
-function burst(server: ServerProcess, id: string, many: number, every: number): Promise<{ failed: number, missing: number, codes: string[] }> {
-  return server.run(async (primus, id: string, many: number, every: number) => {
-    type Answer = { ok: boolean, missing?: string[], failed?: { code: string }[] }
-    const { forward } = primus as unknown as { forward: { spark(id: string, msg: unknown): Promise<Answer>, broadcast(msg: unknown): Promise<Answer> } }
-    const all: Promise<Answer>[] = []
-    for (let n = 0; n < many; n++) {
-      all.push(forward.spark(id, ['one', n]))
-      if (every > 0 && n % every === 0) all.push(forward.broadcast(['all', n / every]))
-    }
-    const answers = await Promise.all(all)
-    return {
-      failed: answers.filter(({ failed }) => failed !== undefined).length,
-      missing: answers.filter(({ missing }) => missing !== undefined).length,
-      codes: [...new Set(answers.flatMap(({ failed }) => failed?.map(({ code }) => code) ?? []))]
-    }
-  }, id, many, every)
+function burst(
+  server: ServerProcess,
+  id: string,
+  many: number,
+  every: number
+): Promise<{ failed: number; missing: number; codes: string[] }> {
+  return server.run(
+    async (primus, id: string, many: number, every: number) => {
+      type Answer = { ok: boolean; missing?: string[]; failed?: { code: string }[] }
+      const { forward } = primus as unknown as {
+        forward: { spark(id: string, msg: unknown): Promise<Answer>; broadcast(msg: unknown): Promise<Answer> }
+      }
+      const all: Promise<Answer>[] = []
+      for (let n = 0; n < many; n++) {
+        all.push(forward.spark(id, ['one', n]))
+        if (every > 0 && n % every === 0) all.push(forward.broadcast(['all', n / every]))
+      }
+      const answers = await Promise.all(all)
+      return {
+        failed: answers.filter(({ failed }) => failed !== undefined).length,
+        missing: answers.filter(({ missing }) => missing !== undefined).length,
+        codes: [...new Set(answers.flatMap(({ failed }) => failed?.map(({ code }) => code) ?? []))]
+      }
+    },
+    id,
+    many,
+    every
+  )
 }

@@ -1,6 +1,6 @@
 import { assume } from '../support/assume'
 import { openClient } from '../support/client'
-import { freePort } from '../support/ports'
+import { reservePort } from '../support/ports'
 import { startProxy } from '../support/proxy'
 import { eventually } from '../support/wait'
 import { LEASE, SLACK, type Ground } from './ground'
@@ -14,13 +14,16 @@ const PUT_RIGHT = LEASE / 3 + 2000
 /** What the id of the first spark of a server is, where two servers are to have the same one. */
 const MOVER = 'mover'
 
-interface Counted { counters: { beats: number } }
-const beats = async (server: ServerProcess): Promise<number> => (await server.call('metroplex.stats') as Counted).counters.beats
+interface Counted {
+  counters: { beats: number }
+}
+const beats = async (server: ServerProcess): Promise<number> =>
+  ((await server.call('metroplex.stats')) as Counted).counters.beats
 
 /** Until a server has beaten so many times more. */
 async function beaten(server: ServerProcess, times = 1): Promise<void> {
   const before = await beats(server)
-  await eventually(async () => await beats(server) >= before + times, { within: 10_000 })
+  await eventually(async () => (await beats(server)) >= before + times, { within: 10_000 })
 }
 
 /** What the registry says of one id. */
@@ -29,28 +32,32 @@ const entry = (ground: Ground, id: string): Promise<string | null> => ground.cli
 /** Names the first spark of a server; travels as source. */
 const naming = (options: Record<string, unknown>): void => {
   let given = 0
-  options['idGenerator'] = () => given++ === 0 ? options['first'] : `${process.pid}-${given}`
+  options['idGenerator'] = () => (given++ === 0 ? options['first'] : crypto.randomUUID())
 }
 
 const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).map((lost): Row => ({
   id: 'F12',
   fault: `a spark moves while the old server's disconnect is late${lost === 'nothing' ? '' : `, and Redis's reply to its commit of the ${lost} is lost`}`,
-  promise: 'the new entry stays; the old server stops answering for the spark, and finds it where it is',
+  promise: 'the new entry stays; the old server stops answering for the spark, and finds it at the new one',
   measures: [{ what: 'the old server knows after', unit: 'ms', atMost: PUT_RIGHT }],
   async provoke(ground) {
     const link = await startProxy({ port: ground.redis.port })
     // Beats that are a second apart leave time to lose the reply to a commit, and not that to a beat.
-    const old = await ground.start({ first: MOVER, metroplex: { lease: 3 * LEASE } }, {
-      redis: { host: '127.0.0.1', port: link.port, namespace: ground.space }, prepare: naming
-    })
+    const old = await ground.start(
+      { first: MOVER, metroplex: { lease: 3 * LEASE } },
+      {
+        redis: { host: '127.0.0.1', port: link.port, namespace: ground.space },
+        prepare: naming
+      }
+    )
     const next = await ground.start({ first: MOVER }, { prepare: naming })
     const route = await startProxy({ port: old.port })
     await ground.settled(old, next)
     // So that it is the reply to a commit which is lost, and not one to a sweep.
-    for (const key of ground.keys('sweep')) await ground.client.set(key, 'somebody else', 'PX', 60_000)
+    for (const key of ground.keys('sweep')) await ground.client.set(key, 'another server', 'PX', 60_000)
     if (lost === 'connect') link.freezeReplies()
     const before = await openClient(`http://127.0.0.1:${route.port}`, { options: { strategy: false } })
-    await eventually(async () => await entry(ground, MOVER) === old.address)
+    await eventually(async () => (await entry(ground, MOVER)) === old.address)
     if (lost === 'connect') {
       await link.refuse()
       link.cut()
@@ -61,7 +68,7 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
     if (lost === 'disconnect') await beaten(old)
     const after = await openClient(next.url)
     assume([before.id, after.id]).eql([MOVER, MOVER])
-    await eventually(async () => await entry(ground, MOVER) === next.address)
+    await eventually(async () => (await entry(ground, MOVER)) === next.address)
     const moved = performance.now()
     if (lost === 'connect') await link.accept()
     if (lost === 'disconnect') {
@@ -69,7 +76,7 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
       route.cut()
       await old.seen('state', { filter: state => state === 'degraded', since: old.log.length })
     }
-    await eventually(async () => await old.call('metroplex.spark', MOVER) === next.address)
+    await eventually(async () => (await old.call('metroplex.spark', MOVER)) === next.address)
     const took = performance.now() - moved
     assume(await old.call('forward.spark', MOVER, 'x')).eql({ ok: true, send: 1 })
     assume(await after.next()).equals('x')
@@ -77,7 +84,7 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
     await eventually(async () => (await old.sparks()).length === 0)
     // What is written behind the disconnect shows that it has been through.
     const last = await openClient(old.url)
-    await eventually(async () => await entry(ground, last.id) === old.address)
+    await eventually(async () => (await entry(ground, last.id)) === old.address)
     assume(await entry(ground, MOVER)).equals(next.address)
     await ground.settled(old, next)
     assume(await ground.size()).equals(2)
@@ -86,7 +93,10 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
   }
 }))
 
-/** A listener that takes its time, and stands before ours; it counts whom it has let go too late. Travels as source. */
+/**
+ * A listener that takes its time, and stands before ours; it counts the sparks that it has let go too late. Travels as
+ * source.
+ */
 const hesitating = (options: Record<string, unknown>): void => {
   options['plugin'] = {
     hesitating: {
@@ -104,16 +114,24 @@ const hesitating = (options: Record<string, unknown>): void => {
   }
 }
 
-/** Brings sparks back before the server is registered, and notes how long that takes from when it listens. Travels as source. */
+/**
+ * Brings sparks back before the server is registered, and notes how long that takes from when it listens. Travels as
+ * source.
+ */
 const returning = (options: Record<string, unknown>): void => {
   options['plugin'] = {
     returning: {
       server(primus: PrimusUnderTest) {
         let listened = NaN
-        primus.server?.on('listening', () => { listened = performance.now() })
-        primus.on('register', () => { Object.assign(globalThis, { registering: performance.now() - listened }) })
+        primus.server?.on('listening', () => {
+          listened = performance.now()
+        })
+        primus.on('register', () => {
+          Object.assign(globalThis, { registering: performance.now() - listened })
+        })
         process.nextTick(() => {
-          for (const id of options['back'] as string[]) primus.metroplex.connect({ id, write: () => true, end: () => undefined })
+          for (const id of options['back'] as string[])
+            primus.metroplex.connect({ id, write: () => true, end: () => undefined })
         })
       }
     }
@@ -124,9 +142,9 @@ export const ownership: readonly Row[] = [
   ...moves,
   {
     id: 'F13',
-    fault: 'a `connection` listener takes 200 ms, and the client has gone after 20 ms',
+    fault: 'a `connection` listener takes 200 ms, and the client disconnects after 20 ms',
     promise: 'no entry',
-    measures: [{ what: 'gone before they were entered', unit: '%', atLeast: 50 }],
+    measures: [{ what: 'disconnected before they were registered', unit: '%', atLeast: 50 }],
     async provoke(ground) {
       const a = await ground.start({}, { prepare: hesitating })
       const count = 20
@@ -139,25 +157,27 @@ export const ownership: readonly Row[] = [
       await eventually(async () => (await a.sparks()).length === 0)
       // Its listener ends behind those of the others.
       const stays = await openClient(a.url)
-      await eventually(async () => await entry(ground, stays.id) === a.address)
+      await eventually(async () => (await entry(ground, stays.id)) === a.address)
       assume([...(await ground.entries()).keys()]).eql([stays.id])
       await ground.settled(a)
       ground.unharmed(a)
       const gone = await a.run(() => (globalThis as unknown as { late: { gone: number } }).late.gone)
-      return [gone / count * 100]
+      return [(gone / count) * 100]
     }
   },
   {
     id: 'F14',
-    fault: 'a server crashes, leaves 100,000 sparks behind, and is started again on its address',
-    promise: 'it is registered within a second of listening; what was left behind is cleaned up and named; sparks that are back are spared',
+    fault: 'a server with 100,000 sparks crashes and is restarted on its address',
+    promise:
+      'registered within a second of listening; the entries of the former life are cleaned up and reported; sparks ' +
+      'that are back are spared',
     measures: [
       { what: 'registered after', unit: 'ms', atMost: 1000 },
       { what: 'cleaned up after', unit: 'ms', atMost: 15_000 }
     ],
     async provoke(ground) {
       const count = ground.long ? 100_000 : 20_000
-      const [port, metroplex] = [await freePort(), { lease: 15_000 }]
+      const [port, metroplex] = [await reservePort(), { lease: 6000 }]
       const first = await ground.start({ metroplex }, { port })
       const left = await ground.crowd(first, count, 'left')
       await ground.settled(first)
@@ -186,20 +206,22 @@ export const ownership: readonly Row[] = [
   },
   {
     id: 'F15',
-    fault: 'two live processes are given one address',
-    promise: 'the one that is there stays registered, and none of its entries is touched; the other says `EADDRESS` once, serves its own clients, and takes over when the life of the first ends',
+    fault: 'two live processes are configured with one address',
+    promise:
+      'the first stays registered, and none of its entries is touched; the second reports `EADDRESS` once, serves ' +
+      'its own clients, and registers when the first life ends',
     measures: [{ what: 'taken over after', unit: 'ms', atMost: LEASE + 500 + 250 + SLACK }],
     async provoke(ground) {
       const first = await ground.start()
       const { address } = first
       const near = await openClient(first.url)
-      const ids = [...await ground.crowd(first, 1000), near.id]
+      const ids = [...(await ground.crowd(first, 1000)), near.id]
       await ground.settled(first)
       const life = await first.call('metroplex.id')
       const second = await ground.start({ address }, { until: 'listening' })
       const own = await openClient(second.url)
       await ground.crowd(second, 1000)
-      const [error] = await second.seen('error') as [Error & { code: string, address: string }]
+      const [error] = (await second.seen('error')) as [Error & { code: string; address: string }]
       assume([error.code, error.address]).eql(['EADDRESS', address])
       assume(error.message).includes('`address`')
       // It tries all the while.
@@ -227,15 +249,19 @@ export const ownership: readonly Row[] = [
   {
     id: 'F27',
     fault: 'sparks connect and disconnect while registration is still under way',
-    promise: 'those that are there are registered, and no others',
+    promise: 'connected sparks are registered, and no others',
     measures: [{ what: 'right after', unit: 'ms', atMost: PUT_RIGHT }],
     async provoke(ground) {
       const link = await startProxy({ port: ground.redis.port })
       // A question takes 300 ms now, and Redis knows no script yet.
       link.delay(150)
-      const a = await ground.start({ metroplex: { lease: 3 * LEASE, timeout: 2000 } }, {
-        redis: { host: '127.0.0.1', port: link.port, namespace: ground.space }, until: 'listening'
-      })
+      const a = await ground.start(
+        { metroplex: { lease: 3 * LEASE, timeout: 2000 } },
+        {
+          redis: { host: '127.0.0.1', port: link.port, namespace: ground.space },
+          until: 'listening'
+        }
+      )
       const [stays, goes] = [await openClient(a.url), await openClient(a.url)]
       const ids = await ground.crowd(a, 2000)
       await ground.disperse(a, ids.slice(0, 500))
@@ -255,14 +281,16 @@ export const ownership: readonly Row[] = [
   {
     id: 'F35',
     fault: '`unregister` of another server, dead or alive, and `register` at a second address',
-    promise: 'only the named one is removed, and if it lives it comes back; the first address is left properly, and all sparks are found at the second',
+    promise:
+      'only the named server is removed, and a live one comes back; the first address is left properly, and all ' +
+      'sparks are found at the second',
     measures: [
       { what: 'a dead one gone after', unit: 'ms', atMost: LEASE / 3 + SLACK },
       { what: 'a living one back after', unit: 'ms', atMost: PUT_RIGHT },
       { what: 'found at the second after', unit: 'ms', atMost: PUT_RIGHT }
     ],
     async provoke(ground) {
-      // The leases are so long that nobody is missed for want of one.
+      // The leases are so long that no server is missed for want of one.
       const metroplex = { lease: 3 * LEASE }
       const [a, b, c] = [await ground.start(), await ground.start(), await ground.start({ metroplex })]
       for (const server of [a, b, c]) await ground.crowd(server, 1000)
@@ -285,7 +313,10 @@ export const ownership: readonly Row[] = [
 
       began = performance.now()
       assume(await a.call('metroplex.unregister', b.address)).equals(b.address)
-      await eventually(async () => { const life = await b.call('metroplex.id'); return life !== '' && life !== lifeB })
+      await eventually(async () => {
+        const life = await b.call('metroplex.id')
+        return life !== '' && life !== lifeB
+      })
       await ground.settled(a, b)
       const back = performance.now() - began
       assume(await a.call('metroplex.id')).equals(lifeA)
@@ -294,7 +325,7 @@ export const ownership: readonly Row[] = [
       const second = `http://127.0.0.1:${(await startProxy({ port: a.port })).port}`
       began = performance.now()
       assume(await a.call('metroplex.register', second)).equals(second)
-      await eventually(async () => await b.call('metroplex.spark', near.id) === second)
+      await eventually(async () => (await b.call('metroplex.spark', near.id)) === second)
       const found = performance.now() - began
       await a.seen('register', { filter: address => address === second })
       await ground.settled(a, b)

@@ -1,7 +1,7 @@
 import type { Result } from '../../index'
 import { assume } from '../support/assume'
 import { openClient } from '../support/client'
-import { freePort } from '../support/ports'
+import { reservePort } from '../support/ports'
 import { startProxy } from '../support/proxy'
 import type { ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
@@ -11,7 +11,7 @@ import type { Row } from './row'
 
 /** How long an operation may take here, in ms. */
 const TIMEOUT = 1000
-/** Whoever stands still here is not taken for dead, so that it is peers that notice. */
+/** A server that is paused here is not taken for dead, so that its peers notice it. */
 const lasting = { interval: 60_000, metroplex: { timeout: TIMEOUT, lease: 30_000 } }
 
 /** How many peers a broadcast is for. */
@@ -39,21 +39,27 @@ async function watch(server: ServerProcess, id: string): Promise<() => Promise<n
     watched.done = go()
     Object.assign(globalThis, { watched })
   }, id)
-  return () => server.run(async () => {
-    const { watched } = globalThis as unknown as { watched: { going: boolean, longest: number, done: Promise<void> } }
-    watched.going = false
-    await watched.done
-    return watched.longest
-  })
+  return () =>
+    server.run(async () => {
+      const { watched } = globalThis as unknown as { watched: { going: boolean; longest: number; done: Promise<void> } }
+      watched.going = false
+      await watched.done
+      return watched.longest
+    })
 }
 
-const plainly = ({ ok, send, failed }: Result): object => ({ ok, send, failed: failed?.map(({ address, code }) => ({ address, code })) })
+const plainly = ({ ok, send, failed }: Result): object => ({
+  ok,
+  send,
+  failed: failed?.map(({ address, code }) => ({ address, code }))
+})
 
 export const peers: readonly Row[] = [
   ...each((transport): Row => ({
     id: 'F7',
-    fault: 'a peer accepts and never answers',
-    promise: 'that peer fails with `EDEADLINE` at the deadline, and may have got it; others are unaffected; nothing is left behind',
+    fault: 'a peer accepts connections and never answers',
+    promise:
+      'that peer fails with `EDEADLINE` and `maybe: true` at the deadline; other peers are unaffected; nothing leaks',
     measures: [
       { what: 'failed after', unit: 'ms', atMost: TIMEOUT + SLACK },
       { what: 'others served within', unit: 'ms', atMost: SLACK }
@@ -64,7 +70,8 @@ export const peers: readonly Row[] = [
       if (a === undefined || b === undefined || c === undefined) throw new Error('there are three')
       const [mute, other] = [await openClient(b.url), await openClient(c.url)]
       await ground.settled(a, b, c)
-      for (const { id } of [mute, other]) assume((await a.call('forward.spark', id, 'first') as Result).send).equals(1)
+      for (const { id } of [mute, other])
+        assume(((await a.call('forward.spark', id, 'first')) as Result).send).equals(1)
       const before = await held(a)
       const stop = await watch(a, other.id)
       b.pause()
@@ -72,18 +79,23 @@ export const peers: readonly Row[] = [
       try {
         for (let i = 0; i < 2; i++) {
           const began = performance.now()
-          const result = await a.call('forward.spark', mute.id, `mute ${i}`) as Result
+          const result = (await a.call('forward.spark', mute.id, `mute ${i}`)) as Result
           took = Math.max(took, performance.now() - began)
           assume(plainly(result)).eql({ ok: false, send: 0, failed: [{ address: b.address, code: 'EDEADLINE' }] })
           // The second one may not have got further than the hello.
           if (i === 0) assume(result.failed?.[0]?.maybe).true()
         }
         const longest = await stop()
-        await eventually(async () => await held(a) <= before + 1, { what: 'a process that holds no more than before' })
+        await eventually(async () => (await held(a)) <= before + 1, {
+          what: 'a process that holds no more than before'
+        })
         return [took, longest]
       } finally {
         b.resume()
-        await eventually(async () => (await a.call('forward.spark', mute.id, 'again') as Result).send === 1, { within: 10_000, every: 100 })
+        await eventually(async () => ((await a.call('forward.spark', mute.id, 'again')) as Result).send === 1, {
+          within: 10_000,
+          every: 100
+        })
         await eventually(() => mute.messages.includes('again'))
         const messages = mute.messages.filter(message => message !== 'again')
         // What was on its way may still come, and then once.
@@ -94,8 +106,8 @@ export const peers: readonly Row[] = [
   })),
   {
     id: 'F7',
-    fault: 'what stands before a peer accepts connections and lets nothing through',
-    promise: 'fails with `EDEADLINE` at the deadline; nothing is left behind',
+    fault: 'a proxy before a peer accepts connections and passes nothing on',
+    promise: 'fails with `EDEADLINE` at the deadline; nothing leaks',
     measures: [{ what: 'failed after', unit: 'ms', atMost: TIMEOUT + SLACK }],
     async provoke(ground) {
       const { a, b, client } = await pair(ground, 'http', lasting)
@@ -103,13 +115,19 @@ export const peers: readonly Row[] = [
       // Connections are accepted, and nothing passes.
       b.proxy.freeze()
       const began = performance.now()
-      const results = await Promise.all(Array.from({ length: 100 }, (_, i) => a.server.call('forward.spark', client.id, i) as Promise<Result>))
+      const results = await Promise.all(
+        Array.from({ length: 100 }, (_, i) => a.server.call('forward.spark', client.id, i) as Promise<Result>)
+      )
       const took = performance.now() - began
-      for (const { failed } of results) assume(failed?.map(({ address, code }) => ({ address, code }))).eql([{ address: b.address, code: 'EDEADLINE' }])
-      await eventually(async () => await held(a.server) <= before)
+      for (const { failed } of results)
+        assume(failed?.map(({ address, code }) => ({ address, code }))).eql([{ address: b.address, code: 'EDEADLINE' }])
+      await eventually(async () => (await held(a.server)) <= before)
       b.proxy.cut()
       b.proxy.thaw()
-      await eventually(async () => (await a.server.call('forward.spark', client.id, 'again') as Result).send === 1, { within: 10_000, every: 100 })
+      await eventually(async () => ((await a.server.call('forward.spark', client.id, 'again')) as Result).send === 1, {
+        within: 10_000,
+        every: 100
+      })
       await eventually(() => client.messages.includes('again'))
       ground.unharmed(a.server, b.server)
       return [took]
@@ -117,16 +135,18 @@ export const peers: readonly Row[] = [
   },
   ...each((transport): Row => ({
     id: 'F10',
-    fault: `one of ten peers is dead when something is broadcast`,
-    promise: 'nine get it, and are counted; one is in `failed`',
+    fault: `one of ten peers is dead during a broadcast`,
+    promise: 'nine peers deliver and are counted; one is in `failed`',
     measures: [
-      { what: 'nine had it after', unit: 'ms', atMost: SLACK },
-      { what: 'all was told after', unit: 'ms', atMost: TIMEOUT + SLACK }
+      { what: 'nine delivered after', unit: 'ms', atMost: SLACK },
+      { what: 'all reported after', unit: 'ms', atMost: TIMEOUT + SLACK }
     ],
     runs: 1,
     async provoke(ground) {
       const options = { ...lasting, metroplex: { ...lasting.metroplex, transport } }
-      const all = await Promise.all(Array.from({ length: PEERS + 1 }, () => ground.start(options, { omega: false, mute: ['join', 'leave'] })))
+      const all = await Promise.all(
+        Array.from({ length: PEERS + 1 }, () => ground.start(options, { omega: false, mute: ['join', 'leave'] }))
+      )
       const [a, ...others] = all
       const dead = others.at(-1)
       if (a === undefined || dead === undefined) throw new Error('there are eleven')
@@ -141,45 +161,67 @@ export const peers: readonly Row[] = [
       assume(await Promise.all(alive.map(client => client.next()))).eql(alive.map(() => 'second'))
       const had = performance.now() - began
       const { ok, send, failed } = await sending
-      assume({ ok, send, failed: failed?.map(({ address }) => address) }).eql({ ok: false, send: PEERS - 1, failed: [dead.address] })
+      assume({ ok, send, failed: failed?.map(({ address }) => address) }).eql({
+        ok: false,
+        send: PEERS - 1,
+        failed: [dead.address]
+      })
       ground.sound(...all)
       return [had, performance.now() - began]
     }
   })),
   {
     id: 'F25',
-    fault: 'two servers cannot reach each other, and both reach Redis and everybody else',
-    promise: '`EUNREACHABLE` for that pair alone; neither is reaped; all is right again when the route is back',
+    fault: 'two servers cannot reach each other, but reach Redis and all other servers',
+    promise: '`EUNREACHABLE` for that pair only; neither server is reaped; messages pass again when the route is back',
     measures: [
-      { what: 'told after', unit: 'ms', atMost: TIMEOUT + SLACK },
+      { what: 'reported after', unit: 'ms', atMost: TIMEOUT + SLACK },
       { what: 'right after', unit: 'ms', atMost: 3000 }
     ],
     async provoke(ground) {
       const [a, b, c] = await triangle(ground)
-      const [ofA, ofB, ofC] = [await openClient(a.server.url), await openClient(b.server.url), await openClient(c.server.url)]
+      const [ofA, ofB, ofC] = [
+        await openClient(a.server.url),
+        await openClient(b.server.url),
+        await openClient(c.server.url)
+      ]
       await ground.settled(a.server, b.server, c.server)
-      for (const { server } of [a, b, c]) assume((await server.call('forward.broadcast', 'first'))).eql({ ok: true, send: 3 })
+      for (const { server } of [a, b, c])
+        assume(await server.call('forward.broadcast', 'first')).eql({ ok: true, send: 3 })
       for (const { between } of [a, b]) {
         await between.refuse()
         between.cut()
       }
       const began = performance.now()
-      for (const [from, to, id, other] of [[a, b, ofB.id, ofC.id], [b, a, ofA.id, ofC.id]] as const) {
-        const { ok, failed } = await from.server.call('forward.spark', id, 'x') as Result
-        assume({ ok, failed: failed?.map(({ address, code }) => ({ address, code })) }).eql({ ok: false, failed: [{ address: to.server.address, code: 'EUNREACHABLE' }] })
+      for (const [from, to, id, other] of [
+        [a, b, ofB.id, ofC.id],
+        [b, a, ofA.id, ofC.id]
+      ] as const) {
+        const { ok, failed } = (await from.server.call('forward.spark', id, 'x')) as Result
+        assume({ ok, failed: failed?.map(({ address, code }) => ({ address, code })) }).eql({
+          ok: false,
+          failed: [{ address: to.server.address, code: 'EUNREACHABLE' }]
+        })
         assume(await from.server.call('forward.spark', other, 'y')).eql({ ok: true, send: 1 })
       }
       const told = performance.now() - began
       assume(await c.server.call('forward.broadcast', 'z')).eql({ ok: true, send: 3 })
       // For longer than a lease.
-      const beats = async (): Promise<number> => (await c.server.call('metroplex.stats') as { counters: { beats: number } }).counters.beats
+      const beats = async (): Promise<number> =>
+        ((await c.server.call('metroplex.stats')) as { counters: { beats: number } }).counters.beats
       const seen = await beats()
-      await eventually(async () => await beats() > seen + 6, { within: 10_000 })
+      await eventually(async () => (await beats()) > seen + 6, { within: 10_000 })
       await ground.settled(a.server, b.server, c.server)
       for (const { between } of [a, b]) await between.accept()
       const back = performance.now()
-      for (const [from, id] of [[a, ofB.id], [b, ofA.id]] as const) {
-        await eventually(async () => (await from.server.call('forward.spark', id, 'again') as Result).send === 1, { within: 10_000, every: 20 })
+      for (const [from, id] of [
+        [a, ofB.id],
+        [b, ofA.id]
+      ] as const) {
+        await eventually(async () => ((await from.server.call('forward.spark', id, 'again')) as Result).send === 1, {
+          within: 10_000,
+          every: 20
+        })
       }
       const right = performance.now() - back
       ground.unharmed(a.server, b.server, c.server)
@@ -190,7 +232,7 @@ export const peers: readonly Row[] = [
   ...each((transport): Row => ({
     id: 'F33',
     fault: 'a peer does not answer 1,000 forwards',
-    promise: 'the number of connections to it stays as it is; all fail at their deadline; others are not affected',
+    promise: 'the number of connections to it stays constant; all fail at their deadline; other peers are unaffected',
     measures: [
       { what: 'connections more than before', unit: 'connections', atMost: transport === 'http' ? 1 : 0 },
       { what: 'failed after', unit: 'ms', atMost: TIMEOUT + 2 * SLACK }
@@ -202,11 +244,15 @@ export const peers: readonly Row[] = [
       const before = proxy.held
       b.server.pause()
       let most = 0
-      const counting = setInterval(() => { most = Math.max(most, proxy.held) }, 5)
+      const counting = setInterval(() => {
+        most = Math.max(most, proxy.held)
+      }, 5)
       try {
         const began = performance.now()
         const codes = await a.server.run(async (primus, id: string) => {
-          const { forward } = primus as unknown as { forward: { spark(id: string, msg: unknown): Promise<{ failed?: { code: string }[] }> } }
+          const { forward } = primus as unknown as {
+            forward: { spark(id: string, msg: unknown): Promise<{ failed?: { code: string }[] }> }
+          }
           const results = await Promise.all(Array.from({ length: 1000 }, (_, i) => forward.spark(id, i)))
           return results.map(({ failed }) => failed?.[0]?.code ?? 'none')
         }, client.id)
@@ -216,7 +262,10 @@ export const peers: readonly Row[] = [
       } finally {
         clearInterval(counting)
         b.server.resume()
-        await eventually(async () => (await a.server.call('forward.spark', client.id, 'again') as Result).send === 1, { within: 10_000, every: 100 })
+        await eventually(
+          async () => ((await a.server.call('forward.spark', client.id, 'again')) as Result).send === 1,
+          { within: 10_000, every: 100 }
+        )
         ground.unharmed(a.server, b.server)
       }
     }
@@ -233,26 +282,35 @@ interface Corner {
 }
 
 /**
- * Three servers whose addresses have names. To the first two the name of the respective other one means a proxy, to everybody else the server
- * itself.
+ * Three servers whose addresses have names. To the first two the name of the respective other one means a proxy, to
+ * all others the server itself.
  */
 async function triangle(ground: Ground): Promise<[Corner, Corner, Corner]> {
   const names = ['a.test', 'b.test', 'c.test']
   const corner = async (i: number): Promise<Corner> => {
-    const port = await freePort()
+    const port = await reservePort()
     const between = await startProxy({ port }, { at: { host: '127.0.0.2', port } })
-    const server = await ground.start({ address: `http://${names[i] ?? ''}:${port}`, passing: i === 0 ? 'b.test' : i === 1 ? 'a.test' : '' }, {
-      port, omega: false,
-      prepare: options => {
-        const dns = (process as unknown as { getBuiltinModule(name: string): Record<string, unknown> }).getBuiltinModule('node:dns')
-        dns['lookup'] = (name: string, ...rest: [{ all?: boolean }, Found] | [Found]) => {
-          const address = name === passing ? '127.0.0.2' : '127.0.0.1'
-          const [how, fn] = rest.length === 1 ? [{}, rest[0]] : rest
-          process.nextTick(() => { if (how.all === true) fn(null, [{ address, family: 4 }]); else fn(null, address, 4) })
+    const server = await ground.start(
+      { address: `http://${names[i] ?? ''}:${port}`, passing: i === 0 ? 'b.test' : i === 1 ? 'a.test' : '' },
+      {
+        port,
+        omega: false,
+        prepare: options => {
+          const dns = (
+            process as unknown as { getBuiltinModule(name: string): Record<string, unknown> }
+          ).getBuiltinModule('node:dns')
+          dns['lookup'] = (name: string, ...rest: [{ all?: boolean }, Found] | [Found]) => {
+            const address = name === passing ? '127.0.0.2' : '127.0.0.1'
+            const [how, fn] = rest.length === 1 ? [{}, rest[0]] : rest
+            process.nextTick(() => {
+              if (how.all === true) fn(null, [{ address, family: 4 }])
+              else fn(null, address, 4)
+            })
+          }
+          const { passing } = options
         }
-        const { passing } = options
       }
-    })
+    )
     return { server, between }
   }
   return [await corner(0), await corner(1), await corner(2)]

@@ -4,17 +4,21 @@ import type { Ground } from './ground'
 export interface Measure {
   /** What is measured: 'gone from every answer after', for instance. */
   readonly what: string
-  readonly unit: 'ms' | 'sparks/s' | 'messages' | 'messages/s' | 'connections' | 'lookups' | '%' | 'MB'
+  readonly unit: 'ms' | 'sparks/s' | 'messages' | 'messages/s' | 'connections' | 'lookups' | 'lines' | '%' | 'MB'
   /** The promise; exactly one of the two. */
   readonly atMost?: number
   readonly atLeast?: number
-  /** Whether it is judged in the long form alone: a figure that says something about the machine as well. @default false */
+  /**
+   * Whether it is judged in the long form alone: a figure that says something about the machine as well.
+   *
+   * @default false
+   */
   readonly long?: boolean
 }
 
 /** A fault, and what we promise should it come about. */
 export interface Row {
-  /** Its number in the list of faults: 'F1'. */
+  /** Its number in the list of faults: 'F1'; 'G1' for one of groups, 'P1' for one of presence. */
   readonly id: string
   readonly fault: string
   readonly promise: string
@@ -24,7 +28,7 @@ export interface Row {
   /** Whether the short form leaves it out. @default false */
   readonly long?: boolean
   /**
-   * Provokes it, for real, and holds whatever the promise says besides its figures.
+   * Provokes it, for real, and asserts all that the promise says besides its figures.
    *
    * @returns What was measured, in the order of `measures`.
    * @throws When the promise was not kept.

@@ -6,7 +6,7 @@ import { assume } from '../support/assume'
 import { openClient } from '../support/client'
 import { using } from '../support/dispose'
 import { killAtExit } from '../support/orphans'
-import { freePort } from '../support/ports'
+import { reservePort } from '../support/ports'
 import { deadline, elapsed, eventually } from '../support/wait'
 import type { Result, Statistics } from '../../index'
 import { LEASE, SLACK, type Ground } from './ground'
@@ -19,7 +19,10 @@ const TIMEOUT = 1000
 /** How a process ends that ends by itself. */
 const BY_ITSELF = { code: 0, signal: null }
 
-/** Open a connection to a server and say something, as it stands. Whatever is answered is read, and nothing is ever answered to it. */
+/**
+ * Open a connection to a server and say something, as it stands. All answers are read, and nothing is ever
+ * answered to it.
+ */
 async function say(server: ServerProcess, lines: readonly string[]): Promise<Socket> {
   const socket = connect(server.port, '127.0.0.1')
   using(() => socket.destroy())
@@ -31,24 +34,39 @@ async function say(server: ServerProcess, lines: readonly string[]): Promise<Soc
 }
 
 /** A message to a server whose end never comes. */
-const unfinished = (server: ServerProcess): Promise<Socket> => say(server, [
-  'PUT /primus/omega/supreme HTTP/1.1', `Host: 127.0.0.1:${server.port}`, 'Content-Length: 1000',
-  `Authorization: Basic ${Buffer.from('omega:supreme').toString('base64')}`
-])
+const unfinished = (server: ServerProcess): Promise<Socket> =>
+  say(server, [
+    'PUT /primus/omega/supreme HTTP/1.1',
+    `Host: 127.0.0.1:${server.port}`,
+    'Content-Length: 1000',
+    `Authorization: Basic ${Buffer.from('omega:supreme').toString('base64')}`
+  ])
 
 /** A client which hears the end of its connection, and does not care. */
-const rude = (server: ServerProcess): Promise<Socket> => say(server, [
-  'GET /primus/?_primuscb=rude HTTP/1.1', `Host: 127.0.0.1:${server.port}`, 'Connection: Upgrade', 'Upgrade: websocket',
-  'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
-])
+const rude = (server: ServerProcess): Promise<Socket> =>
+  say(server, [
+    'GET /primus/?_primuscb=rude HTTP/1.1',
+    `Host: 127.0.0.1:${server.port}`,
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
+  ])
 
 /** How long a destruction takes, in ms, and how long until the registry knows nothing of the server any more. */
-async function left(ground: Ground, server: ServerProcess, destroying: Promise<unknown>): Promise<{ gone: number, destroyed: number }> {
+async function left(
+  ground: Ground,
+  server: ServerProcess,
+  destroying: Promise<unknown>
+): Promise<{ gone: number; destroyed: number }> {
   const began = performance.now()
   const since = (): number => performance.now() - began
   const { address } = server
-  const gone = eventually(async () => await ground.client.sismember(ground.key('servers'), address) === 0
-    && await ground.existing(address, `${address}:lease`, `${address}:sparks`) === 0).then(since)
+  const gone = eventually(
+    async () =>
+      (await ground.client.sismember(ground.key('servers'), address)) === 0 &&
+      (await ground.existing(address, `${address}:lease`, `${address}:sparks`)) === 0
+  ).then(since)
   const destroyed = destroying.then(since)
   return { gone: await gone, destroyed: await destroyed }
 }
@@ -57,7 +75,9 @@ export const shutdown: readonly Row[] = [
   {
     id: 'F19',
     fault: 'a server is destroyed while a message to it is half sent',
-    promise: 'out of the registry as soon as its sparks are ended, destroyed within the deadline, and the process exits by itself',
+    promise:
+      'it leaves the registry as soon as its sparks are ended, is destroyed within the deadline, and the process ' +
+      'exits by itself',
     measures: [
       { what: 'out of the registry after', unit: 'ms', atMost: SLACK },
       { what: 'destroyed after', unit: 'ms', atMost: TIMEOUT + SLACK }
@@ -69,7 +89,9 @@ export const shutdown: readonly Row[] = [
       await a.seen('join')
       const life = await b.call('metroplex.id')
       await b.run(primus => {
-        primus.server?.on('connection', () => { Object.assign(globalThis, { asked: true }) })
+        primus.server?.on('connection', () => {
+          Object.assign(globalThis, { asked: true })
+        })
       })
       await unfinished(b)
       await eventually(() => b.run(() => 'asked' in globalThis))
@@ -86,7 +108,9 @@ export const shutdown: readonly Row[] = [
   {
     id: 'F19',
     fault: 'a server is destroyed while it waits for a peer that does not answer',
-    promise: 'the message is told to have failed; out of the registry at once, destroyed within the deadline, and the process exits by itself',
+    promise:
+      'the message is reported as failed; the server leaves the registry at once, is destroyed within the ' +
+      'deadline, and the process exits by itself',
     measures: [
       { what: 'out of the registry after', unit: 'ms', atMost: SLACK },
       { what: 'destroyed after', unit: 'ms', atMost: TIMEOUT + SLACK }
@@ -98,13 +122,17 @@ export const shutdown: readonly Row[] = [
       await ground.settled(mute, b)
       await b.seen('state', { filter: state => state === 'ready' })
       // It has told the other one that it is there: the way is open, so that the message leaves.
-      await eventually(async () => (await b.call('metroplex.stats') as Statistics).queued.messages === 0)
+      await eventually(async () => ((await b.call('metroplex.stats')) as Statistics).queued.messages === 0)
       mute.pause()
       const sending = b.call('forward', mute.address, 'x') as Promise<Result>
       await b.call('metroplex.stats')
       const { gone, destroyed } = await left(ground, b, b.destroy())
       const { ok, send, failed } = await sending
-      assume({ ok, send, failed: failed?.map(({ address, maybe }) => [address, maybe]) }).eql({ ok: false, send: 0, failed: [[mute.address, true]] })
+      assume({ ok, send, failed: failed?.map(({ address, maybe }) => [address, maybe]) }).eql({
+        ok: false,
+        send: 0,
+        failed: [[mute.address, true]]
+      })
       assume(await b.stop()).eql(BY_ITSELF)
       mute.resume()
       await ground.settled(mute)
@@ -133,7 +161,9 @@ export const shutdown: readonly Row[] = [
   {
     id: 'F19',
     fault: 'a server is destroyed twice',
-    promise: 'both calls are called back; not out of the registry before `timeout` has passed, and at once then; the process exits by itself',
+    promise:
+      'both calls call back; the server stays registered until `timeout` has passed, then leaves at once; the ' +
+      'process exits by itself',
     measures: [
       { what: 'out of the registry later than asked by', unit: 'ms', atMost: SLACK },
       { what: 'destroyed later than asked by', unit: 'ms', atMost: TIMEOUT + SLACK }
@@ -162,15 +192,17 @@ export const shutdown: readonly Row[] = [
   ...(['no address', 'an address of its own'] as const).map((what): Row => ({
     id: 'F19',
     fault: `a server with ${what} is destroyed before it listens`,
-    promise: 'called back, nothing of it stays in the registry, and the process exits by itself',
+    promise: 'it calls back, nothing stays in the registry, and the process exits by itself',
     measures: [{ what: 'destroyed after', unit: 'ms', atMost: TIMEOUT + SLACK }],
     async provoke(ground) {
-      const address = what === 'no address' ? '' : `http://127.0.0.1:${await freePort()}`
+      const address = what === 'no address' ? '' : `http://127.0.0.1:${await reservePort()}`
       const child = fork(join(__dirname, 'unheard.js'), [ground.redis.url, ground.space, address])
       killAtExit(child)
       using(() => child.kill('SIGKILL'))
       const [exit, said] = [once(child, 'exit'), once(child, 'message')]
-      const [{ registered, ms }] = await deadline(said, 10_000, 'the end of destroy()') as [{ registered: string, ms: number }]
+      const [{ registered, ms }] = (await deadline(said, 10_000, 'the end of destroy()')) as [
+        { registered: string; ms: number }
+      ]
       assume(registered).equals(address)
       child.disconnect()
       assume(await deadline(exit, 5000, 'the end of the process')).eql([0, null])
@@ -181,7 +213,7 @@ export const shutdown: readonly Row[] = [
   {
     id: 'F30',
     fault: 'a client does not answer the close handshake while its server is destroyed',
-    promise: 'the server is out of the registry as soon as its sparks are ended; others notice nothing',
+    promise: 'the server leaves the registry as soon as its sparks are ended; other servers are unaffected',
     measures: [{ what: 'out of the registry after', unit: 'ms', atMost: SLACK }],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
@@ -191,7 +223,9 @@ export const shutdown: readonly Row[] = [
       await ground.settled(a, b)
       await a.seen('join')
       const done = { destroyed: false }
-      const destroying = b.destroy().finally(() => { done.destroyed = true })
+      const destroying = b.destroy().finally(() => {
+        done.destroyed = true
+      })
       const leaving = left(ground, b, destroying)
       await a.seen('leave')
       assume(await a.call('metroplex.servers', true)).eql([a.address])

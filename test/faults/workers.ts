@@ -14,21 +14,34 @@ import type { Row } from './row'
 /** How many workers share a port, and how many clients come there. */
 const [WORKERS, CLIENTS] = [4, 40]
 
-/** What part of messages to all sparks, from each of these servers, came to the client that was meant, and to nobody else, in per cent. */
+/**
+ * What part of messages to all sparks, from each of these servers, came to the client that was meant, and to no other
+ * one, in per cent.
+ */
 async function right(servers: readonly ServerProcess[], url: string): Promise<number> {
   const clients = await Promise.all(Array.from({ length: CLIENTS }, () => openClient(url)))
   const sparks = await Promise.all(servers.map(server => server.sparks()))
   const place = new Map(servers.flatMap((server, i) => (sparks[i] ?? []).map(id => [id, server] as const)))
-  await Promise.all(servers.flatMap(server => clients.map(async ({ id }) => {
-    await eventually(async () => await server.call('metroplex.spark', id) === place.get(id)?.address)
-    assume(await server.call('forward.spark', id, `${id} ${server.pid}`)).eql({ ok: true, send: 1, ...place.get(id) === server && { local: true } })
-  })))
+  await Promise.all(
+    servers.flatMap(server =>
+      clients.map(async ({ id }) => {
+        await eventually(async () => (await server.call('metroplex.spark', id)) === place.get(id)?.address)
+        assume(await server.call('forward.spark', id, `${id} ${server.pid}`)).eql({
+          ok: true,
+          send: 1,
+          ...(place.get(id) === server && { local: true })
+        })
+      })
+    )
+  )
   for (const client of clients) await client.count(servers.length)
   const expected = clients.map(({ id }) => servers.map(({ pid }) => `${id} ${pid}`).sort())
-  const came = clients.flatMap(({ messages }, i) => [...messages].sort().filter((message, at) => message === expected[i]?.[at]))
+  const came = clients.flatMap(({ messages }, i) =>
+    [...messages].sort().filter((message, at) => message === expected[i]?.[at])
+  )
   const all = clients.flatMap(({ messages }) => messages).length
   for (const client of clients) await client.close()
-  return 100 * came.length / Math.max(all, CLIENTS * servers.length)
+  return (100 * came.length) / Math.max(all, CLIENTS * servers.length)
 }
 
 async function settledIn(ground: Ground, servers: readonly ServerProcess[], began: number): Promise<number> {
@@ -39,12 +52,14 @@ async function settledIn(ground: Ground, servers: readonly ServerProcess[], bega
 export const workers: readonly Row[] = [
   {
     id: 'F16',
-    fault: 'four workers of node:cluster share one port; one is destroyed, and another one killed',
-    promise: 'they are four servers, each with a listener of its own; every forward reaches exactly the right one, before and after; those that are left keep all that is theirs',
+    fault: 'of four workers of node:cluster on one port, one is destroyed and one is killed',
+    promise:
+      'four servers, each with its own listener; every forward reaches exactly the right one, before and after; ' +
+      'the remaining ones keep all their sparks',
     measures: [
       { what: 'reached the right one', unit: '%', atLeast: 100 },
-      { what: 'when two had gone', unit: '%', atLeast: 100 },
-      { what: 'the one that was killed is out of the registry after', unit: 'ms', atMost: NOTICED + SLACK }
+      { what: 'reached it after two had gone', unit: '%', atLeast: 100 },
+      { what: 'the killed one is out of the registry after', unit: 'ms', atMost: NOTICED + SLACK }
     ],
     async provoke(ground) {
       const servers = await Promise.all(Array.from({ length: WORKERS }, () => ground.start({}, { fork: forkWorker })))
@@ -52,11 +67,17 @@ export const workers: readonly Row[] = [
       const addresses = servers.map(({ address }) => address).sort()
       assume(new Set(addresses).size).equals(WORKERS)
       assume(addresses.some(address => address.endsWith(`:${one.port}`))).false()
-      for (const server of servers) await eventually(async () => (await server.call('metroplex.servers', true) as string[]).sort().join() === addresses.join())
+      for (const server of servers)
+        await eventually(
+          async () => ((await server.call('metroplex.servers', true)) as string[]).sort().join() === addresses.join()
+        )
       const before = await right(servers, one.url)
       const stay = await openClient(one.url)
       const held = await holderOf(servers, stay.id)
-      const gone = [one, two, three, four].filter(server => server !== held).slice(0, 2) as [ServerProcess, ServerProcess]
+      const gone = [one, two, three, four].filter(server => server !== held).slice(0, 2) as [
+        ServerProcess,
+        ServerProcess
+      ]
       const left = servers.filter(server => !gone.includes(server))
       await ground.settled(...servers)
       await gone[0].destroy()
@@ -70,8 +91,10 @@ export const workers: readonly Row[] = [
   },
   {
     id: 'F16',
-    fault: 'four workers of a supervisor are recycled, with 300 clients that are sent messages, and requests to their port, all the while',
-    promise: 'there are never fewer than four; no request fails; each message arrives once, or is named as missing; all are back, and the registry is right',
+    fault: 'four workers of a supervisor are recycled under 300 clients, a stream of messages and HTTP requests',
+    promise:
+      'never fewer than four are ready; no request fails; each message arrives once or is reported missing; all ' +
+      'clients are back, and the registry is right',
     measures: [
       { what: 'requests answered', unit: '%', atLeast: 100 },
       { what: 'lost', unit: 'messages', atMost: 0 },
@@ -82,7 +105,9 @@ export const workers: readonly Row[] = [
       const fleet = await Fleet.make(ground, WORKERS)
       await fleet.supervisor.start()
       const crowd = new Crowd()
-      using(() => { crowd.close() })
+      using(() => {
+        crowd.close()
+      })
       await crowd.open(fleet.url, 300)
       const sending = new Sending(ground.redis.url, ground.space, crowd)
       const requests = [new Requests(fleet.url, false, 2), new Requests(fleet.url, true, 2)]
@@ -94,16 +119,19 @@ export const workers: readonly Row[] = [
       await crowd.complete()
       const { arrived, lost, wrong } = await sending.stop()
       assume(arrived).is.above(500)
-      await eventually(async () => await ground.size() === 300, { within: 20_000 })
+      await eventually(async () => (await ground.size()) === 300, { within: 20_000 })
       await ground.settled(...fleet.servers)
       ground.sound(...fleet.all)
-      const [answered, failed] = [requests.reduce((sum, { count }) => sum + count, 0), requests.flatMap(each => each.failed).length]
-      return [100 * answered / (answered + failed), lost, wrong]
+      const [answered, failed] = [
+        requests.reduce((sum, { count }) => sum + count, 0),
+        requests.flatMap(each => each.failed).length
+      ]
+      return [(100 * answered) / (answered + failed), lost, wrong]
     }
   }
 ]
 
 async function holderOf(servers: readonly ServerProcess[], id: string): Promise<ServerProcess> {
   for (const server of servers) if ((await server.sparks()).includes(id)) return server
-  throw new Error('nobody has it')
+  throw new Error('no server has it')
 }

@@ -7,7 +7,7 @@ import { deadline } from '../support/wait'
 export class Ear {
   /** How many messages have come. */
   heard = 0
-  /** What Primus's clients take for protocol and nobody but Primus should send. */
+  /** What Primus's clients take for protocol, and only Primus should send. */
   readonly forged: string[] = []
   id = ''
 
@@ -16,7 +16,9 @@ export class Ear {
   static async open(url: string): Promise<Ear> {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/primus/?_primuscb=fuzz`)
     const ear = new Ear(socket)
-    adopt(() => { socket.terminate() })
+    adopt(() => {
+      socket.terminate()
+    })
     const identified = new Promise<void>(resolve => {
       socket.on('message', data => {
         const text = (data as Buffer).toString()

@@ -1,6 +1,7 @@
 /**
- * The command `npm run fuzz`: requests, heads, bodies, batches and frames that nobody would send, some of them signed rightly, to a real server. Prints the
- * seed. Exit code 1 when it crashed, hung, delivered what it should not, or kept something.
+ * The command `npm run fuzz`: requests, heads, bodies, batches and frames that no server sends, some of them signed
+ * correctly, to a real server. Prints the seed. Exit code 1 when it crashed, hung, delivered what it should not, or
+ * kept something.
  */
 import { parseArgs } from 'node:util'
 import { Ground } from '../faults/ground'
@@ -30,9 +31,11 @@ async function main(): Promise<number> {
     return 2
   }
   say(`seed ${seed}: ${cases} cases`)
-  const ask = async (): ReturnType<typeof fuzz> => fuzz(await Ground.make(true), { seed, cases, say, ...values.path !== undefined && { path: values.path } })
+  const ask = async (): ReturnType<typeof fuzz> =>
+    fuzz(await Ground.make(true), { seed, cases, say, ...(values.path !== undefined && { path: values.path }) })
   return trial(seed, ask, ({ grown }) => {
-    if (cases >= ENOUGH && grown > STEEP) throw new Error(`the heap has grown by ${grown} bytes for each case, and may by ${STEEP}`)
+    if (cases >= ENOUGH && grown > STEEP)
+      throw new Error(`the heap has grown by ${grown} bytes for each case, and may by ${STEEP}`)
   })
 }
 

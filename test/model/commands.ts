@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { Model } from './model'
+import { GROUPS, USERS } from './sample'
 import { SERVERS } from './stage'
 import { BEAT, LEASE } from './times'
 import type { World } from './world'
@@ -8,7 +9,11 @@ import type { World } from './world'
 /** Something that happens, to the model and to the real servers. */
 export type Step = fc.AsyncCommand<Model, World>
 
-function step(name: string, check: (model: Readonly<Model>) => boolean, run: (model: Model, world: World) => unknown): Step {
+function step(
+  name: string,
+  check: (model: Readonly<Model>) => boolean,
+  run: (model: Model, world: World) => unknown
+): Step {
   return {
     check,
     run: async (model, world) => {
@@ -25,73 +30,147 @@ const reachable = (server: number) => (model: Readonly<Model>) => model.at(serve
 
 /** The steps by their names, for examples that are written down. */
 export const steps = {
-  start: (server: number): Step => step(`start(${server})`, model => !model.at(server).up, async (model, world) => {
-    model.start(server)
-    await world.start(server)
-  }),
-  stop: (server: number): Step => step(`stop(${server})`, up(server), async (model, world) => {
-    model.end(server)
-    await world.stop(server)
-  }),
-  die: (server: number): Step => step(`die(${server})`, up(server), async (model, world) => {
-    await world.die(server, () => model.end(server))
-  }),
-  connect: (server: number, id: string): Step => step(`connect(${server}, '${id}')`, up(server), (model, world) => {
-    world.connect(server, model.connect(server, id), id)
-  }),
+  start: (server: number): Step =>
+    step(
+      `start(${server})`,
+      model => !model.at(server).up,
+      async (model, world) => {
+        model.start(server)
+        await world.start(server)
+      }
+    ),
+  stop: (server: number): Step =>
+    step(`stop(${server})`, up(server), async (model, world) => {
+      model.end(server)
+      await world.stop(server)
+    }),
+  die: (server: number): Step =>
+    step(`die(${server})`, up(server), async (model, world) => {
+      await world.die(server, () => model.end(server))
+    }),
+  connect: (server: number, id: string): Step =>
+    step(`connect(${server}, '${id}')`, up(server), (model, world) => {
+      world.connect(server, model.connect(server, id), id)
+    }),
   /** The spark that comes at this place among those of the server. */
-  disconnect: (server: number, nth: number): Step => step(
-    `disconnect(${server}, ${nth})`,
-    model => model.at(server).sparks.size > 0,
-    (model, world) => {
-      const sparks = [...model.at(server).sparks.keys()]
-      const spark = sparks[nth % sparks.length] ?? 0
-      model.disconnect(server, spark)
-      world.disconnect(server, spark)
-    }
-  ),
+  disconnect: (server: number, nth: number): Step =>
+    step(
+      `disconnect(${server}, ${nth})`,
+      model => model.at(server).sparks.size > 0,
+      (model, world) => {
+        const sparks = [...model.at(server).sparks.keys()]
+        const spark = sparks[nth % sparks.length] ?? 0
+        model.disconnect(server, spark)
+        world.disconnect(server, spark)
+      }
+    ),
+  /** The user of the spark that comes at this place among those of the server becomes another one; `''`: none. */
+  identify: (server: number, nth: number, user: string): Step =>
+    step(
+      `identify(${server}, ${nth}, '${user}')`,
+      model => model.at(server).sparks.size > 0,
+      (model, world) => {
+        const ids = [...model.at(server).ids.keys()]
+        const id = ids[nth % ids.length] ?? ''
+        const name = user === '' ? undefined : user
+        if (world.identify(server, id, name)) model.identify(server, id, name)
+      }
+    ),
+  /** The spark that comes at this place among those of the server enters a group, or leaves it. */
+  change: (server: number, nth: number, group: string, entered: boolean): Step =>
+    step(
+      `change(${server}, ${nth}, '${group}', ${entered})`,
+      model => model.at(server).sparks.size > 0,
+      (model, world) => {
+        const ids = [...model.at(server).ids.keys()]
+        const id = ids[nth % ids.length] ?? ''
+        if (world.change(server, id, group, entered)) model.change(server, id, group, entered)
+      }
+    ),
+  /** A listener before ours throws: Primus's event does not reach us. */
+  connectUnheard: (server: number, id: string): Step =>
+    step(`connectUnheard(${server}, '${id}')`, up(server), (model, world) => {
+      world.connect(server, model.connect(server, id), id, false)
+    }),
+  disconnectUnheard: (server: number, nth: number): Step =>
+    step(
+      `disconnectUnheard(${server}, ${nth})`,
+      model => model.at(server).sparks.size > 0,
+      (model, world) => {
+        const sparks = [...model.at(server).sparks.keys()]
+        const spark = sparks[nth % sparks.length] ?? 0
+        model.disconnect(server, spark)
+        world.disconnect(server, spark, false)
+      }
+    ),
+  /** Redis refuses what needs memory, or no longer. */
+  fill: (full: boolean): Step => step(`fill(${full})`, always, (_model, world) => world.fill(full)),
   /** All at once, more than one script takes. */
-  crowd: (server: number, size: number): Step => step(`crowd(${server}, ${size})`, up(server), (model, world) => {
-    for (let i = 0; i < size; i++) world.connect(server, model.connect(server, `c${i}`), `c${i}`)
-  }),
-  disperse: (server: number): Step => step(`disperse(${server})`, up(server), (model, world) => {
-    for (const spark of [...model.at(server).sparks.keys()]) {
-      model.disconnect(server, spark)
-      world.disconnect(server, spark)
-    }
-  }),
-  freeze: (server: number): Step => step(`freeze(${server})`, reachable(server), (model, world) => {
-    model.at(server).frozen = true
-    world.freeze(server)
-  }),
-  deafen: (server: number): Step => step(`deafen(${server})`, reachable(server), (model, world) => {
-    model.at(server).frozen = true
-    world.freeze(server, true)
-  }),
-  thaw: (server: number): Step => step(`thaw(${server})`, model => model.at(server).frozen, (model, world) => {
-    model.at(server).frozen = false
-    world.thaw(server)
-  }),
+  crowd: (server: number, size: number): Step =>
+    step(`crowd(${server}, ${size})`, up(server), (model, world) => {
+      for (let i = 0; i < size; i++) world.connect(server, model.connect(server, `c${i}`), `c${i}`)
+    }),
+  disperse: (server: number): Step =>
+    step(`disperse(${server})`, up(server), (model, world) => {
+      for (const spark of [...model.at(server).sparks.keys()]) {
+        model.disconnect(server, spark)
+        world.disconnect(server, spark)
+      }
+    }),
+  freeze: (server: number): Step =>
+    step(`freeze(${server})`, reachable(server), (model, world) => {
+      model.at(server).frozen = true
+      world.freeze(server)
+    }),
+  deafen: (server: number): Step =>
+    step(`deafen(${server})`, reachable(server), (model, world) => {
+      model.at(server).frozen = true
+      world.freeze(server, true)
+    }),
+  thaw: (server: number): Step =>
+    step(
+      `thaw(${server})`,
+      model => model.at(server).frozen,
+      (model, world) => {
+        model.at(server).frozen = false
+        world.thaw(server)
+      }
+    ),
   cut: (server: number): Step => step(`cut(${server})`, up(server), (_model, world) => world.cut(server)),
-  loseReply: (server: number, cut: boolean): Step => step(`loseReply(${server}, ${cut})`, up(server), (_model, world) => world.loseReply(server, cut)),
+  loseReply: (server: number, cut: boolean): Step =>
+    step(`loseReply(${server}, ${cut})`, up(server), (_model, world) => world.loseReply(server, cut)),
   flush: (): Step => step('flush()', always, (_model, world) => world.flush()),
   restart: (empty: boolean): Step => step(`restart(${empty})`, always, (_model, world) => world.restart(empty)),
   outage: (ms: number): Step => step(`outage(${ms})`, always, (_model, world) => world.outage(ms)),
+  /** Redis takes another password, and breaks all connections; the applications hear of it so many ms later. */
+  rekey: (ms: number): Step => step(`rekey(${ms})`, always, (_model, world) => world.rekey(ms)),
+  mislead: (server: number, ms: number): Step =>
+    step(`mislead(${server}, ${ms})`, reachable(server), (_model, world) => world.mislead(server, ms)),
   wait: (ms: number): Step => step(`wait(${ms})`, always, () => sleep(ms))
 }
 
 /** Few servers and few ids, so that they meet. */
 const server = fc.nat({ max: SERVERS - 1 })
 const id = fc.constantFrom('p', 'q', 'r', 's')
+const user = fc.constantFrom(...USERS, '')
+const group = fc.constantFrom(...GROUPS)
 const briefly = fc.constantFrom(0, 1, 3, 10, 30)
 const long = fc.constantFrom(BEAT / 2, BEAT, LEASE / 2, LEASE, 2 * LEASE)
 
-const kinds: { weight: number, arbitrary: fc.Arbitrary<Step> }[] = [
+const kinds: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
   { weight: 6, arbitrary: server.map(steps.start) },
   { weight: 2, arbitrary: server.map(steps.stop) },
   { weight: 3, arbitrary: server.map(steps.die) },
   { weight: 14, arbitrary: fc.tuple(server, id).map(args => steps.connect(...args)) },
   { weight: 9, arbitrary: fc.tuple(server, fc.nat({ max: 5 })).map(args => steps.disconnect(...args)) },
+  { weight: 8, arbitrary: fc.tuple(server, fc.nat({ max: 5 }), user).map(args => steps.identify(...args)) },
+  {
+    weight: 10,
+    arbitrary: fc.tuple(server, fc.nat({ max: 5 }), group, fc.boolean()).map(args => steps.change(...args))
+  },
+  { weight: 3, arbitrary: fc.tuple(server, id).map(args => steps.connectUnheard(...args)) },
+  { weight: 3, arbitrary: fc.tuple(server, fc.nat({ max: 5 })).map(args => steps.disconnectUnheard(...args)) },
+  { weight: 4, arbitrary: fc.boolean().map(steps.fill) },
   { weight: 1, arbitrary: fc.tuple(server, fc.constantFrom(501, 1100)).map(args => steps.crowd(...args)) },
   { weight: 1, arbitrary: server.map(steps.disperse) },
   { weight: 4, arbitrary: server.map(steps.freeze) },
@@ -102,6 +181,11 @@ const kinds: { weight: number, arbitrary: fc.Arbitrary<Step> }[] = [
   { weight: 2, arbitrary: fc.constant(steps.flush()) },
   { weight: 2, arbitrary: fc.boolean().map(steps.restart) },
   { weight: 1, arbitrary: long.map(steps.outage) },
+  { weight: 2, arbitrary: fc.oneof(briefly, long).map(steps.rekey) },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(server, fc.constantFrom(BEAT / 2, BEAT, LEASE / 2)).map(args => steps.mislead(...args))
+  },
   { weight: 9, arbitrary: briefly.map(steps.wait) },
   { weight: 7, arbitrary: long.map(steps.wait) }
 ]
@@ -109,5 +193,5 @@ const kinds: { weight: number, arbitrary: fc.Arbitrary<Step> }[] = [
 /** Anything that may happen, in any order. */
 export function happenings(replayPath?: string): fc.Arbitrary<Iterable<Step>> {
   const weighted = kinds.flatMap(({ weight, arbitrary }) => Array.from({ length: weight }, () => arbitrary))
-  return fc.commands(weighted, { maxCommands: 40, size: 'max', ...replayPath !== undefined && { replayPath } })
+  return fc.commands(weighted, { maxCommands: 40, size: 'max', ...(replayPath !== undefined && { replayPath }) })
 }

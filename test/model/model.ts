@@ -9,6 +9,10 @@ export interface Server {
   readonly sparks: Map<number, string>
   /** How many sparks have an id. */
   readonly ids: Map<string, number>
+  /** The users behind ids. */
+  readonly users: Map<string, string>
+  /** The groups that ids are in. */
+  readonly groups: Map<string, Set<string>>
 }
 
 /**
@@ -21,7 +25,15 @@ export class Model {
   #sparks = 0
 
   constructor(servers: number) {
-    this.servers = Array.from({ length: servers }, () => ({ up: false, frozen: false, starts: 0, sparks: new Map(), ids: new Map() }))
+    this.servers = Array.from({ length: servers }, () => ({
+      up: false,
+      frozen: false,
+      starts: 0,
+      sparks: new Map(),
+      ids: new Map(),
+      users: new Map(),
+      groups: new Map()
+    }))
   }
 
   at(server: number): Server {
@@ -43,6 +55,8 @@ export class Model {
     one.up = one.frozen = false
     one.sparks.clear()
     one.ids.clear()
+    one.users.clear()
+    one.groups.clear()
   }
 
   /** A spark connects; its number. */
@@ -54,12 +68,32 @@ export class Model {
   }
 
   disconnect(server: number, spark: number): void {
-    const { sparks, ids } = this.at(server)
+    const { sparks, ids, users, groups } = this.at(server)
     const id = sparks.get(spark) ?? ''
     const left = (ids.get(id) ?? 0) - 1
     sparks.delete(spark)
     if (left > 0) ids.set(id, left)
-    else ids.delete(id)
+    else {
+      ids.delete(id)
+      users.delete(id)
+      groups.delete(id)
+    }
+  }
+
+  /** The user of an id becomes another one; `undefined`: none. */
+  identify(server: number, id: string, user: string | undefined): void {
+    const { users } = this.at(server)
+    if (user === undefined) users.delete(id)
+    else users.set(id, user)
+  }
+
+  /** An id enters a group, or leaves it. */
+  change(server: number, id: string, group: string, entered: boolean): void {
+    const { groups } = this.at(server)
+    const own = groups.get(id) ?? new Set()
+    groups.set(id, own)
+    if (entered) own.add(group)
+    else own.delete(group)
   }
 
   /** Whether an id is connected to a server. */
@@ -74,7 +108,7 @@ export class Model {
 
   /** The servers that are there. */
   up(): number[] {
-    return this.servers.flatMap(({ up }, server) => up ? [server] : [])
+    return this.servers.flatMap(({ up }, server) => (up ? [server] : []))
   }
 
   /** All ids that are connected somewhere. */

@@ -23,8 +23,8 @@ interface Life {
 /**
  * Listens to what servers tell of each other, and judges it.
  *
- * Nobody may be said to have left, or be cleaned up after, who has not stopped, died or been silent for as long as its lease. Nobody is
- * said to have left twice, or without having been there.
+ * No server may be said to have left, or be cleaned up after, unless it stopped, died or was silent for as long as its
+ * lease. No server is said to have left twice, or without having been there.
  */
 export class Rumours {
   readonly #lives = new Map<string, Life>()
@@ -53,36 +53,41 @@ export class Rumours {
       if (who.ended !== false) return
       if (life === '') this.wrong(`${who.name} took ${address} for a server of 1.x`)
       if (beliefs.has(address)) this.wrong(`${who.name} told twice that ${address} has joined`)
-      if (this.#left.has(`${who.name} ${life}`)) this.wrong(`${who.name} told that a life at ${address} joined which it had told to have left`)
+      if (this.#left.has(`${who.name} ${life}`))
+        this.wrong(`${who.name} told that a life at ${address} joined which it had told to have left`)
       beliefs.set(address, life)
     })
     metroplex.on('leave', (address, why, life) => {
       if (who.ended !== false) return
-      if (beliefs.get(address) !== life) this.wrong(`${who.name} told that a life at ${address} left which was not there`)
+      if (beliefs.get(address) !== life)
+        this.wrong(`${who.name} told that a life at ${address} left which was not there`)
       if (this.#left.has(`${who.name} ${life}`)) this.wrong(`${who.name} told twice that one life at ${address} left`)
       beliefs.delete(address)
       this.#left.add(`${who.name} ${life}`)
       const gone = this.#find(life)
       if (gone === undefined) {
-        // One that was stopped before anybody has looked.
+        // One that was stopped before any server has looked.
         const stopped = [...this.#beliefs.keys()].some(other => other.address === address && other.ended !== false)
-        if (!stopped) this.wrong(`${who.name} told that a life at ${address} left which nobody ever was`)
+        if (!stopped) this.wrong(`${who.name} told that a life at ${address} left which never was`)
         return
       }
-      if (why === 'shutdown' && gone.of.ended !== 'stopped') this.wrong(`${who.name} told that ${gone.of.name} had shut down`)
-      if (!this.#mayBeGone(gone)) this.wrong(`${who.name} told that ${gone.of.name} had left, which was never silent for its lease`)
+      if (why === 'shutdown' && gone.of.ended !== 'stopped')
+        this.wrong(`${who.name} told that ${gone.of.name} had shut down`)
+      if (!this.#mayBeGone(gone))
+        this.wrong(`${who.name} told that ${gone.of.name} had left, which was never silent for its lease`)
     })
     metroplex.on('reap', (address, ids) => {
       if (who.ended !== 'died') named(ids)
       if (who.ended !== false) return
       const lives = [...this.#lives.values()].filter(({ of }) => of.address === address)
-      if (!lives.some(life => this.#mayBeGone(life))) this.wrong(`${who.name} reaped ${address}, which was never silent for its lease`)
+      if (!lives.some(life => this.#mayBeGone(life)))
+        this.wrong(`${who.name} reaped ${address}, which was never silent for its lease`)
       if (address !== who.address) return
       for (const id of ids) if (who.holds(id)) this.wrong(`${who.name} reaped ${id}, which is back`)
     })
     metroplex.on('error', error => {
       const { code } = error as { code?: string }
-      if (code === 'EADDRESS') this.wrong(`${who.name} found somebody else at its address`)
+      if (code === 'EADDRESS') this.wrong(`${who.name} found another server at its address`)
     })
   }
 
@@ -113,10 +118,14 @@ export class Rumours {
       for (const other of there) {
         const life = beliefs.get(other.address)
         const is = this.#ids.get(other)?.id
-        if (life !== is) this.wrong(`${who.name} has told that ${life === undefined ? 'no life' : 'another life'} than that of ${other.name} is there`)
+        if (life !== is)
+          this.wrong(
+            `${who.name} has told that ${life === undefined ? 'no life' : 'another life'} than that of ${other.name} is there`
+          )
       }
       const known = new Set(there.map(({ address }) => address))
-      for (const address of beliefs.keys()) if (!known.has(address)) this.wrong(`${who.name} never told that ${address} left`)
+      for (const address of beliefs.keys())
+        if (!known.has(address)) this.wrong(`${who.name} never told that ${address} left`)
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * The long form of test/model.test.ts: `npm run test:model -- --runs 2000`.
  *
- * Prints how to repeat whatever fails: `--seed 7 --path 0:3 --replay 'ABC'` makes that very run again.
+ * Prints how to repeat a run that fails: `--seed 7 --path 0:3 --replay 'ABC'` makes that very run again.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
@@ -12,8 +12,12 @@ import { QUICK, SETTLE, SLOW } from './times'
 
 const { values } = parseArgs({
   options: {
-    runs: { type: 'string' }, seed: { type: 'string' }, path: { type: 'string' }, replay: { type: 'string' },
-    together: { type: 'string', default: '8' }, all: { type: 'boolean', default: false }
+    runs: { type: 'string' },
+    seed: { type: 'string' },
+    path: { type: 'string' },
+    replay: { type: 'string' },
+    together: { type: 'string', default: '8' },
+    all: { type: 'boolean', default: false }
   }
 })
 endOnSignals()
@@ -22,8 +26,10 @@ const stalls = monitorEventLoopDelay()
 stalls.enable()
 
 function line({ runs, failures, worst }: Tally): string {
-  return `${runs} runs, ${failures.length} failed; the registry was wrong for ${Math.round(worst.quick)} ms at most (bound ${QUICK}), ` +
+  return (
+    `${runs} runs, ${failures.length} failed; the registry was wrong for ${Math.round(worst.quick)} ms at most (bound ${QUICK}), ` +
     `${Math.round(worst.slow)} ms after a harmed connection (bound ${SLOW}); all was right after ${Math.round(worst.settled)} ms (bound ${SETTLE}); this process stood still for ${Math.round(stalls.max / 1e6)} ms at most`
+  )
 }
 
 async function main(): Promise<number> {
@@ -37,8 +43,12 @@ async function main(): Promise<number> {
   let shown = 0
   process.stdout.write(`${runs} runs, ${values.together} at a time, seeds ${seed} to ${seed + runs - 1}\n`)
   const tally = await series({
-    seed, runs, together: Number(values.together), all: values.all,
-    ...path !== undefined && { path }, ...replay !== undefined && { replay },
+    seed,
+    runs,
+    together: Number(values.together),
+    all: values.all,
+    ...(path !== undefined && { path }),
+    ...(replay !== undefined && { replay }),
     progress: so => {
       for (; shown < so.failures.length; shown++) process.stdout.write(`\n${so.failures[shown] ?? ''}\n\n`)
       if (performance.now() - told < 10_000) return
@@ -47,12 +57,19 @@ async function main(): Promise<number> {
     }
   })
   const errors = await accidents.take()
-  process.stdout.write(`${Math.round((performance.now() - began) / 1000)} s: ${line(tally)}; seeds ${seed} to ${seed + tally.runs - 1}\n`)
+  process.stdout.write(
+    `${Math.round((performance.now() - began) / 1000)} s: ${line(tally)}; seeds ${seed} to ${seed + tally.runs - 1}\n`
+  )
   for (const error of errors) process.stdout.write(`\n${String(error.stack)}\n`)
   return tally.failures.length + errors.length === 0 ? 0 : 1
 }
 
-main().then(code => { process.exitCode = code }, (error: unknown) => {
-  process.stderr.write(`${String((error as Error).stack)}\n`)
-  process.exitCode = 1
-})
+main().then(
+  code => {
+    process.exitCode = code
+  },
+  (error: unknown) => {
+    process.stderr.write(`${String((error as Error).stack)}\n`)
+    process.exitCode = 1
+  }
+)

@@ -58,7 +58,8 @@ export async function series(what: Seriously): Promise<Tally> {
       fc.pre(performance.now() - failed < SHRINKING)
       try {
         const { worst } = await perform(stage, steps)
-        for (const key of ['quick', 'slow', 'settled'] as const) tally.worst[key] = Math.max(tally.worst[key], worst[key])
+        for (const key of ['quick', 'slow', 'settled'] as const)
+          tally.worst[key] = Math.max(tally.worst[key], worst[key])
       } catch (error) {
         failed = Math.min(failed, performance.now())
         // What depends on time may not come again when it is made smaller: the first time is worth telling, too.
@@ -66,11 +67,18 @@ export async function series(what: Seriously): Promise<Tally> {
         throw error
       }
     })
-    const details = await fc.check(property, { seed: number, numRuns: 1, maxSkipsPerRun: 0, ...path !== undefined && { path } })
+    const details = await fc.check(property, {
+      seed: number,
+      numRuns: 1,
+      maxSkipsPerRun: 0,
+      ...(path !== undefined && { path })
+    })
     tally.runs++
     if (details.failed) {
       const again = `--seed ${number}${details.counterexamplePath === null ? '' : ` --path ${details.counterexamplePath}`}`
-      tally.failures.push(`${again}\n${first}\nshrunk: ${fc.stringify(details.counterexample)}\n${String(details.errorInstance)}`)
+      tally.failures.push(
+        `${again}\n${first}\nshrunk: ${fc.stringify(details.counterexample)}\n${String(details.errorInstance)}`
+      )
     }
     progress?.(tally)
   }
@@ -78,7 +86,10 @@ export async function series(what: Seriously): Promise<Tally> {
   return tally
 }
 
-/** Lets all of this happen to real servers, two to begin with, and then holds that they say what is there. Resolves with how long things took. */
+/**
+ * Lets all of this happen to real servers, two to begin with, and then holds that they say what is there. Resolves with
+ * how long things took.
+ */
 export async function perform(stage: Stage, happening: Iterable<Step>): Promise<World> {
   const model = new Model(SERVERS)
   const world = new World(stage, model)

@@ -40,7 +40,7 @@ export class Stage {
   }
 }
 
-/** Starts a Redis and opens the doors. Whoever opens it closes it. */
+/** Starts a Redis and opens the doors. The caller closes the stage. */
 export async function openStage(): Promise<Stage> {
   const redis = await startRedis({ scope: 'suite' })
   const doors = await Promise.all(Array.from({ length: SERVERS }, () => openDoor()))
@@ -48,13 +48,17 @@ export async function openStage(): Promise<Stage> {
 }
 
 /**
- * The port of a server. It stays ours while the server is away, so that nobody else takes it; whoever knocks then is hung up on.
+ * The port of a server. It stays ours while the server is away, so that no other program takes it. Connections are
+ * closed at once then.
  */
 export class Door {
   /** Who answers. */
   server: Metroplex | undefined
 
-  constructor(readonly address: string, private readonly listener: Server) {}
+  constructor(
+    readonly address: string,
+    private readonly listener: Server
+  ) {}
 
   async close(): Promise<void> {
     this.listener.closeAllConnections()
@@ -67,7 +71,10 @@ async function openDoor(): Promise<Door> {
   const listener = createServer((req, res) => {
     const { server } = door
     if (server === undefined) req.socket.destroy()
-    else server.core.post.middleware.call({} as never, req, res, () => { res.writeHead(404).end() })
+    else
+      server.core.gateway.middleware.call({} as never, req, res, () => {
+        res.writeHead(404).end()
+      })
   }).listen(0, '127.0.0.1')
   await once(listener, 'listening')
   const door = new Door(`http://127.0.0.1:${(listener.address() as AddressInfo).port}`, listener)

@@ -18,11 +18,14 @@ const RECONNECT = 1000
 const SLACK = 3000
 
 /**
- * How long the registry may be wrong about a server that lives and has its connection: until the next beat, and the time to heal.
+ * How long the registry may be wrong about a server that lives and has its connection: until the next beat, and the
+ * time to heal.
  */
 export const QUICK = BEAT + SLACK
 
-/** The same after its connection was harmed: a question that has to be given up, a pause, a connection, a beat, a heal. */
+/**
+ * The same after its connection was harmed: a question that has to be given up, a pause, a connection, a beat, a heal.
+ */
 export const SLOW = TIMEOUT + RECONNECT + BEAT + SLACK
 
 /**
@@ -35,8 +38,8 @@ export const AUDIT = 30 * LEASE + SLACK
 /**
  * How long until the registry is exactly what is there, once the network is whole.
  *
- * All are connected again; they beat for a lease without a break before they bury anybody; the sweep may still be held by one that died,
- * for two beats; the next beat asks for it, and the one after that tells the others. Who is merely absent, as after a flush, is believed
- * in for a lease and a beat instead, which ends sooner.
+ * All are connected again; they beat for a lease without a break before they bury any server; the sweep may still be
+ * held by one that died, for two beats; the next beat asks for it, and the one after that tells the others. Who is
+ * merely absent, as after a flush, is believed in for a lease and a beat instead, which ends sooner.
  */
 export const SETTLE = TIMEOUT + RECONNECT + LEASE + 2 * BEAT + LEASE + 2 * BEAT + SLACK

@@ -1,6 +1,6 @@
 import { openClient, type Client } from '../support/client'
 import type { ServerProcess } from '../support/server'
-import type { Dice } from './dice'
+import type { Dice } from '../support/dice'
 
 /** How many clients there are about, and how long the pause between two changes is, in ms. */
 const [CLIENTS, PAUSE] = [60, 25]
@@ -13,7 +13,10 @@ export class Crowd {
   /** How many have come so far. */
   came = 0
 
-  constructor(private readonly dice: Dice, private readonly open: () => readonly ServerProcess[]) {}
+  constructor(
+    private readonly dice: Dice,
+    private readonly open: () => readonly ServerProcess[]
+  ) {}
 
   /** Begin to come and go. */
   start(): void {
@@ -21,7 +24,7 @@ export class Crowd {
     this.#churning = this.#churn()
   }
 
-  /** Stay as you are; resolves when nobody is on the way. */
+  /** Stay as you are; resolves when no client is on the way. */
   async stop(): Promise<void> {
     this.#going = false
     await this.#churning

@@ -50,18 +50,43 @@ async function away(redis: RedisProcess, ms: number): Promise<void> {
 
 /** Everything that can happen. */
 export const accidents: readonly Accident[] = [
-  { name: 'killed', deadly: true, mortal: true, happen: async (seat, _redis, restart) => {
-    seat.open = false
-    await seat.server.kill()
-    await restart(seat)
-  } },
+  {
+    name: 'killed',
+    deadly: true,
+    mortal: true,
+    happen: async (seat, _redis, restart) => {
+      seat.open = false
+      await seat.server.kill()
+      await restart(seat)
+    }
+  },
   { name: 'stopped briefly', deadly: false, happen: seat => stopped(seat, SHORT) },
   { name: 'stopped for long', deadly: true, happen: seat => stopped(seat, LONG) },
-  { name: 'cut', deadly: false, happen: async ({ proxy }) => { await lasting(0); proxy.cut() } },
+  {
+    name: 'cut',
+    deadly: false,
+    happen: async ({ proxy }) => {
+      await lasting(0)
+      proxy.cut()
+    }
+  },
   { name: 'frozen briefly', deadly: false, happen: seat => frozen(seat, SHORT) },
   { name: 'frozen for long', deadly: true, happen: seat => frozen(seat, LONG) },
-  { name: 'an answer lost', deadly: false, happen: async ({ proxy }) => { await lasting(0); proxy.dropNextReply({ cut: true }) } },
-  { name: 'flushed', deadly: false, happen: async (_seat, redis) => { await redis.ask(client => client.flushall()) } },
+  {
+    name: 'an answer lost',
+    deadly: false,
+    happen: async ({ proxy }) => {
+      await lasting(0)
+      proxy.dropNextReply({ cut: true })
+    }
+  },
+  {
+    name: 'flushed',
+    deadly: false,
+    happen: async (_seat, redis) => {
+      await redis.ask(client => client.flushall())
+    }
+  },
   { name: 'restarted empty', deadly: false, happen: (_seat, redis) => redis.restart({ empty: true }) },
   { name: 'restarted', deadly: false, happen: (_seat, redis) => redis.restart({ empty: false }) },
   { name: 'Redis away briefly', deadly: false, happen: (_seat, redis) => away(redis, SHORT) },

@@ -1,11 +1,12 @@
 /**
- * The command `npm run soak`: servers, clients that come and go, and one fault after the other, for as long as one likes.
+ * The command `npm run soak`: servers, clients that come and go, and one fault after the other, for as long as one
+ * likes.
  *
- * After each fault the registry has to be right in time, and nobody may have left who lived. At the end the memory of the servers that were
- * never killed must not have grown. Exit code 1 when anything of it is not so.
+ * After each fault the registry has to be right in time, and no live server may have left. At the end the memory of the
+ * servers that were never killed must not have grown. Exit code 1 when anything of it is not so.
  *
- * It runs without V8's optimizing compilers: what they write is on the heap as well, and grows for hours (0.13 MB a minute, when it was looked
- * at: heap snapshots four minutes apart differed in nothing else).
+ * It runs without V8's optimizing compilers: what they write is on the heap as well, and grows for hours (0.13 MB a
+ * minute, when it was looked at: heap snapshots four minutes apart differed in nothing else).
  */
 import { parseArgs } from 'node:util'
 import { Ground } from '../faults/ground'
@@ -13,7 +14,7 @@ import { Accidents } from '../support/accidents'
 import { anySeed, command, say } from '../support/command'
 import { startProxy } from '../support/proxy'
 import { Crowd } from './crowd'
-import { Dice } from './dice'
+import { Dice } from '../support/dice'
 import { accidents, type Accident, type Seat } from './faults'
 import { slopeOf } from './slope'
 
@@ -31,7 +32,10 @@ const { values } = parseArgs({
   }
 })
 const { gc } = globalThis as { gc?: () => void }
-if (gc === undefined) throw new Error('Start it with `npm run soak`, or with `node --expose-gc`: the servers have to be able to collect their garbage.')
+if (gc === undefined)
+  throw new Error(
+    'Start it with `npm run soak`, or with `node --expose-gc`: the servers have to be able to collect their garbage.'
+  )
 
 class Soak {
   readonly #dice = new Dice(Number(values.seed))
@@ -46,7 +50,10 @@ class Soak {
   #worst = 0
   #leaves = 0
 
-  constructor(private readonly ground: Ground, private readonly minutes: number) {}
+  constructor(
+    private readonly ground: Ground,
+    private readonly minutes: number
+  ) {}
 
   async run(): Promise<boolean> {
     this.#accidents.watch()
@@ -102,7 +109,10 @@ class Soak {
         if (event !== 'leave' && event !== 'reap') continue
         this.#leaves++
         const right = this.#harmed.has(event === 'leave' ? args[2] : args[0])
-        if (!right) this.#wrong.push(`${accident.name} at ${victim.address}: ${server.address} told ${event} ${args.map(String).join().slice(0, 100)}`)
+        if (!right)
+          this.#wrong.push(
+            `${accident.name} at ${victim.address}: ${server.address} told ${event} ${args.map(String).join().slice(0, 100)}`
+          )
       }
     }
   }
@@ -118,18 +128,26 @@ class Soak {
 
   /** What the servers that are never killed hold, after a collection, in MB. */
   async #heap(): Promise<number> {
-    const heaps = await Promise.all(this.#seats.filter(({ mortal }) => !mortal).map(({ server }) => server.run(() => {
-      (globalThis as unknown as { gc: () => void }).gc()
-      return process.memoryUsage().heapUsed / 1e6
-    })))
+    const heaps = await Promise.all(
+      this.#seats
+        .filter(({ mortal }) => !mortal)
+        .map(({ server }) =>
+          server.run(() => {
+            ;(globalThis as unknown as { gc: () => void }).gc()
+            return process.memoryUsage().heapUsed / 1e6
+          })
+        )
+    )
     return heaps.reduce((sum, heap) => sum + heap, 0) / heaps.length
   }
 
   async #tell(minute: number): Promise<void> {
     const sparks = await this.ground.client.hlen(this.ground.key('sparks'))
     const faults = [...this.#happened.values()].reduce((sum, count) => sum + count, 0)
-    say(`minute ${minute.toFixed(1)}: ${faults} faults, ${this.#crowd.came} clients came, ${sparks} are there, ${this.#leaves} told of the dead, ` +
-      `right after ${Math.round(this.#worst)} ms at most, heap ${(this.#heaps.at(-1)?.[1] ?? 0).toFixed(1)} MB`)
+    say(
+      `minute ${minute.toFixed(1)}: ${faults} faults, ${this.#crowd.came} clients came, ${sparks} are there, ${this.#leaves} told of the dead, ` +
+        `right after ${Math.round(this.#worst)} ms at most, heap ${(this.#heaps.at(-1)?.[1] ?? 0).toFixed(1)} MB`
+    )
   }
 
   #judge(): void {
@@ -148,7 +166,7 @@ class Soak {
   get report(): string[] {
     return [
       ...[...this.#happened].map(([name, count]) => `${name}: ${count}`).sort(),
-      ...this.#wrong.length === 0 ? ['all was right'] : this.#wrong.map(wrong => `WRONG: ${wrong}`)
+      ...(this.#wrong.length === 0 ? ['all was right'] : this.#wrong.map(wrong => `WRONG: ${wrong}`))
     ]
   }
 }

@@ -9,7 +9,8 @@ export interface Slope {
 /** The slope of the line that fits best. @see https://en.wikipedia.org/wiki/Simple_linear_regression */
 export function slopeOf(points: readonly (readonly [x: number, y: number])[]): Slope {
   const n = points.length
-  const mean = (of: (point: readonly [number, number]) => number): number => points.reduce((sum, point) => sum + of(point), 0) / n
+  const mean = (of: (point: readonly [number, number]) => number): number =>
+    points.reduce((sum, point) => sum + of(point), 0) / n
   const [mx, my] = [mean(([x]) => x), mean(([, y]) => y)]
   const spread = points.reduce((sum, [x]) => sum + (x - mx) ** 2, 0)
   const slope = points.reduce((sum, [x, y]) => sum + (x - mx) * (y - my), 0) / spread

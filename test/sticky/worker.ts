@@ -1,4 +1,7 @@
-/** A worker of `primary.ts`, as an application would have it: it listens on the port that all share, or on the one of its place. */
+/**
+ * A worker of `primary.ts`, as an application would have it: it listens on the port that all share, or on the one of
+ * its place.
+ */
 import { createServer } from 'node:http'
 import { worker } from '../../lib/supervisor'
 import { load, loadPlugin, loadPrimus } from '../support/primus-types'
@@ -15,8 +18,10 @@ const place = Number(worker()?.name.split('-').pop())
 
 const server = createServer()
 const primus = new (loadPrimus())(server, {
-  transformer: 'sockjs', iknowclusterwillbreakconnections: true,
-  redis: connectTo({ url: REDIS }, load('ioredis') as Ioredis), namespace: NAMESPACE
+  transformer: 'sockjs',
+  iknowclusterwillbreakconnections: true,
+  redis: connectTo({ url: REDIS }, load('ioredis') as Ioredis),
+  namespace: NAMESPACE
 })
 primus.plugin('metroplex', loadPlugin('../../index'))
 

@@ -3,6 +3,7 @@ import { once as emitted } from 'node:events'
 import { createServer, request, type IncomingMessage } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
+import { withModules } from '../support/modules'
 import { killAtExit } from '../support/orphans'
 import { once } from '../support/wait'
 
@@ -16,17 +17,28 @@ export interface Workers {
   stop(): Promise<void>
 }
 
-/** Starts four supervised workers. Resolves when all of them are ready. @param ports one that all share, or one for each */
+/**
+ * Starts four supervised workers. Resolves when all of them are ready.
+ *
+ * @param ports one that all share, or one for each
+ */
 export async function startWorkers(redis: string, namespace: string, ports: readonly number[]): Promise<Workers> {
   const child = fork(join(__dirname, 'primary.js'), [], {
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: { ...process.env, REDIS: redis, NAMESPACE: namespace, PORTS: ports.join(',') }
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    env: { ...process.env, ...withModules(), REDIS: redis, NAMESPACE: namespace, PORTS: ports.join(',') }
   })
   killAtExit(child)
   let said = ''
-  child.stderr?.on('data', (chunk: Buffer) => { said += chunk.toString() })
-  const ended = new Promise<number | null>(resolve => { child.once('exit', resolve) })
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+  })
+  const ended = new Promise<number | null>(resolve => {
+    child.once('exit', resolve)
+  })
   const told = async (what: string): Promise<void> => {
-    const died = ended.then(code => { throw new Error(`the supervisor ended with ${code}\n${said}`) })
+    const died = ended.then(code => {
+      throw new Error(`the supervisor ended with ${code}\n${said}`)
+    })
     await Promise.race([once(child, 'message', { within: patience, filter: message => message === what }), died])
   }
   await told('ready')
@@ -47,7 +59,10 @@ export async function startWorkers(redis: string, namespace: string, ports: read
 /** The part of the path of a SockJS request that tells its session: `SERVER/SESSION`. */
 const SESSION = /^\/primus\/([^/]+\/[^/]+)\//
 
-/** A balancer in front of some ports, which leads all requests of a SockJS session to the same one, and all others to any. */
+/**
+ * A balancer in front of some ports, which leads all requests of a SockJS session to the same one, and all others to
+ * any.
+ */
 export interface Balancer {
   readonly url: string
   close(): Promise<void>
@@ -63,11 +78,14 @@ export async function startBalancer(ports: readonly number[]): Promise<Balancer>
   }
   const server = createServer((req, res) => {
     const { method, url, headers } = req
-    const onward = request({ host: '127.0.0.1', port: chosen(req), method, path: url, headers, agent: false }, answer => {
-      res.writeHead(answer.statusCode ?? 502, answer.headers)
-      answer.pipe(res)
-      answer.on('error', () => res.destroy())
-    })
+    const onward = request(
+      { host: '127.0.0.1', port: chosen(req), method, path: url, headers, agent: false },
+      answer => {
+        res.writeHead(answer.statusCode ?? 502, answer.headers)
+        answer.pipe(res)
+        answer.on('error', () => res.destroy())
+      }
+    )
     onward.on('error', () => res.destroy())
     res.on('close', () => onward.destroy())
     req.pipe(onward)
@@ -75,7 +93,9 @@ export async function startBalancer(ports: readonly number[]): Promise<Balancer>
   const sockets = new Set<Socket>()
   server.on('connection', socket => {
     sockets.add(socket)
-    socket.once('close', () => { sockets.delete(socket) })
+    socket.once('close', () => {
+      sockets.delete(socket)
+    })
   })
   server.listen(0, '127.0.0.1')
   await emitted(server, 'listening')

@@ -1,6 +1,7 @@
 /**
- * The command `npm run stress`: numbered messages between three servers, while connections break, stand still and lose answers, and while receivers are
- * killed. Prints the seed and what came about. Exit code 1 when anything was lost, doubled, overtaken, or not as it was reported.
+ * The command `npm run stress`: numbered messages between three servers, while connections break, stand still and lose
+ * answers, and while receivers are killed. Prints the seed and what came about. Exit code 1 when anything was lost,
+ * doubled, overtaken, or not as it was reported.
  */
 import { parseArgs } from 'node:util'
 import { Ground } from '../faults/ground'
@@ -26,7 +27,14 @@ async function main(): Promise<number> {
   }
   const transport = TRANSPORTS.find(name => name === values.transport)
   const [seed, messages, faults, kills] = [values.seed, values.messages, values.faults, values.kills].map(Number)
-  if (transport === undefined || seed === undefined || messages === undefined || faults === undefined || kills === undefined || [seed, messages, faults, kills].some(value => !Number.isInteger(value) || value < 0)) {
+  if (
+    transport === undefined ||
+    seed === undefined ||
+    messages === undefined ||
+    faults === undefined ||
+    kills === undefined ||
+    [seed, messages, faults, kills].some(value => !Number.isInteger(value) || value < 0)
+  ) {
     say(`--messages, --faults, --kills and --seed must be whole numbers, --transport one of ${TRANSPORTS.join(', ')}.`)
     return 2
   }

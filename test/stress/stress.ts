@@ -4,7 +4,7 @@ import { eventually } from '../support/wait'
 import { counter, Flow, judge, numbersOf, Passage, type Outcome, type Transport } from '../faults/passage'
 import type { Ground } from '../faults/ground'
 import type { TcpProxy } from '../support/proxy'
-import { Dice } from '../soak/dice'
+import { Dice } from '../support/dice'
 
 /** How much of everything. */
 export interface Amounts {
@@ -32,26 +32,43 @@ export interface Figures {
   /** The longest that a message took, in ms. */
   readonly longest: number
   readonly kills: number
-  /** Messages of the second phase: in all, those that have failed, and of these those that may have arrived and those that had. */
-  readonly struck: { readonly sent: number, readonly failed: number, readonly maybe: number, readonly arrived: number }
+  /**
+   * Messages of the second phase: in all, those that have failed, and of these those that may have arrived and those
+   * that had.
+   */
+  readonly struck: { readonly sent: number; readonly failed: number; readonly maybe: number; readonly arrived: number }
 }
 
 /** How long an operation may take, in ms; a connection that became mute is given up after a third of it. */
 const TIMEOUT = 10_000
 const options = { interval: 60_000, metroplex: { timeout: TIMEOUT, lease: 15_000 } }
 
-/** The sparks of each server in the first phase; how many send to each of them at the same time, and their pauses in ms. */
+/**
+ * The sparks of each server in the first phase; how many send to each of them at the same time, and their pauses in ms.
+ */
 const [SPARKS, CALLERS, PAUSE] = [2, 3, 5]
 /** The longest that nothing passes, and the longest between two accidents, in ms. */
 const [FROZEN, APART] = [200, 40]
 
 /** What may become of connections. */
 const accidents: Readonly<Record<string, (proxy: TcpProxy, dice: Dice) => Promise<void> | void>> = {
-  reset: proxy => { proxy.cut() },
-  lost: proxy => { proxy.dropNextReply({ cut: true }) },
-  mute: proxy => { proxy.dropNextReply() },
-  frozen: (proxy, dice) => held(proxy, dice, () => { proxy.freeze() }),
-  deaf: (proxy, dice) => held(proxy, dice, () => { proxy.freezeReplies() })
+  reset: proxy => {
+    proxy.cut()
+  },
+  lost: proxy => {
+    proxy.dropNextReply({ cut: true })
+  },
+  mute: proxy => {
+    proxy.dropNextReply()
+  },
+  frozen: (proxy, dice) =>
+    held(proxy, dice, () => {
+      proxy.freeze()
+    }),
+  deaf: (proxy, dice) =>
+    held(proxy, dice, () => {
+      proxy.freezeReplies()
+    })
 }
 
 async function held(proxy: TcpProxy, dice: Dice, hold: () => void): Promise<void> {
@@ -64,12 +81,15 @@ async function held(proxy: TcpProxy, dice: Dice, hold: () => void): Promise<void
 
 /** The length of a pause is part of what is thrown by dice. */
 function sleep(ms: number): Promise<void> {
-  return new Promise(resolve => { setTimeout(resolve, ms) })
+  return new Promise(resolve => {
+    setTimeout(resolve, ms)
+  })
 }
 
 /**
- * Three servers that send each other's sparks numbered messages, while connections between them are reset, stand still, and lose answers; and then
- * while receivers are killed and started again on their address.
+ * Three servers that send each other's sparks numbered messages, while connections between them are reset, stand still,
+ * and lose answers; and then while receivers are killed and started again on their address. No caller waits for every
+ * second message.
  *
  * @throws when a message was lost, doubled or overtaken, or when it had arrived although it was said that it had not
  */
@@ -77,20 +97,38 @@ export async function stress(ground: Ground, amounts: Amounts): Promise<Figures>
   const { transport, seed, say } = amounts
   const dice = new Dice(seed)
   const connections = await first(ground, amounts, dice)
-  say(`${connections.sent} messages through ${amounts.faults} accidents: none lost, none doubled, none out of order${connections.unsent === 0 ? '' : `; ${connections.unsent} more did not leave, and were reported so`}`)
+  say(
+    `${connections.sent} messages through ${amounts.faults} accidents: none lost, none doubled, none out of order${connections.unsent === 0 ? '' : `; ${connections.unsent} more did not leave, and were reported so`}`
+  )
   const struck = await second(ground, transport, amounts.kills, dice, say)
   return { ...connections, kills: amounts.kills, struck }
 }
 
-async function first(ground: Ground, { transport, messages, faults, say }: Amounts, dice: Dice): Promise<Omit<Figures, 'kills' | 'struck'>> {
+async function first(
+  ground: Ground,
+  { transport, messages, faults, say }: Amounts,
+  dice: Dice
+): Promise<Omit<Figures, 'kills' | 'struck'>> {
   const passages = await Promise.all([0, 1, 2].map(() => Passage.to(ground, transport, options)))
   const servers = passages.map(({ server }) => server)
-  const clients = await Promise.all(passages.map(({ server }) => Promise.all(Array.from({ length: SPARKS }, () => openClient(server.url)))))
+  const clients = await Promise.all(
+    passages.map(({ server }) => Promise.all(Array.from({ length: SPARKS }, () => openClient(server.url))))
+  )
   await ground.settled(...servers)
-  const flows: { flow: Flow, name: string, client: Client }[] = []
+  const flows: { flow: Flow; name: string; client: Client }[] = []
   for (const [i, server] of servers.entries()) {
     for (const [j, of] of clients.entries()) {
-      if (j !== i) for (const [k, client] of of.entries()) flows.push({ flow: await Flow.start(server, `${i}>${j}.${k}`, client.id, { callers: CALLERS, pause: PAUSE }), name: `${i}>${j}.${k}`, client })
+      if (j !== i)
+        for (const [k, client] of of.entries())
+          flows.push({
+            flow: await Flow.start(server, `${i}>${j}.${k}`, client.id, {
+              callers: CALLERS,
+              pause: PAUSE,
+              unawaited: true
+            }),
+            name: `${i}>${j}.${k}`,
+            client
+          })
     }
   }
   const arrived = (): number => clients.flat().reduce((sum, { messages }) => sum + messages.length, 0)
@@ -104,7 +142,7 @@ async function first(ground: Ground, { transport, messages, faults, say }: Amoun
     const proxy = passages[dice.below(passages.length)]?.proxy
     if (proxy !== undefined) await accidents[kind]?.(proxy, dice)
     // Spread over the messages.
-    await eventually(() => arrived() >= messages * i / faults, { within: 60_000, every: 5 })
+    await eventually(() => arrived() >= (messages * i) / faults, { within: 60_000, every: 5 })
     await sleep(dice.below(APART))
     if (performance.now() - told < 10_000) continue
     told = performance.now()
@@ -118,33 +156,50 @@ async function first(ground: Ground, { transport, messages, faults, say }: Amoun
     const { bad } = outcome
     assume(bad.filter(({ maybe }) => transport === 'http' || maybe)).eql([], `what has failed of ${name}`)
     const excused = new Set(bad.map(({ n }) => n))
-    await eventually(() => numbersOf(client.messages, name).length >= outcome.sent - bad.length, { within: 10_000, what: `the last message of ${name}` })
+    await eventually(() => numbersOf(client.messages, name).length >= outcome.sent - bad.length, {
+      within: 10_000,
+      what: `the last message of ${name}`
+    })
     assume(judge(client.messages, name, outcome.sent, excused)).eql({ lost: [], doubled: [], disordered: 0 }, name)
-    for (const n of numbersOf(client.messages, name)) assume(excused.has(n)).false(`message ${n} of ${name} has come, though it was said that it had not left`)
+    for (const n of numbersOf(client.messages, name))
+      assume(excused.has(n)).false(`message ${n} of ${name} has come, though it was said that it had not left`)
     sent += outcome.sent - bad.length
     unsent += bad.length
     longest = Math.max(longest, outcome.longest)
   }
-  const sum = async (name: string): Promise<number> => (await Promise.all(servers.map(server => counter(server, name)))).reduce((sum, count) => sum + count, 0)
-  const figures = { sent, unsent, faults: counts, retried: await sum('retried'), repeated: await sum('repeated'), longest }
+  const sum = async (name: string): Promise<number> =>
+    (await Promise.all(servers.map(server => counter(server, name)))).reduce((sum, count) => sum + count, 0)
+  const figures = {
+    sent,
+    unsent,
+    faults: counts,
+    retried: await sum('retried'),
+    repeated: await sum('repeated'),
+    longest
+  }
   ground.unharmed(...servers)
   for (const client of clients.flat()) await client.close()
   for (const server of servers) await server.stop()
   return figures
 }
 
-/** Somebody who is there again after each start of his server, under the same id. */
+/** A client that is there again after each start of its server, under the same id. */
 class Sitter {
   readonly messages: unknown[] = []
   #client: Client | undefined
 
-  constructor(readonly passage: Passage, readonly id: string) {}
+  constructor(
+    readonly passage: Passage,
+    readonly id: string
+  ) {}
 
   async sit(): Promise<void> {
     this.#client = await openClient(this.passage.server.url, { options: { strategy: false } })
     assume(this.#client.id).equals(this.id)
     for (const message of this.#client.messages) this.messages.push(message)
-    this.#client.socket.on('data', message => { this.messages.push(message) })
+    this.#client.socket.on('data', message => {
+      this.messages.push(message)
+    })
   }
 
   async rise(): Promise<void> {
@@ -154,14 +209,37 @@ class Sitter {
   }
 }
 
-async function second(ground: Ground, transport: Transport, kills: number, dice: Dice, say: (line: string) => void): Promise<Figures['struck']> {
+async function second(
+  ground: Ground,
+  transport: Transport,
+  kills: number,
+  dice: Dice,
+  say: (line: string) => void
+): Promise<Figures['struck']> {
   const sender = await Passage.to(ground, transport, options)
-  const sitters = await Promise.all(['left', 'right'].map(async id => new Sitter(
-    await Passage.to(ground, transport, { ...options, ...{ always: id } }, { prepare: options => { options['idGenerator'] = () => options['always'] } }), id
-  )))
+  const sitters = await Promise.all(
+    ['left', 'right'].map(
+      async id =>
+        new Sitter(
+          await Passage.to(
+            ground,
+            transport,
+            { ...options, ...{ always: id } },
+            {
+              prepare: options => {
+                options['idGenerator'] = () => options['always']
+              }
+            }
+          ),
+          id
+        )
+    )
+  )
   for (const sitter of sitters) await sitter.sit()
   await ground.settled(sender.server, ...sitters.map(({ passage }) => passage.server))
-  const flows = await Promise.all(sitters.map(({ id }) => Flow.start(sender.server, id, id, { callers: CALLERS })))
+  const flows = await Promise.all(
+    sitters.map(({ id }) => Flow.start(sender.server, id, id, { callers: CALLERS, unawaited: true }))
+  )
   for (let i = 0; i < kills; i++) {
     const sitter = sitters[dice.below(sitters.length)]
     if (sitter === undefined) throw new Error('there are two')

@@ -2,5 +2,16 @@ import type { SupervisorEvents } from '../../lib/supervisor'
 
 /** All that a supervisor tells. */
 export const EVENTS = [
-  'online', 'ready', 'ended', 'death', 'recycle', 'drain', 'resume', 'flapping', 'message', 'ops', 'output', 'error'
+  'online',
+  'ready',
+  'ended',
+  'death',
+  'recycle',
+  'drain',
+  'resume',
+  'flapping',
+  'message',
+  'ops',
+  'output',
+  'error'
 ] as const satisfies readonly (keyof SupervisorEvents)[]

@@ -19,17 +19,26 @@ interface Told {
 class Primary {
   readonly log: Told[] = []
   readonly child: ChildProcess
-  readonly exit: Promise<{ code: number | null, signal: NodeJS.Signals | null }>
+  readonly exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 
   constructor(types: Record<string, WorkerType>, options: SupervisorOptions = {}) {
-    this.child = fork(program('primary'), [JSON.stringify({ types, options })], { detached: true, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+    this.child = fork(program('primary'), [JSON.stringify({ types, options })], {
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc']
+    })
     killAtExit(this.child)
-    this.child.on('message', message => { this.log.push(message as Told) })
-    this.exit = new Promise(resolve => { this.child.once('exit', (code, signal) => { resolve({ code, signal }) }) })
+    this.child.on('message', message => {
+      this.log.push(message as Told)
+    })
+    this.exit = new Promise(resolve => {
+      this.child.once('exit', (code, signal) => {
+        resolve({ code, signal })
+      })
+    })
     using(async () => {
       this.child.kill('SIGKILL')
       await this.exit
-      // Whatever is wrong with it, this test leaves nothing behind.
+      // This test leaves nothing behind, also when it fails.
       for (const pid of this.workers) if (alive(pid)) process.kill(pid, 'SIGKILL')
     })
   }
@@ -74,7 +83,7 @@ async function place(): Promise<string> {
 }
 
 describe('supervisor: signals of the primary', () => {
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     it(`${signal} ends all workers in good order, and then itself with exit code 0`, async () => {
       const directory = await place()
       const one = await primary({ web: playing('witness', { detail: directory, count: 2 }) })
@@ -85,11 +94,23 @@ describe('supervisor: signals of the primary', () => {
     })
   }
 
+  it("the message 'shutdown' of PM2 ends all workers in good order, and then itself with exit code 0", async () => {
+    const directory = await place()
+    const one = await primary({ web: playing('witness', { detail: directory, count: 2 }) })
+    one.child.send('another message')
+    one.child.send('shutdown')
+    assume(await one.gone()).equals(0)
+    assume(readdirSync(directory).sort()).deep.equals(['web-1', 'web-2'])
+  })
+
   it('end it with exit code 1 when a worker had to be killed', async () => {
     const one = await primary({ web: playing('good'), bad: playing('hanging', { grace: 200 }) })
     one.signal('SIGTERM')
     assume(await one.gone()).equals(1)
-    assume(one.told('ended').map(({ name, code, signal }) => [name, code, signal])).deep.equals([['web-1', 0, null], ['bad-1', null, 'SIGKILL']])
+    assume(one.told('ended').map(({ name, code, signal }) => [name, code, signal])).deep.equals([
+      ['web-1', 0, null],
+      ['bad-1', null, 'SIGKILL']
+    ])
   })
 
   it('mean the same when they come twice', async () => {
@@ -199,7 +220,12 @@ describe('supervisor: a process takes itself for a worker', () => {
   it('not when a worker started it, whose environment it has', async () => {
     const stage = await staged({ web: playing('parent') })
     await eventually(() => stage.told('message').length === 2)
-    const answers = Object.fromEntries(stage.told('message').map(({ rest: [message] }) => message as { how: string, answer: unknown }).map(({ how, answer }) => [how, answer]))
+    const answers = Object.fromEntries(
+      stage
+        .told('message')
+        .map(({ rest: [message] }) => message as { how: string; answer: unknown })
+        .map(({ how, answer }) => [how, answer])
+    )
     assume(answers).deep.equals({
       alone: { inherited: true, inCluster: false, name: null },
       cluster: { inherited: true, inCluster: true, name: null }

@@ -16,7 +16,7 @@ function gaps(told: readonly Told[]): number[] {
   return told.slice(1).map(({ at }, n) => at - (told[n]?.at ?? NaN))
 }
 
-/** Have whoever has the place be ready. */
+/** Have the worker that has the place be ready. */
 function letGo(stage: Stage, name: string): Promise<void> {
   return stage.supervisor.send(name, 'go')
 }
@@ -41,18 +41,26 @@ async function drainedAtBoot(part: string): Promise<Stage> {
 }
 
 describe('supervisor: recycling', () => {
-  it('is rolling: each one is told to end when its successor is ready, and nobody is missing', async () => {
+  it('is rolling: each worker is told to end when its successor is ready, and none is missing', async () => {
     const stage = await staged({ web: playing('good', { count: 3 }) })
     const before = stage.supervisor.workers()
     const most: number[] = []
-    stage.supervisor.on('ready', () => { most.push(stage.supervisor.workers().length) })
+    stage.supervisor.on('ready', () => {
+      most.push(stage.supervisor.workers().length)
+    })
     const from = stage.log.length
     await stage.supervisor.recycle()
     const log = stage.log.slice(from)
     assume(Math.min(...log.map(({ ready }) => ready))).equals(3)
     assume(most).deep.equals([4, 4, 4])
-    const order = before.flatMap(({ name, id }) => [['recycle', name, id], ['online', name], ['ready', name], ['drain', name, id], ['ended', name, id]])
-    const old = (id: number): number[] => before.some(one => one.id === id) ? [id] : []
+    const order = before.flatMap(({ name, id }) => [
+      ['recycle', name, id],
+      ['online', name],
+      ['ready', name],
+      ['drain', name, id],
+      ['ended', name, id]
+    ])
+    const old = (id: number): number[] => (before.some(one => one.id === id) ? [id] : [])
     assume(log.map(({ event, worker: { name, id } }) => [event, name, ...old(id)])).deep.equals(order)
     assume(standing(stage)).deep.equals(['web-1 ready', 'web-2 ready', 'web-3 ready'])
   })
@@ -66,7 +74,7 @@ describe('supervisor: recycling', () => {
     await stage.seen('death')
     await letGo(stage, 'web-1')
     await recycled
-    // Whoever takes over from one that dies meanwhile is not replaced itself.
+    // The successor of one that dies meanwhile is not replaced itself.
     assume(standing(stage)).deep.equals(['web-1 ready'])
     assume(stage.told('online').length).equals(2)
   })
@@ -80,7 +88,10 @@ describe('supervisor: recycling', () => {
     const before = stage.ready()
     await rm(mended)
     const error = await rejection(stage.supervisor.recycle())
-    assume([error.code, error.message]).deep.equals(['EWORKER', 'web-1 ended with code 3. It had never been ready. Those that were still to be replaced go on.'])
+    assume([error.code, error.message]).deep.equals([
+      'EWORKER',
+      'web-1 ended with code 3. It was never ready. The workers that were still to be replaced stay.'
+    ])
     assume(stage.ready()).deep.equals(before)
     assume([stage.told('drain').length, stage.told('online').length, stage.told('death').length]).deep.equals([0, 3, 1])
     await writeFile(mended, '')
@@ -102,20 +113,24 @@ describe('supervisor: recycling', () => {
     assume(standing(stage)).deep.equals(['web-1 ready'])
   })
 
-  it('that is asked for while one goes on replaces those that have come meanwhile as well', async () => {
+  it('asked for during another one also replaces workers started meanwhile', async () => {
     const stage = await staged({ web: playing('good', { count: 2 }) })
     let second: Promise<void> | undefined
-    stage.supervisor.on('ended', () => { second ??= stage.supervisor.recycle() })
+    stage.supervisor.on('ended', () => {
+      second ??= stage.supervisor.recycle()
+    })
     await stage.supervisor.recycle()
     await second
     assume([stage.told('online', 'web-1').length, stage.told('online', 'web-2').length]).deep.equals([3, 2])
     assume(standing(stage)).deep.equals(['web-1 ready', 'web-2 ready'])
   })
 
-  it('that is asked for while a successor boots replaces that one, too: it may have been started from what is old by now', async () => {
+  it('asked for while a successor boots also replaces that one, which may run the old release', async () => {
     const stage = await staged({ web: playing('good') })
     let second: Promise<void> | undefined
-    stage.supervisor.on('online', () => { second ??= stage.supervisor.recycle() })
+    stage.supervisor.on('online', () => {
+      second ??= stage.supervisor.recycle()
+    })
     await stage.supervisor.recycle()
     await second
     assume(stage.told('online').length).equals(3)
@@ -132,7 +147,7 @@ describe('supervisor: recycling', () => {
     assume((await rejection(stage.supervisor.recycle('mail'))).code).equals('ECLOSED')
   })
 
-  it('ends with the workers: who waits for it is told that they are drained', async () => {
+  it('ends with the workers: its promise says that they are drained', async () => {
     const stage = await waiting()
     const recycled = rejection(stage.supervisor.recycle())
     await stage.seen('online', 'web-1', { after: 1 })
@@ -160,12 +175,23 @@ describe('supervisor: recycling by interval', () => {
     const mended = join(directory, 'mended')
     await writeFile(mended, '')
     const recycle = 1000
-    stage = await staged({
-      clock: playing('good', { recycle }), resumed: playing('good', { recycle }), drained: playing('good', { recycle }), broken: playing('broken', { detail: mended, recycle }),
-      bell: playing('ticking', { detail: '150' })
-    }, {}, 'suite')
+    stage = await staged(
+      {
+        clock: playing('good', { recycle }),
+        resumed: playing('good', { recycle }),
+        drained: playing('good', { recycle }),
+        broken: playing('broken', { detail: mended, recycle }),
+        bell: playing('ticking', { detail: '150' })
+      },
+      {},
+      'suite'
+    )
     await rm(mended)
-    stage.supervisor.on('message', () => { stage.supervisor.resume('resumed').catch((error: unknown) => { throw error }) })
+    stage.supervisor.on('message', () => {
+      stage.supervisor.resume('resumed').catch((error: unknown) => {
+        throw error
+      })
+    })
     await stage.seen('recycle', 'drained-1')
     await stage.supervisor.drain('drained')
   })
@@ -190,29 +216,46 @@ describe('supervisor: recycling by interval', () => {
     for (const gap of gaps(stage.told('recycle', 'resumed-1'))) assume(gap).is.atleast(995)
   })
 
-  it('is tried again when it has failed, which is told', async () => {
+  it('is retried when it has failed, which is reported', async () => {
     const { worker: error } = await stage.seen('error')
-    assume([(error as unknown as Error).message]).deep.equals(['broken-1 ended with code 3. It had never been ready. Those that were still to be replaced go on.'])
+    assume([(error as unknown as Error).message]).deep.equals([
+      'broken-1 ended with code 3. It was never ready. The workers that were still to be replaced stay.'
+    ])
     await writeFile(join(directory, 'mended'), '')
     await stage.seen('ended', 'broken-1')
   })
 })
 
 describe('supervisor: draining and resuming', () => {
-  it('has nobody work until it is resumed, under the same names', async () => {
+  it('stops all workers until it is resumed, under the same names', async () => {
     const stage = await staged({ web: playing('good', { count: 2 }), mail: playing('good') })
     assume(await stage.supervisor.drain('web')).deep.equals({ killed: [] })
     assume(standing(stage)).deep.equals(['mail-1 ready'])
-    assume(stage.told('ended').map(({ worker: { name, code } }) => [name, code]).sort()).deep.equals([['web-1', 0], ['web-2', 0]])
+    assume(
+      stage
+        .told('ended')
+        .map(({ worker: { name, code } }) => [name, code])
+        .sort()
+    ).deep.equals([
+      ['web-1', 0],
+      ['web-2', 0]
+    ])
     await stage.supervisor.resume()
     assume(standing(stage)).deep.equals(['web-1 ready', 'web-2 ready', 'mail-1 ready'])
     assume(stage.told('resume').map(({ worker }) => worker.name)).deep.equals(['web-1', 'web-2'])
   })
 
-  it('starts nobody twice, however often it is resumed, drained and resumed', async () => {
+  it('starts no worker twice, however often it is resumed and drained', async () => {
     const stage = await staged({ web: playing('good', { count: 2 }) })
     const { supervisor } = stage
-    await Promise.all([supervisor.drain(), rejection(supervisor.resume()), supervisor.drain(), supervisor.resume(), supervisor.resume(), supervisor.start()])
+    await Promise.all([
+      supervisor.drain(),
+      rejection(supervisor.resume()),
+      supervisor.drain(),
+      supervisor.resume(),
+      supervisor.resume(),
+      supervisor.start()
+    ])
     await supervisor.resume()
     assume(standing(stage)).deep.equals(['web-1 ready', 'web-2 ready'])
     assume(stage.told('online').length).equals(4)
@@ -249,12 +292,12 @@ describe('supervisor: draining and resuming', () => {
     assume(standing(stage)).deep.equals(['web-1 backoff'])
     assume(await stage.supervisor.drain()).deep.equals({ killed: [] })
     assume(standing(stage)).deep.equals([])
-    // Whoever resumes waits for no pause.
+    // A resumption waits for no pause.
     await stage.supervisor.resume()
     assume(standing(stage)).deep.equals(['web-1 ready'])
   })
 
-  it('is over first when somebody resumes meanwhile: nobody is there twice', async () => {
+  it('ends before a resume that comes meanwhile: no worker runs twice', async () => {
     const stage = await staged({ web: playing('patient') })
     const drained = stage.supervisor.drain()
     const resumed = stage.supervisor.resume()
@@ -286,13 +329,18 @@ describe('supervisor: scaling', () => {
     await stage.supervisor.scale('web', 4)
     assume(standing(stage)).deep.equals(['web-1 ready', 'web-2 ready', 'web-3 ready', 'web-4 ready', 'mail-1 ready'])
     await stage.supervisor.scale('web', 1)
-    assume(stage.told('ended').map(({ worker }) => worker.name).sort()).deep.equals(['web-2', 'web-3', 'web-4'])
+    assume(
+      stage
+        .told('ended')
+        .map(({ worker }) => worker.name)
+        .sort()
+    ).deep.equals(['web-2', 'web-3', 'web-4'])
     await stage.supervisor.scale('web', 2)
     assume(standing(stage)).deep.equals(['web-1 ready', 'web-2 ready', 'mail-1 ready'])
     assume([stage.ready()[0], stage.ready()[2]]).deep.equals([before[0], before[2]])
   })
 
-  it('goes down to nobody, and up again', async () => {
+  it('goes down to zero, and up again', async () => {
     const stage = await staged({ web: playing('good') })
     await stage.supervisor.scale('web', 0)
     assume(standing(stage)).deep.equals([])
@@ -301,7 +349,7 @@ describe('supervisor: scaling', () => {
     assume(standing(stage)).deep.equals(['web-1 ready'])
   })
 
-  it('starts nobody while they are drained, and holds when they are resumed', async () => {
+  it('starts no worker while they are drained, and applies when they are resumed', async () => {
     const stage = await staged({ web: playing('good') })
     await stage.supervisor.drain()
     await stage.supervisor.scale('web', 2)
@@ -323,8 +371,12 @@ describe('supervisor: scaling', () => {
   it('refuses a number that is none, in a sentence', async () => {
     const stage = await staged({ web: playing('good', { count: 0 }) })
     const scale = stage.supervisor.scale.bind(stage.supervisor) as (type: string, count?: unknown) => Promise<void>
-    assume((await rejection(scale('web'))).message).equals('metroplex: `scale` must be given a type and a number of workers; given: no number.')
-    assume((await rejection(scale('web', -1))).message).equals('metroplex: `count` must be a whole number of workers, from 0 to 1024; given: -1.')
+    assume((await rejection(scale('web'))).message).equals(
+      'metroplex: `scale` must be given a type and a number of workers; given: no number.'
+    )
+    assume((await rejection(scale('web', -1))).message).equals(
+      'metroplex: `count` must be a whole number of workers, from 0 to 1024; given: -1.'
+    )
     assume(stage.log).deep.equals([])
   })
 })

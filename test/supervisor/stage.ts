@@ -32,14 +32,22 @@ export class Stage {
   readonly supervisor: Supervisor
   /** Oldest first. */
   readonly log: Told[] = []
-  readonly #watch = (worker: Worker): void => { killAtExit(worker.process) }
+  readonly #watch = (worker: Worker): void => {
+    killAtExit(worker.process)
+  }
 
   constructor(types: Record<string, WorkerType>, options: SupervisorOptions = {}, scope: Scope = 'test') {
     this.supervisor = new Supervisor(types, { signals: false, ...options })
     cluster.on('fork', this.#watch)
     for (const event of EVENTS) {
-      (this.supervisor as EventEmitter).on(event, (worker: WorkerEvent, ...rest: unknown[]) => {
-        this.log.push({ event, worker, rest, at: performance.now(), ready: event === 'error' ? NaN : this.ready(worker.type).length })
+      ;(this.supervisor as EventEmitter).on(event, (worker: WorkerEvent, ...rest: unknown[]) => {
+        this.log.push({
+          event,
+          worker,
+          rest,
+          at: performance.now(),
+          ready: event === 'error' ? NaN : this.ready(worker.type).length
+        })
       })
     }
     adopt(() => this.dispose(), scope)
@@ -53,7 +61,10 @@ export class Stage {
 
   /** The names of those that are ready, with their processes. */
   ready(type?: string): string[] {
-    return this.supervisor.workers(type).filter(({ state }) => state === 'ready').map(({ name, pid }) => `${name} ${pid ?? 0}`)
+    return this.supervisor
+      .workers(type)
+      .filter(({ state }) => state === 'ready')
+      .map(({ name, pid }) => `${name} ${pid ?? 0}`)
   }
 
   /** The process of the only worker of that name. */
@@ -69,19 +80,37 @@ export class Stage {
   }
 
   /** Resolves with the first such event that was told, or will be, and was not passed over. */
-  async seen(event: string, name?: string, { after = 0, within, filter = () => true }: { after?: number, within?: number, filter?: (told: Told) => boolean } = {}): Promise<Told> {
-    return eventually(() => this.told(event, name).slice(after).find(filter), { within, what: `the event '${event}' of ${name ?? 'a worker'}` })
+  async seen(
+    event: string,
+    name?: string,
+    {
+      after = 0,
+      within,
+      filter = () => true
+    }: { after?: number; within?: number; filter?: (told: Told) => boolean } = {}
+  ): Promise<Told> {
+    return eventually(() => this.told(event, name).slice(after).find(filter), {
+      within,
+      what: `the event '${event}' of ${name ?? 'a worker'}`
+    })
   }
 }
 
 /** Have workers, all of them ready. */
-export async function staged(types: Record<string, WorkerType>, options?: SupervisorOptions, scope?: Scope): Promise<Stage> {
+export async function staged(
+  types: Record<string, WorkerType>,
+  options?: SupervisorOptions,
+  scope?: Scope
+): Promise<Stage> {
   const stage = new Stage(types, options, scope)
   await stage.supervisor.start()
   return stage
 }
 
-/** Resolves when whoever is ready has been so for more than `ms` milliseconds: an end before that is a failure, where they are the least pause. */
+/**
+ * Resolves when each worker that is ready has been so for more than `ms` milliseconds: an end before that is a failure,
+ * where they are the least pause.
+ */
 export async function longer(ms: number): Promise<void> {
   const began = performance.now()
   await eventually(() => performance.now() - began > ms)

@@ -22,7 +22,10 @@ function names(stage: Stage, type?: string): string[] {
 
 describe('supervisor: a worker that dies at boot', () => {
   it('is started again after ever longer pauses, and not for ever as fast as it dies', async () => {
-    const stage = new Stage({ bad: playing('broken', { detail: await missing() }) }, { backoff: { min: 200 }, flap: { crashes: 3 } })
+    const stage = new Stage(
+      { bad: playing('broken', { detail: await missing() }) },
+      { backoff: { min: 200 }, flap: { crashes: 3 } }
+    )
     await rejection(stage.supervisor.start())
     await eventually(() => stage.told('death').length === 4, { within: 10_000 })
     const [dead, came] = [stage.told('death'), stage.told('online')]
@@ -33,16 +36,26 @@ describe('supervisor: a worker that dies at boot', () => {
   })
 
   it('is said to flap once, and `start` rejects with EWORKER', async () => {
-    const stage = new Stage({ bad: playing('broken', { detail: await missing() }) }, { backoff: { min: 1, max: 1 }, flap: { crashes: 2 } })
+    const stage = new Stage(
+      { bad: playing('broken', { detail: await missing() }) },
+      { backoff: { min: 1, max: 1 }, flap: { crashes: 2 } }
+    )
     const error = await rejection(stage.supervisor.start())
     assume(error.code).equals('EWORKER')
-    assume(error.message).matches(/^bad-1 has crashed 2 times within 60000 ms of being ready\. It is started again all the same/)
+    assume(error.message).matches(
+      /^bad-1 has crashed 2 times within 60000 ms of being ready\. The supervisor keeps restarting it/
+    )
     await eventually(() => stage.told('death').length === 5, { within: 10_000 })
-    assume(stage.told('flapping').map(({ worker: { name, reason } }) => ({ name, reason }))).deep.equals([{ name: 'bad-1', reason: error.message }])
+    assume(stage.told('flapping').map(({ worker: { name, reason } }) => ({ name, reason }))).deep.equals([
+      { name: 'bad-1', reason: error.message }
+    ])
   })
 
   it('leaves all others alone, also those of its type', async () => {
-    const stage = await staged({ web: playing('good', { count: 2 }), bad: playing('broken', { detail: await missing(), count: 0 }) }, { backoff: { min: 1, max: 1 }, flap: { crashes: 2 } })
+    const stage = await staged(
+      { web: playing('good', { count: 2 }), bad: playing('broken', { detail: await missing(), count: 0 }) },
+      { backoff: { min: 1, max: 1 }, flap: { crashes: 2 } }
+    )
     const before = stage.ready()
     assume((await rejection(stage.supervisor.scale('bad', 1))).code).equals('EWORKER')
     await stage.supervisor.scale('web', 3)
@@ -54,7 +67,10 @@ describe('supervisor: a worker that dies at boot', () => {
 
   it('comes up by itself when its program has been mended', async () => {
     const mended = await missing()
-    const stage = new Stage({ bad: playing('broken', { detail: mended }) }, { backoff: { min: 20, max: 100 }, flap: { crashes: 2 } })
+    const stage = new Stage(
+      { bad: playing('broken', { detail: mended }) },
+      { backoff: { min: 20, max: 100 }, flap: { crashes: 2 } }
+    )
     await rejection(stage.supervisor.start())
     await writeFile(mended, '')
     await stage.seen('ready', 'bad-1')
@@ -64,11 +80,16 @@ describe('supervisor: a worker that dies at boot', () => {
   })
 
   it('is killed when it does not report ready in time, which says why', async () => {
-    const stage = new Stage({ mute: playing('mute', { boot: 300 }) }, { flap: { crashes: 1 }, backoff: { min: 30_000 } })
+    const stage = new Stage(
+      { mute: playing('mute', { boot: 300 }) },
+      { flap: { crashes: 1 }, backoff: { min: 30_000 } }
+    )
     await rejection(stage.supervisor.start())
     const { worker, at } = await stage.seen('death')
     assume(worker.signal).equals('SIGKILL')
-    assume(worker.reason).matches(/^mute-1 did not report ready within 300 ms, so that it was killed\. It does so by `worker\(\)\.ready\(\)`/)
+    assume(worker.reason).matches(
+      /^mute-1 did not report ready within 300 ms and was killed\. Call `worker\(\)\.ready\(\)`/
+    )
     assume(at - (stage.told('online')[0]?.at ?? NaN)).is.below(5000)
   })
 })
@@ -76,7 +97,9 @@ describe('supervisor: a worker that dies at boot', () => {
 describe('supervisor: a worker that cannot be started', () => {
   it('has died, in a sentence, and comes up by itself when it can', async () => {
     const { execPath } = process
-    using(() => { process.execPath = execPath })
+    using(() => {
+      process.execPath = execPath
+    })
     process.execPath = join(tmpdir(), 'there', 'is', 'none')
     const stage = new Stage({ web: playing('good') }, { backoff: { min: 20, max: 20 }, flap: { crashes: 2 } })
     assume((await rejection(stage.supervisor.start())).code).equals('EWORKER')
@@ -90,16 +113,27 @@ describe('supervisor: a worker that cannot be started', () => {
 
 describe('supervisor: a worker that dies at work', () => {
   let stage: Stage
-  const begin = async (count: number): Promise<void> => { stage = await staged({ web: playing('good', { count }) }, { backoff: { min: 20, max: 20 }, flap: { crashes: 2 } }) }
-  const kill = (name: string): void => { process.kill(stage.pid(name), 'SIGKILL') }
+  const begin = async (count: number): Promise<void> => {
+    stage = await staged({ web: playing('good', { count }) }, { backoff: { min: 20, max: 20 }, flap: { crashes: 2 } })
+  }
+  const kill = (name: string): void => {
+    process.kill(stage.pid(name), 'SIGKILL')
+  }
 
-  it('comes back with its name and in a process of its own, and nobody else hears of it', async () => {
+  it('comes back with its name in a new process, and no other worker is affected', async () => {
     await begin(3)
     const [one, two, three] = stage.ready()
     const ids = stage.supervisor.workers().map(({ id }) => id)
     kill('web-2')
     const { worker } = await stage.seen('death')
-    assume([worker.name, worker.type, worker.id, worker.code, worker.signal, worker.reason]).deep.equals(['web-2', 'web', ids[1], null, 'SIGKILL', undefined])
+    assume([worker.name, worker.type, worker.id, worker.code, worker.signal, worker.reason]).deep.equals([
+      'web-2',
+      'web',
+      ids[1],
+      null,
+      'SIGKILL',
+      undefined
+    ])
     await stage.seen('ready', 'web-2', { after: 1 })
     assume(names(stage)).deep.equals(['web-1', 'web-2', 'web-3'])
     assume([stage.ready()[0], stage.ready()[2]]).deep.equals([one, three])
@@ -123,7 +157,9 @@ describe('supervisor: a worker that dies at work', () => {
       await stage.supervisor.send('web-1', { exit: 0 })
       await stage.seen('ready', 'web-1', { after: n })
     }
-    assume(stage.told('ended').map(({ worker: { code, signal } }) => [code, signal])).deep.equals(Array.from({ length: 3 }, () => [0, null]))
+    assume(stage.told('ended').map(({ worker: { code, signal } }) => [code, signal])).deep.equals(
+      Array.from({ length: 3 }, () => [0, null])
+    )
     assume([...stage.told('death'), ...stage.told('flapping')]).deep.equals([])
   })
 
@@ -144,7 +180,9 @@ describe('supervisor: a worker that dies at work', () => {
     const pid = stage.pid('web-1')
     for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR2'] as const) process.kill(pid, signal)
     await stage.supervisor.send('web-1', { echo: 'here' })
-    await stage.seen('message', 'web-1', { filter: ({ rest: [message] }) => (message as { echo?: unknown }).echo === 'here' })
+    await stage.seen('message', 'web-1', {
+      filter: ({ rest: [message] }) => (message as { echo?: unknown }).echo === 'here'
+    })
     assume(stage.pid('web-1')).equals(pid)
     assume([...stage.told('death'), ...stage.told('drain')]).deep.equals([])
   })
@@ -170,29 +208,42 @@ describe('supervisor: a worker that dies at work', () => {
 describe('supervisor: a worker whose end hangs', () => {
   let all: Stage
   let killed: readonly string[]
+  let start: number
 
   before(async () => {
-    all = await staged({
-      hanging: playing('hanging', { grace: 400 }), deaf: playing('deaf', { grace: 500 }), paused: playing('good', { grace: 600 }), web: playing('good')
-    }, {}, 'suite')
+    all = await staged(
+      {
+        hanging: playing('hanging', { grace: 400 }),
+        deaf: playing('deaf', { grace: 500 }),
+        paused: playing('good', { grace: 600 }),
+        web: playing('good')
+      },
+      {},
+      'suite'
+    )
     process.kill(all.pid('paused-1'), 'SIGSTOP')
+    start = performance.now()
     killed = (await all.supervisor.stop()).killed
   })
 
   after(() => all.dispose())
 
-  const kinds = [['hanging', 400, 'its handler never settles'], ['deaf', 500, 'it has nothing of ours, and ignores SIGTERM'], ['paused', 600, 'it is paused']] as const
+  const kinds = [
+    ['hanging', 400, 'its handler never settles'],
+    ['deaf', 500, 'it has nothing of ours, and ignores SIGTERM'],
+    ['paused', 600, 'it is paused']
+  ] as const
   for (const [type, grace, why] of kinds) {
     it(`because ${why} is killed after its grace, and not before`, () => {
       const name = `${type}-1`
-      const [drain, end] = [all.told('drain', name)[0], all.told('ended', name)[0]]
+      const [end] = all.told('ended', name)
       assume(end?.worker.signal).equals('SIGKILL')
-      assume(end?.worker.reason).equals(`${name} had not ended ${grace} ms after it was told to, so that it was killed.`)
-      assume((end?.at ?? NaN) - (drain?.at ?? NaN)).is.within(grace - 5, grace + 5000)
+      assume(end?.worker.reason).equals(`${name} did not end within ${grace} ms after it was told to and was killed.`)
+      assume((end?.at ?? NaN) - start).is.within(grace - 5, grace + 5000)
     })
   }
 
-  it('is named by `stop`, unlike those who end in time', () => {
+  it('is named by `stop`, unlike workers that end in time', () => {
     assume(killed).deep.equals(['hanging-1', 'deaf-1', 'paused-1'])
     assume(all.told('ended', 'web-1').map(({ worker }) => worker.code)).deep.equals([0])
     assume(all.supervisor.workers()).deep.equals([])
@@ -200,17 +251,20 @@ describe('supervisor: a worker whose end hangs', () => {
 
   it('has the grace that `stop` is given, rather than its own', async () => {
     const stage = await staged({ bad: playing('hanging', { grace: 60_000 }) })
-    const stopped = stage.supervisor.stop({ grace: 300 })
-    assume((await stage.seen('message')).rest).deep.equals([{ grace: 300 }])
+    const stopped = stage.supervisor.stop({ grace: 2000 })
+    assume((await stage.seen('message')).rest).deep.equals([{ grace: 2000 }])
     assume(await stopped).deep.equals({ killed: ['bad-1'] })
     const [drain, end] = [await stage.seen('drain'), await stage.seen('ended')]
-    assume(end.at - drain.at).is.within(295, 5000)
+    assume(end.at - drain.at).is.within(1995, 30_000)
   })
 
   it('is told what its grace is', async () => {
     const stage = await staged({ one: playing('hanging', { grace: 12_345 }), other: playing('hanging') })
     const drained = stage.supervisor.drain()
-    assume([(await stage.seen('message', 'one-1')).rest, (await stage.seen('message', 'other-1')).rest]).deep.equals([[{ grace: 12_345 }], [{ grace: 10_000 }]])
+    assume([(await stage.seen('message', 'one-1')).rest, (await stage.seen('message', 'other-1')).rest]).deep.equals([
+      [{ grace: 12_345 }],
+      [{ grace: 10_000 }]
+    ])
     await stage.supervisor.stop({ grace: 1 })
     assume(await drained).deep.equals({ killed: ['one-1', 'other-1'] })
   })
@@ -230,7 +284,13 @@ describe('supervisor: a worker whose end hangs', () => {
     const stage = await staged({ bad: playing('failing') }, { output: 'event' })
     assume(await stage.supervisor.stop()).deep.equals({ killed: [] })
     assume(stage.told('message').map(({ rest }) => rest)).deep.equals([['second']])
-    await eventually(() => stage.told('output').some(({ rest: [, line] }) => String(line).includes('[METROPLEX_DRAIN] Warning: What was to be done before bad-1 ends has failed: nothing is at hand')))
+    await eventually(() =>
+      stage
+        .told('output')
+        .some(({ rest: [, line] }) =>
+          String(line).includes('[METROPLEX_DRAIN] Warning: An `onDrain` handler of bad-1 failed: nothing is at hand')
+        )
+    )
   })
 })
 
@@ -238,7 +298,15 @@ describe('supervisor: its workers', () => {
   let stage: Stage
 
   before(async () => {
-    stage = await staged({ web: playing('good', { count: 2 }), mail: playing('open', { detail: 'more', env: { COLOUR: 'red' } }), greedy: playing('greedy') }, {}, 'suite')
+    stage = await staged(
+      {
+        web: playing('good', { count: 2 }),
+        mail: playing('open', { detail: 'more', env: { COLOUR: 'red' } }),
+        greedy: playing('greedy')
+      },
+      {},
+      'suite'
+    )
   })
 
   after(() => stage.dispose())
@@ -249,14 +317,18 @@ describe('supervisor: its workers', () => {
   })
 
   it('have the name, the environment and the arguments that they were given', async () => {
-    assume((await stage.seen('message', 'mail-1')).rest).deep.equals([{ name: 'mail-1', colour: 'red', args: ['open', 'more'] }])
+    assume((await stage.seen('message', 'mail-1')).rest).deep.equals([
+      { name: 'mail-1', colour: 'red', args: ['open', 'more'] }
+    ])
   })
 
   it('can have no workers of their own', async () => {
-    assume((await stage.seen('message', 'greedy-1')).rest).deep.equals(['metroplex: a worker can have no workers of its own: make the Supervisor in the primary process of node:cluster.'])
+    assume((await stage.seen('message', 'greedy-1')).rest).deep.equals([
+      'metroplex: a worker can have no workers of its own: make the Supervisor in the primary process of node:cluster.'
+    ])
   })
 
-  it('have ids and processes that nobody shares, and their successors neither', async () => {
+  it('have unique ids and processes, as have their successors', async () => {
     await stage.supervisor.recycle('mail')
     const seen = stage.told('online').map(({ worker }) => worker)
     assume(new Set(seen.map(({ id }) => id)).size).equals(5)
@@ -270,7 +342,7 @@ describe('supervisor: its workers', () => {
     assume(stage.told('message', 'web-1')).deep.equals([])
   })
 
-  it('tell of their operation apart from that', async () => {
+  it('report operational data separately', async () => {
     await stage.supervisor.send('web-1', { ops: { lag: 4 } })
     assume((await stage.seen('ops', 'web-1')).rest).deep.equals([{ lag: 4 }])
     assume(stage.told('message', 'web-1')).deep.equals([])
@@ -278,43 +350,62 @@ describe('supervisor: its workers', () => {
 
   it('that are not there cannot be sent messages', async () => {
     const error = await rejection(stage.supervisor.send('web-3', 1))
-    assume([error.code, error.message]).deep.equals(['EWORKER', "There is no worker 'web-3' now. There are: web-1, web-2, mail-1, greedy-1."])
+    assume([error.code, error.message]).deep.equals([
+      'EWORKER',
+      "There is no worker 'web-3' now. There are: web-1, web-2, mail-1, greedy-1."
+    ])
   })
 
-  it('have each line of theirs told, when that is wanted', async () => {
+  it('have each line reported on request', async () => {
     const stage = await staged({ web: playing('talking') }, { output: 'event' })
     await eventually(() => stage.told('output').length === 2)
-    assume(stage.told('output').map(({ worker, rest }) => [worker.name, ...rest]).sort()).deep.equals([['web-1', 'stderr', 'two'], ['web-1', 'stdout', 'one']])
+    assume(
+      stage
+        .told('output')
+        .map(({ worker, rest }) => [worker.name, ...rest])
+        .sort()
+    ).deep.equals([
+      ['web-1', 'stderr', 'two'],
+      ['web-1', 'stdout', 'one']
+    ])
   })
 
-  it('are told of with their name, type, id and process', async () => {
+  it('are reported with their name, type, id and process', async () => {
     const stage = await staged({ web: playing('good') })
     await stage.supervisor.stop()
     assume(stage.log.map(({ event }) => event)).deep.equals(['online', 'ready', 'drain', 'ended'])
     const [{ worker: first } = { worker: undefined }] = stage.log
-    for (const { worker: { name, type, id, pid } } of stage.log) assume({ name, type, id, pid }).deep.equals(first)
+    for (const {
+      worker: { name, type, id, pid }
+    } of stage.log)
+      assume({ name, type, id, pid }).deep.equals(first)
     assume(stage.told('ended')[0]?.worker).deep.equals({ ...first, code: 0, signal: null })
   })
 
-  it('of a type that there is not are a slip of the pen', async () => {
+  it('of an unknown type are a mistake of the caller', async () => {
     const stage = new Stage({ web: playing('good'), mail: playing('good') })
     const { supervisor } = stage
     const sentence = "metroplex: there are no workers of the type 'wbe'; there are: web, mail."
     assume(() => supervisor.workers('wbe')).throws(sentence)
-    for (const call of [supervisor.recycle('wbe'), supervisor.drain('wbe')]) assume((await rejection(call)).message).equals(sentence)
+    for (const call of [supervisor.recycle('wbe'), supervisor.drain('wbe')])
+      assume((await rejection(call)).message).equals(sentence)
   })
 
-  it('have one supervisor that obeys the signals of the process: another one would end it before its workers', async () => {
-    const [one, other] = [new Stage({ web: playing('good', { count: 0 }) }, { signals: true }), new Stage({ web: playing('good', { count: 0 }) }, { signals: true })]
+  it('have one supervisor that obeys the signals of the process: another would end it before its workers', async () => {
+    const [one, other] = [
+      new Stage({ web: playing('good', { count: 0 }) }, { signals: true }),
+      new Stage({ web: playing('good', { count: 0 }) }, { signals: true })
+    ]
     await one.supervisor.start()
     assume((await rejection(other.supervisor.start())).message).includes('give that one all types of workers')
     await one.supervisor.stop()
     await other.supervisor.start()
   })
 
-  it('are not to be had before `start`', async () => {
+  it('do not exist before `start`', async () => {
     const stage = new Stage({ web: playing('good') })
-    for (const call of [stage.supervisor.resume(), stage.supervisor.scale('web', 2)]) assume((await rejection(call)).code).equals('ECLOSED')
+    for (const call of [stage.supervisor.resume(), stage.supervisor.scale('web', 2)])
+      assume((await rejection(call)).code).equals('ECLOSED')
     assume((await rejection(stage.supervisor.recycle())).code).equals('ECLOSED')
     assume(stage.log).deep.equals([])
   })

@@ -1,4 +1,4 @@
-/** Warnings of Node which nobody wants to be told by a user. */
+/** Warnings of Node.js that point to a fault of ours. */
 const alarming = new Set(['MaxListenersExceededWarning', 'TimeoutOverflowWarning', 'TimeoutNegativeWarning'])
 
 /**

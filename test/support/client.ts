@@ -35,7 +35,7 @@ export interface ClientOptions {
  */
 export async function openClient(url: string, options: ClientOptions = {}): Promise<Client> {
   const { transformer = 'websockets', parser, half = false } = options
-  const Socket = constructorFor({ transformer, ...parser !== undefined && { parser } }, half)
+  const Socket = constructorFor({ transformer, ...(parser !== undefined && { parser }) }, half)
   const client = new Client(new Socket(url, options.options))
   clients.add(client)
   adopt(() => client.close(), options.scope)
@@ -48,7 +48,7 @@ export async function openClient(url: string, options: ClientOptions = {}): Prom
   }
 }
 
-/** Closes every client that is still open, whatever its scope. */
+/** Closes every client that is still open, of each scope. */
 export async function closeAll(): Promise<void> {
   await Promise.all([...clients].map(client => client.close()))
 }
@@ -74,7 +74,9 @@ export class Client {
   /** Waits until the connection is open and has an id. `openClient` calls this. */
   async open(url: string): Promise<void> {
     let failure: unknown
-    const fail = (error: unknown): void => { failure = error }
+    const fail = (error: unknown): void => {
+      failure = error
+    }
     this.socket.on('error', fail)
     const opened = new Promise<void>((resolve, reject) => {
       this.socket.on('open', () => resolve())
@@ -93,7 +95,13 @@ export class Client {
 
   /** Asks the server for the id of its spark: after a reconnect it is another one. Sets `id`. */
   async identify(): Promise<string> {
-    this.#id = await deadline(new Promise<string>(resolve => { this.socket.id(resolve) }), patience, 'the id of a spark')
+    this.#id = await deadline(
+      new Promise<string>(resolve => {
+        this.socket.id(resolve)
+      }),
+      patience,
+      'the id of a spark'
+    )
     return this.#id
   }
 
@@ -127,12 +135,12 @@ export class Client {
   async close(): Promise<void> {
     if (!clients.delete(this)) return
     this.socket.end()
-    // Let the closing handshake leave before whatever the caller ends next.
+    // Let the closing handshake leave before the caller ends the server, for instance.
     await new Promise(resolve => setImmediate(resolve))
   }
 }
 
-function constructorFor(how: { transformer: string, parser?: string }, half: boolean): SocketConstructor {
+function constructorFor(how: { transformer: string; parser?: string }, half: boolean): SocketConstructor {
   const key = JSON.stringify([how, half])
   let Socket = constructors.get(key)
   if (!Socket) {

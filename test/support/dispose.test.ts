@@ -6,8 +6,13 @@ describe('support: disposing', () => {
 
   it('registers disposers while a test runs', () => {
     using(() => done.push('first registered'))
-    using(async () => { await Promise.resolve(); done.push('second registered') })
-    using(() => { using(() => done.push('registered by a disposer')) })
+    using(async () => {
+      await Promise.resolve()
+      done.push('second registered')
+    })
+    using(() => {
+      using(() => done.push('registered by a disposer'))
+    })
     assume(done.length).equals(0)
   })
 
@@ -26,7 +31,7 @@ describe('support: disposing outside of a test', () => {
     }
   })
 
-  it('is refused, since nobody would ever dispose', () => {
+  it('is refused, because no disposal would follow', () => {
     assume(String(error)).includes('after hook')
   })
 })

@@ -11,14 +11,14 @@ export type Disposer = () => unknown
  */
 export type Scope = 'test' | 'suite'
 
-const patience = 20_000
+const patience = 10_000
 
 let stack: Disposer[] | undefined
 
 /**
  * Calls `fn` after the current test, whether it passed or not, and waits for it.
  *
- * Disposers run one by one, the last registered first. Each has 20 seconds. One that
+ * Disposers run one by one, the last registered first. Each has 30 seconds. One that
  * throws or rejects fails the test, but never keeps the others from running.
  *
  * @throws When no test runs: a suite's `before` has an `after` to clean up in.

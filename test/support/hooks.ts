@@ -17,10 +17,13 @@ let test: Snapshot | undefined
 process.once('SIGTERM', () => process.exit(143))
 
 accidents.watch()
+// Not by the flag of Node.js: all processes that a test forks would inherit it, and each would read a map for every
+// file it loads.
+process.setSourceMapsEnabled(true)
 
 /**
- * Before everything, once, also when the files run side by side: an installation would exceed the timeout of the test that comes first, and
- * two at the same time would be in each other's way. Whoever needs Redis tells the failure.
+ * Before everything, once, also when the files run side by side: an installation would exceed the timeout of the test
+ * that comes first, and two at the same time would be in each other's way. A test that needs Redis reports the failure.
  */
 export async function mochaGlobalSetup(): Promise<void> {
   await findRedis().catch(() => undefined)
@@ -43,7 +46,7 @@ export const mochaHooks: Mocha.RootHookObject = {
     const errors = await closeScope()
     const leaks = test ? await leaksSince(test) : []
     if (leaks.length > 0) errors.push(new Error(`the test left behind:\n${leaks.join('\n')}`))
-    errors.push(...await accidents.take())
+    errors.push(...(await accidents.take()))
     fail(this, errors)
   },
 
@@ -51,7 +54,8 @@ export const mochaHooks: Mocha.RootHookObject = {
     this.timeout(patience)
     const errors = await accidents.take()
     const leaks = suite ? await leaksSince(suite) : []
-    if (leaks.length > 0) errors.push(new Error(`a suite left behind what it started in a before hook:\n${leaks.join('\n')}`))
+    if (leaks.length > 0)
+      errors.push(new Error(`a suite left behind what it started in a before hook:\n${leaks.join('\n')}`))
     if (errors.length > 0) throw combine(errors)
   }
 }
@@ -66,5 +70,7 @@ function fail(context: Mocha.Context, errors: Error[]): void {
 
 function combine(errors: Error[]): Error {
   const [first] = errors
-  return errors.length === 1 && first ? first : new AggregateError(errors, errors.map(error => error.message).join('\n'))
+  return errors.length === 1 && first
+    ? first
+    : new AggregateError(errors, errors.map(error => error.message).join('\n'))
 }

@@ -68,7 +68,7 @@ describe('support: noticing accidents', () => {
     }
   })
 
-  it('takes down a rejection nobody handled, once', async () => {
+  it('records an unhandled rejection once', async () => {
     // eslint-disable-next-line @typescript-eslint/no-floating-promises -- the accident itself
     Promise.reject(new Error('dropped'))
     const [error] = await accidents.take()

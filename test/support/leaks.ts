@@ -13,7 +13,7 @@ export interface Snapshot {
 /**
  * Never counted. Mocha runs every step from an Immediate; one alone is gone a turn
  * later, and the work it does shows up as something else. A name that is being looked
- * up is what a server was told of another one's address: nobody can end that, and the
+ * up is what a server was told of another one's address: nothing can cancel that, and the
  * system's resolver ends it, in its own time.
  */
 const harmless = new Set(['Immediate', 'GetAddrInfoReqWrap'])
@@ -49,11 +49,11 @@ function look(): Snapshot {
  * Sockets and processes take a while to go, so it looks every 10 ms until nothing is
  * left, or for `grace` milliseconds.
  *
- * @param options.grace - Longer than the 2 seconds ioredis gives a connection to end. @default 4000
+ * @param options.grace - Longer than the 2 seconds ioredis gives a connection to end. @default 5000
  * @returns One line per type that there is more of, with what is known about the new ones; empty when all is well.
  */
 export async function leaksSince(before: Snapshot, options: { grace?: number } = {}): Promise<string[]> {
-  const { grace = 4000 } = options
+  const { grace = 5000 } = options
   try {
     await eventually(() => surplus(before).length === 0, { within: grace })
     return []
@@ -74,7 +74,12 @@ function surplus(before: Snapshot): string[] {
     if (more > 0) lines.push(`${more} ${type}`)
   }
   if (lines.length === 0) return lines
-  return [...lines, ...handles().filter(handle => !before.handles.has(handle)).map(handle => `  ${describe(handle)}`)]
+  return [
+    ...lines,
+    ...handles()
+      .filter(handle => !before.handles.has(handle))
+      .map(handle => `  ${describe(handle)}`)
+  ]
 }
 
 /** Undocumented, but the only way to say which socket it is; without it a leak is merely counted. */

@@ -17,15 +17,16 @@ const program = `
     .then(pids => process.send(pids))
 `
 
-async function parent(): Promise<{ child: ChildProcess, redis: number, server: number }> {
+async function parent(): Promise<{ child: ChildProcess; redis: number; server: number }> {
   const directory = await mkdtemp(join(tmpdir(), 'metroplex-orphans-'))
   using(() => rm(directory, { recursive: true, force: true, maxRetries: 3 }))
   const child = spawn(process.execPath, ['-e', program], {
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'], env: { ...process.env, TMPDIR: directory }
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    env: { ...process.env, TMPDIR: directory }
   })
   const [pids] = await once(child, 'message', { within: 15_000 })
   const [redis, server] = pids as [number, number]
-  // Whatever is wrong with it, this test leaves nothing behind.
+  // This test leaves nothing behind, also when it fails.
   using(() => {
     for (const pid of [redis, server]) if (alive(pid)) process.kill(pid, 'SIGKILL')
   })

@@ -30,7 +30,7 @@ function killAll(): void {
 export function alive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    // Where nobody reaps orphans their entry stays behind.
+    // Where no init process reaps orphans, their entries stay behind as zombies.
     return process.platform !== 'linux' || !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
   } catch {
     return false

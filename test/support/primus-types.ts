@@ -56,7 +56,7 @@ export type SocketConstructor = new (url: string, options?: Record<string, unkno
 /** Primus itself. */
 export interface PrimusConstructor {
   new (server: Server, options?: Record<string, unknown>): PrimusUnderTest
-  createSocket(options: { transformer: string, parser?: string, plugin?: Record<string, unknown> }): SocketConstructor
+  createSocket(options: { transformer: string; parser?: string; plugin?: Record<string, unknown> }): SocketConstructor
 }
 
 /** Loads Primus. Only when needed: it is slow, and few tests of the support need it. */

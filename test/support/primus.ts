@@ -11,7 +11,7 @@ const patience = 10_000
 /** How to make a Primus in this very process. */
 export interface PrimusOptions {
   /** The registry, and the plugin's `namespace` option. */
-  redis: { url: string, namespace?: string }
+  redis: { url: string; namespace?: string }
   /** Options for Primus, metroplex's included. @default {} */
   primus?: Record<string, unknown>
   /** Whether to load omega-supreme, and whether before or after metroplex; `true` is before. @default false */
@@ -72,7 +72,7 @@ export async function createPrimus(options: PrimusOptions): Promise<CreatedPrimu
   }
   adopt(dispose, options.scope)
 
-  const primus = created.primus = new (loadPrimus())(server, settings)
+  const primus = (created.primus = new (loadPrimus())(server, settings))
   if (omega === true || omega === 'before') primus.plugin('omega-supreme', loadPlugin('omega-supreme'))
   primus.plugin('metroplex', options.plugin ?? load('../../index'))
   if (omega === 'after') primus.plugin('omega-supreme', loadPlugin('omega-supreme'))
@@ -89,7 +89,11 @@ export async function createPrimus(options: PrimusOptions): Promise<CreatedPrimu
 async function destroyed(primus: PrimusUnderTest | undefined): Promise<void> {
   // Primus gives its server up at the very end of destroy.
   if (!primus?.server) return
-  await deadline(new Promise<void>((resolve, reject) => {
-    primus.destroy({}, error => error ? reject(error) : resolve())
-  }), patience, 'the end of primus.destroy()')
+  await deadline(
+    new Promise<void>((resolve, reject) => {
+      primus.destroy({}, error => (error ? reject(error) : resolve()))
+    }),
+    patience,
+    'the end of primus.destroy()'
+  )
 }

@@ -6,7 +6,7 @@ import { rejection } from './rejection'
 import { deadline, elapsed, eventually, once } from './wait'
 
 /** A server that answers `x` with `<x>`, and a proxy before it. */
-async function network(): Promise<{ proxy: TcpProxy, heard: string[], dial: () => Promise<Socket> }> {
+async function network(): Promise<{ proxy: TcpProxy; heard: string[]; dial: () => Promise<Socket> }> {
   const heard: string[] = []
   const peers = new Set<Socket>()
   const server = createServer(peer => {
@@ -49,7 +49,14 @@ describe('support: a network that fails', () => {
     const { proxy, dial } = await network()
     const sockets = [await dial(), await dial()]
     await eventually(() => proxy.connections === 2)
-    const closed = Promise.all(sockets.map(socket => once(socket.on('error', () => undefined), 'close')))
+    const closed = Promise.all(
+      sockets.map(socket =>
+        once(
+          socket.on('error', () => undefined),
+          'close'
+        )
+      )
+    )
     proxy.cut()
     await closed
     assume(proxy.connections).equals(0)
@@ -107,7 +114,7 @@ describe('support: a network that fails', () => {
     await ask(old, 'x')
     await proxy.refuse()
     const refused = connect(proxy.port, '127.0.0.1')
-    const [error] = await once(refused, 'error') as [NodeJS.ErrnoException]
+    const [error] = (await once(refused, 'error')) as [NodeJS.ErrnoException]
     assume(error.code).equals('ECONNREFUSED')
     assume(await ask(old, 'still here')).equals('<still here>')
     await proxy.accept()

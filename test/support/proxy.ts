@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { adopt, type Scope } from './dispose'
+import { reservePort } from './ports'
 
 const host = '127.0.0.1'
 
@@ -16,14 +17,17 @@ export interface Target {
  *
  * Inside a test it stops by itself when the test ends, unless `scope` is `'suite'`.
  *
- * @param options.at - Where it listens. @default a free port of 127.0.0.1
+ * @param options.at - Where it listens. @default a reserved port of 127.0.0.1
  *
  * @example
  * const proxy = await startProxy({ port: redis.port })
  * const client = new Redis(proxy.port)
  * proxy.freeze()
  */
-export async function startProxy(target: Target, options: { scope?: Scope, at?: Required<Target> } = {}): Promise<TcpProxy> {
+export async function startProxy(
+  target: Target,
+  options: { scope?: Scope; at?: Required<Target> } = {}
+): Promise<TcpProxy> {
   const proxy = new TcpProxy(target, options.at)
   await proxy.accept()
   adopt(() => proxy.stop(), options.scope)
@@ -38,7 +42,10 @@ export class TcpProxy {
   #port = 0
 
   /** Use `startProxy` instead, which also listens. */
-  constructor(private readonly target: Target, private readonly at: Required<Target> = { host, port: 0 }) {
+  constructor(
+    private readonly target: Target,
+    private readonly at: Required<Target> = { host, port: 0 }
+  ) {
     this.#port = at.port
   }
 
@@ -52,7 +59,10 @@ export class TcpProxy {
     return [...this.#links].filter(link => link.open).length
   }
 
-  /** How many of them have not said yet that they are done: one that has, may have to wait for the target to be done too. */
+  /**
+   * How many of them have not said yet that they are done: one that has, may have to wait for the target to be done
+   * too.
+   */
   get held(): number {
     return [...this.#links].filter(link => link.held).length
   }
@@ -90,7 +100,7 @@ export class TcpProxy {
   }
 
   /**
-   * Loses the next answer of the target, whoever's it is.
+   * Loses the next answer of the target, on any of the connections.
    *
    * The target has done what it was asked, the client never learns of it. With `cut`
    * the client's connection is destroyed instead of the answer; otherwise that connection
@@ -116,7 +126,8 @@ export class TcpProxy {
     if (this.#server) return
     const server = createServer({ allowHalfOpen: true }, client => this.#link(client))
     this.#server = server
-    server.listen(this.#port, this.at.host)
+    // A reserved one: a port that the system has chosen may be another program's when connections are accepted again.
+    server.listen(this.#port || (await reservePort()), this.at.host)
     await once(server, 'listening')
     this.#port = (server.address() as AddressInfo).port
   }
@@ -151,20 +162,39 @@ class Link {
   readonly #requests: Lane
   readonly #replies: Lane
 
-  constructor(private readonly client: Socket, target: Target, weather: Weather, gone: () => void) {
+  constructor(
+    private readonly client: Socket,
+    target: Target,
+    weather: Weather,
+    gone: () => void
+  ) {
     this.#target = connect({ port: target.port, host: target.host ?? host, allowHalfOpen: true })
     // In a frozen network one side can be gone long before the other.
     let sides = 2
-    for (const side of [client, this.#target]) side.once('close', () => { if (--sides === 0) gone() })
+    for (const side of [client, this.#target])
+      side.once('close', () => {
+        if (--sides === 0) gone()
+      })
     client.setNoDelay(true)
     this.#target.setNoDelay(true)
-    this.#requests = new Lane(client, this.#target, () => weather.requests, () => weather.delay)
-    this.#replies = new Lane(this.#target, client, () => weather.replies, () => weather.delay, () => {
-      const fate = weather.doomed
-      weather.doomed = undefined
-      if (fate === 'cut') this.destroy()
-      return fate !== undefined
-    })
+    this.#requests = new Lane(
+      client,
+      this.#target,
+      () => weather.requests,
+      () => weather.delay
+    )
+    this.#replies = new Lane(
+      this.#target,
+      client,
+      () => weather.replies,
+      () => weather.delay,
+      () => {
+        const fate = weather.doomed
+        weather.doomed = undefined
+        if (fate === 'cut') this.destroy()
+        return fate !== undefined
+      }
+    )
   }
 
   /** Whether the client is still there. */
@@ -193,9 +223,9 @@ class Link {
 /** What a lane carries: bytes, the end of one side's sending, or the loss of the connection. */
 type Cargo = Buffer | 'end' | 'close'
 
-/** One direction of a link: a queue, so that nothing overtakes anything whatever the weather was. */
+/** One direction of a link: a queue, so that nothing overtakes anything when a delay is changed. */
 class Lane {
-  readonly #queue: { cargo: Cargo, due: number }[] = []
+  readonly #queue: { cargo: Cargo; due: number }[] = []
   #timer: NodeJS.Timeout | undefined
   #mute = false
 

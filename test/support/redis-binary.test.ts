@@ -24,7 +24,7 @@ async function systemWith(scripts: Record<string, string>): Promise<string> {
 
 const chmodPath = '/bin/chmod'
 const installs = `echo "$@" >> calls; if [ "$1" = install ]; then echo > redis-server; ${chmodPath} 755 redis-server; fi`
-// Whoever runs the tests may not be root.
+// The tests may run as another user than root.
 const sudo = 'shift; exec "$@"'
 
 describe('support: finding a Redis', () => {
@@ -50,12 +50,14 @@ describe('support: finding a Redis', () => {
     const directory = await systemWith({ 'apt-get': installs, sudo })
     const said: string[] = []
     assume(await findRedis(line => said.push(line))).equals(join(directory, 'redis-server'))
-    assume(await readFile(join(directory, 'calls'), 'utf8')).equals('update\ninstall -y --no-install-recommends redis-server\n')
+    assume(await readFile(join(directory, 'calls'), 'utf8')).equals(
+      'update\ninstall -y --no-install-recommends redis-server\n'
+    )
     assume(said.length).equals(2)
     assume(said[1]).includes('apt-get install')
   })
 
-  it('installs once for everybody who asks meanwhile', async () => {
+  it('installs once for all concurrent callers', async () => {
     const directory = await systemWith({ 'apt-get': installs, sudo })
     const quiet = (): void => undefined
     await Promise.all([findRedis(quiet), findRedis(quiet), findRedis(quiet)])
@@ -63,7 +65,7 @@ describe('support: finding a Redis', () => {
   })
 
   it('says in one sentence what to do by hand when it cannot', async () => {
-    await systemWith({ 'apk': 'echo no network >&2; exit 7', sudo })
+    await systemWith({ apk: 'echo no network >&2; exit 7', sudo })
     const { message } = await rejection(findRedis(() => undefined))
     assume(message).includes('no network')
     assume(message).includes('REDIS_URL')
@@ -71,7 +73,7 @@ describe('support: finding a Redis', () => {
   })
 
   it('tries again after a failure', async () => {
-    const directory = await systemWith({ 'apk': 'exit 7', sudo })
+    const directory = await systemWith({ apk: 'exit 7', sudo })
     await rejection(findRedis(() => undefined))
     await writeFile(join(directory, 'redis-server'), '', { mode: 0o755 })
     assume(await findRedis()).equals(join(directory, 'redis-server'))

@@ -43,7 +43,9 @@ let attempt: Promise<string> | undefined
 export async function findRedis(say: (line: string) => void = complain): Promise<string> {
   const found = search()
   if (found) return found
-  attempt ??= install(say).finally(() => { attempt = undefined })
+  attempt ??= install(say).finally(() => {
+    attempt = undefined
+  })
   return attempt
 }
 
@@ -58,7 +60,9 @@ async function install(say: (line: string) => void): Promise<string> {
     const command = [manager.command, ...step]
     // sudo drops the environment, unlike env.
     if (sudo) command.unshift('sudo', '-n', '/usr/bin/env', ...Object.entries(environment).map(pair => pair.join('=')))
-    say(`no redis-server or valkey-server on the PATH, and the tests and examples need a real one: running ${command.join(' ')}`)
+    say(
+      `no redis-server or valkey-server on the PATH, and the tests and examples need a real one: running ${command.join(' ')}`
+    )
     const failure = await run(command)
     if (failure) throw unavailable(`\`${command.join(' ')}\` failed: ${failure}`)
   }
@@ -73,7 +77,9 @@ function run([file = '', ...args]: string[]): Promise<string | undefined> {
   return new Promise(resolve => {
     const child = spawn(file, args, { env: { ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'pipe'] })
     let tail = ''
-    child.stderr.on('data', (chunk: Buffer) => { tail = (tail + chunk.toString()).slice(-300) })
+    child.stderr.on('data', (chunk: Buffer) => {
+      tail = (tail + chunk.toString()).slice(-300)
+    })
     child.once('error', error => resolve(error.message))
     child.once('close', (code, signal) => {
       const last = tail.trim().split('\n').at(-1)
@@ -93,7 +99,11 @@ function search(): string | undefined {
 }
 
 function which(command: string): string | undefined {
-  return (process.env['PATH'] ?? '').split(delimiter).filter(Boolean).map(directory => join(directory, command)).find(executable)
+  return (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .filter(Boolean)
+    .map(directory => join(directory, command))
+    .find(executable)
 }
 
 function executable(path: string): boolean {
@@ -108,7 +118,7 @@ function executable(path: string): boolean {
 function unavailable(reason: string): Error {
   return new Error(
     `There is no redis-server or valkey-server and it could not be installed (${reason}): ` +
-    'install redis 6.2 or later by hand, so that it is on the PATH, or set REDIS_URL to a Redis that runs'
+      'install redis 6.2 or later by hand, so that it is on the PATH, or set REDIS_URL to a Redis that runs'
   )
 }
 

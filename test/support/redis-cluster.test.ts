@@ -5,8 +5,8 @@ describe('support: Redis Cluster', () => {
   let left: RedisCluster | undefined
 
   it('serves all keys, and forgets them all', async function () {
-    this.timeout(60_000)
-    const cluster = left = await startCluster()
+    this.timeout(120_000)
+    const cluster = (left = await startCluster())
     const client = cluster.client()
     const keys = Array.from({ length: 50 }, (_, i) => `key-${i}`)
     for (const key of keys) await client.set(key, '1')
@@ -19,5 +19,4 @@ describe('support: Redis Cluster', () => {
   it('has gone after the test that started it', () => {
     assume(left?.nodes.map(({ pid }) => pid)).eql(Array(6).fill(undefined))
   })
-
 })

@@ -36,13 +36,21 @@ export async function startCluster(options: ClusterSettings = {}): Promise<Redis
   const cluster = new RedisCluster(nodes)
   try {
     for (let i = 0; i < 2 * masters; i++) {
-      nodes.push(await startRedis({
-        args: [
-          ...replicating, '--cluster-enabled', 'yes', '--cluster-node-timeout', String(options.nodeTimeout ?? 1000),
-          ...options.tls === true ? ['--tls-cluster', 'yes', '--tls-replication', 'yes'] : [], ...options.args ?? []
-        ],
-        tls: options.tls === true, scope: 'suite'
-      }))
+      nodes.push(
+        await startRedis({
+          args: [
+            ...replicating,
+            '--cluster-enabled',
+            'yes',
+            '--cluster-node-timeout',
+            String(options.nodeTimeout ?? 1000),
+            ...(options.tls === true ? ['--tls-cluster', 'yes', '--tls-replication', 'yes'] : []),
+            ...(options.args ?? [])
+          ],
+          tls: options.tls === true,
+          scope: 'suite'
+        })
+      )
     }
     await unite(nodes)
     adopt(() => cluster.stop(), options.scope)
@@ -82,10 +90,13 @@ export class RedisCluster {
   async failover(key: string, harm: (master: RedisProcess) => unknown): Promise<RedisProcess> {
     const former = await this.owner(key)
     await harm(former)
-    await eventually(async () => {
-      if (await this.owner(key, former) === former) return false
-      return (await Promise.all(this.#running.filter(node => node !== former).map(healthy))).every(Boolean)
-    }, { within: patience, every: 50, what: `another owner of ${key}` })
+    await eventually(
+      async () => {
+        if ((await this.owner(key, former)) === former) return false
+        return (await Promise.all(this.#running.filter(node => node !== former).map(healthy))).every(Boolean)
+      },
+      { within: patience, every: 50, what: `another owner of ${key}` }
+    )
     return former
   }
 
@@ -100,11 +111,15 @@ export class RedisCluster {
     const former = await this.owner(key)
     const id = await former.ask(redis => redis.cluster('MYID'))
     for (const node of this.#running) {
-      const lines = await node.ask(redis => redis.cluster('NODES')) as string
+      const lines = (await node.ask(redis => redis.cluster('NODES'))) as string
       if (!lines.split('\n').some(line => line.includes('myself,slave') && line.includes(id))) continue
       await node.ask(redis => redis.cluster('FAILOVER'))
     }
-    await eventually(async () => await this.owner(key) !== former, { within: patience, every: 50, what: `another owner of ${key}` })
+    await eventually(async () => (await this.owner(key)) !== former, {
+      within: patience,
+      every: 50,
+      what: `another owner of ${key}`
+    })
   }
 
   /** Cuts the replica of the key's master off: what is written from now on is lost at the failover. */
@@ -155,20 +170,31 @@ async function unite(nodes: readonly RedisProcess[]): Promise<void> {
     })
   }
   for (const node of nodes) {
-    await eventually(async () => {
-      const lines = (await node.ask(redis => redis.cluster('NODES')) as string).trim().split('\n')
-      return lines.length === nodes.length && lines.every(line => line.includes(' connected') && !line.includes('handshake'))
-    }, { within: patience, every: 50, what: 'a node that knows all others' })
+    await eventually(
+      async () => {
+        const lines = ((await node.ask(redis => redis.cluster('NODES'))) as string).trim().split('\n')
+        return (
+          lines.length === nodes.length &&
+          lines.every(line => line.includes(' connected') && !line.includes('handshake'))
+        )
+      },
+      { within: patience, every: 50, what: 'a node that knows all others' }
+    )
   }
   const replicas = nodes.slice(masters)
   for (const [i, replica] of replicas.entries()) await replica.ask(redis => redis.cluster('REPLICATE', ids[i] ?? ''))
-  for (const replica of replicas) await eventually(() => synced(replica), { within: patience, every: 50, what: 'a replica that is synced' })
-  for (const node of nodes) await eventually(() => healthy(node), { within: patience, every: 50, what: 'a cluster that is well' })
+  for (const replica of replicas)
+    await eventually(() => synced(replica), { within: patience, every: 50, what: 'a replica that is synced' })
+  for (const node of nodes)
+    await eventually(() => healthy(node), { within: patience, every: 50, what: 'a cluster that is well' })
   for (const node of nodes) {
-    await eventually(async () => {
-      const ranges: unknown[][] = await node.ask(redis => redis.cluster('SLOTS'))
-      return ranges.length === masters && ranges.every(([, , ...owners]) => owners.length === 2)
-    }, { within: patience, every: 50, what: 'a node that knows who replicates whom' })
+    await eventually(
+      async () => {
+        const ranges: unknown[][] = await node.ask(redis => redis.cluster('SLOTS'))
+        return ranges.length === masters && ranges.every(([, , ...owners]) => owners.length === 2)
+      },
+      { within: patience, every: 50, what: 'a node that knows all replicas and their masters' }
+    )
   }
 }
 

@@ -2,13 +2,12 @@ import { existsSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { assume } from './assume'
 import { using } from './dispose'
-import { freePort } from './ports'
 import { sharedRedis, startRedis, type RedisProcess } from './redis'
 import { openRedis } from './redis-target'
 import { rejection } from './rejection'
 import { deadline, elapsed } from './wait'
 
-describe('support: a Redis of one\'s own', () => {
+describe("support: a Redis of one's own", () => {
   let left: RedisProcess | undefined
 
   it('answers on its url as soon as it is there', async () => {
@@ -43,7 +42,7 @@ describe('support: a Redis of one\'s own', () => {
     await rejection(plain.connect())
   })
 
-  it('has users who may do what they are allowed, and nothing else', async () => {
+  it('has users with exactly the rights they were given', async () => {
     const redis = await startRedis()
     const limited = openRedis(await redis.user('limited', ['+get', '+info', '~mine:*']))
     assume(await limited.get('mine:key')).equals(null)
@@ -96,7 +95,7 @@ describe('support: a Redis of one\'s own', () => {
     redis.pause()
     const { ms } = await elapsed(() => redis.stop())
     await redis.stop()
-    assume(ms).is.below(3000)
+    assume(ms).is.below(20_000)
   })
 
   it('says why it could not start', async () => {
@@ -108,7 +107,7 @@ describe('support: a Redis of one\'s own', () => {
 
   it('removes its directory', async () => {
     const redis = await startRedis()
-    const [, directory] = await redis.client().config('GET', 'dir') as [string, string]
+    const [, directory] = (await redis.client().config('GET', 'dir')) as [string, string]
     assume(existsSync(directory)).is.true()
     await redis.stop()
     assume(existsSync(directory)).is.false()
@@ -136,7 +135,9 @@ describe('support: a Redis of one\'s own', () => {
 
 describe('support: a Redis for a whole suite', () => {
   let redis: RedisProcess
-  before(async () => { redis = await startRedis({ scope: 'suite' }) })
+  before(async () => {
+    redis = await startRedis({ scope: 'suite' })
+  })
   after(() => redis.stop())
 
   it('is there for the first test', async () => {
@@ -145,11 +146,5 @@ describe('support: a Redis for a whole suite', () => {
 
   it('is there for the second', async () => {
     assume(await redis.client().get('key')).equals('value')
-  })
-})
-
-describe('support: a free port', () => {
-  it('leaves room for the port Redis Cluster adds', async () => {
-    assume(await freePort()).is.below(55_536)
   })
 })

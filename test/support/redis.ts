@@ -7,15 +7,19 @@ import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
 import { adopt, type Scope } from './dispose'
 import { killAtExit } from './orphans'
-import { freePort } from './ports'
+import { reservePort } from './ports'
 import { findRedis } from './redis-binary'
 import type { RedisTarget } from './redis-target'
-import { tls } from './tls'
+import { tls, type Identity } from './tls'
 import { deadline, eventually } from './wait'
 
 const host = '127.0.0.1'
 const patience = 10_000
 const log = 'redis.log'
+
+/** The name of a unix socket in the directory of a Redis: `{ args: ['--unixsocket', SOCKET] }`. */
+export const SOCKET = 'redis.sock'
+
 const configuration = 'redis.conf'
 
 /** How to start a Redis of one's own. */
@@ -24,11 +28,11 @@ export interface RedisProcessOptions {
   args?: string[]
   /** A configuration file, for what has to write into its own, as a Sentinel does. @default none */
   config?: string
-  /** Whether it speaks TLS, and nothing else, with the certificate of the tests. @default false */
-  tls?: boolean
+  /** Whether it speaks TLS, and nothing else, with the certificate of the tests, or with that one. @default false */
+  tls?: boolean | Identity
   /** The binary to run. @default the first that `findRedis` finds */
   binary?: string
-  /** The port to listen on. @default a free one */
+  /** The port to listen on. @default a reserved one, which stays its own through kills and restarts */
   port?: number
   /** Until when it lives: `'suite'` when it is started in a `before` hook. @default 'test' */
   scope?: Scope
@@ -41,10 +45,11 @@ export type ClientSettings = Omit<RedisOptions, 'replyMapping'>
  * Starts a real redis-server on 127.0.0.1, in a temporary directory, without persistence.
  *
  * Resolves when it answers. Inside a test it stops by itself when the test ends; with
- * `scope: 'suite'`, or outside of a test, somebody has to call `stop()`. A port that was
- * taken meanwhile is replaced by another one, unless you asked for exactly that port.
+ * `scope: 'suite'`, or outside of a test, the caller calls `stop()`. redis-server cannot bind port 0, so
+ * it gets a reserved port; when another program takes that meanwhile, it is started again on another one,
+ * unless you asked for exactly that port.
  *
- * @throws When it did not answer within 10 seconds, with the end of its log.
+ * @throws When it did not answer within 30 seconds, with the end of its log.
  *
  * @example
  * const redis = await startRedis()
@@ -55,7 +60,7 @@ export async function startRedis(options: RedisProcessOptions = {}): Promise<Red
   const directory = await mkdtemp(join(tmpdir(), 'metroplex-redis-'))
   try {
     for (let tries = 1; ; tries++) {
-      const redis = new RedisProcess(binary, directory, options.port ?? await freePort(), options)
+      const redis = new RedisProcess(binary, directory, options.port ?? (await reservePort()), options)
       try {
         await redis.start()
         adopt(() => redis.stop(), options.scope)
@@ -74,9 +79,9 @@ export async function startRedis(options: RedisProcessOptions = {}): Promise<Red
  * A Redis for tests which need no faults: that of REDIS_URL, or else one of its own.
  *
  * Meant for a suite's `before`, with `stop()` in its `after`; `stop` does nothing to the
- * Redis of REDIS_URL. Use a `namespace()` per test, and never FLUSHALL: it may be somebody's.
+ * Redis of REDIS_URL. Use a `namespace()` per test, and never FLUSHALL: the tests may not be its only users.
  */
-export async function sharedRedis(): Promise<{ url: string, stop(): Promise<void> }> {
+export async function sharedRedis(): Promise<{ url: string; stop(): Promise<void> }> {
   const url = process.env['REDIS_URL']
   if (url) return { url, stop: () => Promise.resolve() }
   const redis = await startRedis({ scope: 'suite' })
@@ -100,26 +105,41 @@ export class RedisProcess {
   /** Use `startRedis` instead, which also starts it. */
   constructor(
     private readonly binary: string,
-    private readonly directory: string,
+    /** Where it keeps its files. */
+    readonly directory: string,
     readonly port: number,
     private readonly options: Pick<RedisProcessOptions, 'args' | 'config' | 'tls'>
   ) {
     const { args = [], config, tls: secure = false } = options
+    const identity = identityOf(secure)
     const flag = args.indexOf('--requirepass')
     const password = flag < 0 ? undefined : args[flag + 1]
     const credentials = password === undefined ? '' : `:${encodeURIComponent(password)}@`
     this.url = `redis${secure ? 's' : ''}://${credentials}${host}:${port}`
     this.access = {
-      ...password !== undefined && { password },
+      ...(password !== undefined && { password }),
       // The certificate is made out to that name.
-      ...secure && { tls: { ca: tls.cert, servername: 'localhost' } }
+      ...(identity && { tls: { ca: identity.ca, servername: identity.servername } })
     }
     this.target = { host, port, ...this.access }
     this.#args = [
-      ...config === undefined ? [] : [configuration],
-      ...secure ? securely(port) : ['--port', String(port)],
-      '--bind', host, '--dir', directory, '--save', '', '--appendonly', 'no', ...args
+      ...(config === undefined ? [] : [configuration]),
+      ...(secure ? securely(port) : ['--port', String(port)]),
+      '--bind',
+      host,
+      '--dir',
+      directory,
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+      ...args
     ]
+  }
+
+  /** The path of its unix socket, if it was started with `SOCKET`. */
+  get socket(): string {
+    return join(this.directory, SOCKET)
   }
 
   /** The process id; another one after a restart, `undefined` while it does not run. */
@@ -135,14 +155,18 @@ export class RedisProcess {
     closeSync(output)
     this.#child = child
     killAtExit(child, this.directory)
-    child.once('exit', () => { if (this.#child === child) this.#child = undefined })
+    child.once('exit', () => {
+      if (this.#child === child) this.#child = undefined
+    })
 
     const ended = new AbortController()
     child.once('exit', () => ended.abort())
     child.once('error', () => ended.abort())
     try {
-      await eventually(async () => ended.signal.aborted || await this.#answers(), {
-        within: patience, every: 5, what: `an answer of ${this.binary}`
+      await eventually(async () => ended.signal.aborted || (await this.#answers()), {
+        within: patience,
+        every: 5,
+        what: `an answer of ${this.binary}`
       })
       if (ended.signal.aborted) throw new Error(`${this.binary} ended while it started`)
     } catch (error) {
@@ -233,7 +257,7 @@ export class RedisProcess {
   async #answers(): Promise<boolean> {
     return this.ask(async redis => {
       await redis.ping()
-      // Whoever took our port may be a Redis, too.
+      // Another Redis may have taken our port.
       const info = await redis.info('server')
       return info.includes(`process_id:${this.pid ?? 'none'}\r\n`)
     })
@@ -242,12 +266,16 @@ export class RedisProcess {
   /**
    * Asks it something on a connection that is closed with the answer.
    *
-   * @throws When it does not run, or has not answered within 10 seconds.
+   * @throws When it does not run, or has not answered within 30 seconds.
    */
   async ask<T>(question: (redis: Redis) => Promise<T>): Promise<T> {
     const redis = new Redis({
       ...this.target,
-      lazyConnect: true, enableReadyCheck: false, retryStrategy: () => null, connectTimeout: 1000, commandTimeout: patience,
+      lazyConnect: true,
+      enableReadyCheck: false,
+      retryStrategy: () => null,
+      connectTimeout: 10_000,
+      commandTimeout: patience,
       // ioredis waits that long for the end of a connection, even of one that never was.
       disconnectTimeout: 1
     })
@@ -263,9 +291,15 @@ export class RedisProcess {
   /** What it reads when it starts. A configuration that it has written into stays. */
   async #furnish(): Promise<void> {
     const { config, tls: secure = false } = this.options
+    const identity = identityOf(secure)
     const files = [
-      ...secure ? [['tls.key', tls.key], ['tls.cert', tls.cert]] : [],
-      ...config === undefined || existsSync(join(this.directory, configuration)) ? [] : [[configuration, config]]
+      ...(identity
+        ? [
+            ['tls.key', identity.key],
+            ['tls.cert', identity.cert]
+          ]
+        : []),
+      ...(config === undefined || existsSync(join(this.directory, configuration)) ? [] : [[configuration, config]])
     ]
     await Promise.all(files.map(([name = '', text = '']) => writeFile(join(this.directory, name), text)))
   }
@@ -276,10 +310,26 @@ export class RedisProcess {
   }
 }
 
+function identityOf(secure: boolean | Identity): Identity | undefined {
+  if (typeof secure === 'object') return secure
+  // It is signed by itself.
+  return secure ? { ...tls, ca: tls.cert, servername: 'localhost' } : undefined
+}
+
 /** Arguments for a Redis that speaks nothing but TLS. */
 function securely(port: number): string[] {
   return [
-    '--tls-port', String(port), '--port', '0', '--tls-auth-clients', 'no',
-    '--tls-cert-file', 'tls.cert', '--tls-key-file', 'tls.key', '--tls-ca-cert-file', 'tls.cert'
+    '--tls-port',
+    String(port),
+    '--port',
+    '0',
+    '--tls-auth-clients',
+    'no',
+    '--tls-cert-file',
+    'tls.cert',
+    '--tls-key-file',
+    'tls.key',
+    '--tls-ca-cert-file',
+    'tls.cert'
   ]
 }

@@ -12,6 +12,7 @@ export function documentedRights(namespace: string, transport: 'http' | 'redis' 
   const ours = /\n(\+get [^`]*)```/.exec(document)?.[1]?.replaceAll('metroplex:*', `${namespace}:*`)
   const ioredis = /Besides `([^`]*)`, which ioredis uses to connect/.exec(document)?.[1]
   const channels = /\n(\+publish [^`]*)```/.exec(document)?.[1]?.replaceAll('&metroplex:', `&${namespace}:`)
-  if (ours === undefined || ioredis === undefined || channels === undefined) throw new Error('docs/keys.md no longer says which rights we need')
+  if (ours === undefined || ioredis === undefined || channels === undefined)
+    throw new Error('docs/keys.md no longer says which rights we need')
   return `${ioredis} ${ours} ${transport === 'redis' ? channels : ''}`.trim().split(/\s+/)
 }

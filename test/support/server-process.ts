@@ -3,13 +3,16 @@
  *
  * It obeys the orders of `server-wire.ts` one by one as they come, and ends by itself
  * when its parent has gone. With `SETTINGS` in its environment it starts by itself, and
- * ends as whoever supervises it will have it.
+ * ends as its supervisor tells it.
  */
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { takeCoverage } from 'node:v8'
 import { runInThisContext } from 'node:vm'
 import type { Cluster, Redis } from 'ioredis'
+import { forgetModules } from './modules'
 import { isAlarming } from './accidents'
 import { load, loadPlugin, loadPrimus, type PrimusUnderTest } from './primus-types'
 import { connectTo, type Ioredis } from './redis-target'
@@ -21,16 +24,19 @@ const realDate = Date
 // For a test that has the clock jump while the server runs.
 Object.assign(globalThis, { shiftClock })
 
+const globals: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(globalThis))
+
 const events = ['register', 'unregister', 'error', 'join', 'leave', 'reap', 'heal', 'state', 'drain']
 
 let primus: PrimusUnderTest | undefined
 let redis: Redis | Cluster | undefined
 const given = process.env[SETTINGS]
 let leaving = given !== undefined
+let crashed = false
 
-process.on('uncaughtException', (error, origin) => report({ kind: 'crash', origin, error: pack(error) }))
+process.on('uncaughtException', crash)
 process.on('warning', warning => {
-  if (isAlarming(warning)) report({ kind: 'crash', origin: 'warning', error: pack(warning) })
+  if (isAlarming(warning)) crash(warning, 'warning')
 })
 process.on('disconnect', () => {
   if (!leaving) process.exit(0)
@@ -39,7 +45,7 @@ process.on('message', (order: Order) => {
   // A supervisor has other things to say.
   if (!('verb' in order)) return
   if (order.verb === 'leave') {
-    leave()
+    leave(order.reusable)
     return
   }
   obey(order)
@@ -49,7 +55,7 @@ process.on('message', (order: Order) => {
 })
 
 if (given !== undefined) {
-  start(JSON.parse(given) as ServerSettings).catch((error: unknown) => report({ kind: 'crash', origin: 'start', error: pack(error) }))
+  start(JSON.parse(given) as ServerSettings).catch((error: unknown) => crash(error, 'start'))
 }
 
 /** A callback's error together with what it was given beside it. */
@@ -59,10 +65,14 @@ async function obey(order: Exclude<Order, { verb: 'leave' }>): Promise<unknown> 
   if (order.verb === 'start') return start(order.settings)
   if (!primus) throw new Error('the server has not been started')
   switch (order.verb) {
-    case 'call': return call(primus, order.path, order.args, order.style)
-    case 'run': return collect(await (compile(order.source)(primus, ...order.args)))
-    case 'sparks': return Object.keys(primus.connections)
-    case 'destroy': return destroy(primus, order.options)
+    case 'call':
+      return call(primus, order.path, order.args, order.style)
+    case 'run':
+      return collect(await compile(order.source)(primus, ...order.args))
+    case 'sparks':
+      return Object.keys(primus.connections)
+    case 'destroy':
+      return destroy(primus, order.options)
   }
 }
 
@@ -76,7 +86,12 @@ async function start(settings: ServerSettings): Promise<{ port: number }> {
   if (namespace !== undefined) options['namespace'] = namespace
   if (settings.prepare !== undefined) await compile(settings.prepare)(options)
 
-  const server = settings.page ? createServer((_req, res) => { res.end(String(process.pid)) }) : createServer()
+  const page = settings.page
+    ? (_req: unknown, res: ServerResponse): void => {
+        res.end(String(process.pid))
+      }
+    : undefined
+  const server = settings.secure === undefined ? createServer(page) : createSecureServer(settings.secure, page)
   primus = new (loadPrimus())(server, options)
   if (settings.omega === 'before') primus.plugin('omega-supreme', loadPlugin('omega-supreme'))
   primus.plugin('metroplex', loadPlugin(settings.metroplex))
@@ -84,7 +99,7 @@ async function start(settings: ServerSettings): Promise<{ port: number }> {
 
   for (const event of events.filter(event => !settings.mute.includes(event))) {
     primus.metroplex.on(event, (...args) => {
-      report({ kind: 'event', event, args: args.map(arg => arg instanceof Error ? pack(arg) : arg) })
+      report({ kind: 'event', event, args: args.map(arg => (arg instanceof Error ? pack(arg) : arg)) })
     })
   }
 
@@ -93,7 +108,12 @@ async function start(settings: ServerSettings): Promise<{ port: number }> {
   return { port: (server.address() as AddressInfo).port }
 }
 
-async function call(root: PrimusUnderTest, path: string, args: unknown[], style: 'promise' | 'callback'): Promise<unknown> {
+async function call(
+  root: PrimusUnderTest,
+  path: string,
+  args: unknown[],
+  style: 'promise' | 'callback'
+): Promise<unknown> {
   let owner: unknown
   let member: unknown = root
   for (const name of path.split('.')) {
@@ -107,10 +127,13 @@ async function call(root: PrimusUnderTest, path: string, args: unknown[], style:
   const fn = member as Anything
   if (style === 'promise') return collect(await fn.apply(owner, args))
   return new Promise((resolve, reject) => {
-    fn.apply(owner, [...args, (error: unknown, result: unknown) => {
-      if (error) reject(Object.assign(new Error('refused'), { packed: pack(error, result) }))
-      else resolve(result)
-    }])
+    fn.apply(owner, [
+      ...args,
+      (error: unknown, result: unknown) => {
+        if (error) reject(Object.assign(new Error('refused'), { packed: pack(error, result) }))
+        else resolve(result)
+      }
+    ])
   })
 }
 
@@ -124,15 +147,42 @@ async function collect(value: unknown): Promise<unknown> {
 
 function destroy(root: PrimusUnderTest, options: Parameters<PrimusUnderTest['destroy']>[0]): Promise<void> {
   return new Promise((resolve, reject) => {
-    root.destroy(options ?? {}, error => error ? reject(error) : resolve())
+    root.destroy(options ?? {}, error => (error ? reject(error) : resolve()))
   })
 }
 
-/** From here on only what the plugin left behind keeps this process alive. */
-function leave(): void {
+/**
+ * From here on only what the plugin left behind keeps this process alive. When nothing does, it ends; or, if it is
+ * reusable and nothing crashed in it, it becomes as new and waits for its next start.
+ */
+function leave(reusable: boolean): void {
   leaving = true
   redis?.disconnect()
-  process.disconnect()
+  if (!reusable || crashed) {
+    process.disconnect()
+    return
+  }
+  process.channel?.unref()
+  process.once('beforeExit', () => {
+    process.channel?.ref()
+    // What this process does next is added to it, also when it is killed.
+    if (process.env['NODE_V8_COVERAGE'] !== undefined) takeCoverage()
+    renew()
+    report({ kind: 'idle' })
+  })
+}
+
+/**
+ * Forget all that was loaded and changed since this process began, but for modules without a state that tests can see.
+ */
+function renew(): void {
+  leaving = false
+  primus = redis = undefined
+  globalThis.Date = realDate
+  for (const name of Object.getOwnPropertyNames(globalThis)) {
+    if (!globals.has(name)) Reflect.deleteProperty(globalThis, name)
+  }
+  forgetModules()
 }
 
 function compile(source: string): Anything {
@@ -142,9 +192,15 @@ function compile(source: string): Anything {
 /** Shows this process another time of day; timers and `performance` go on as they are. */
 function shiftClock(shift: number): void {
   globalThis.Date = new Proxy(realDate, {
-    construct: (target, args: unknown[]) => Reflect.construct(target, args.length > 0 ? args : [target.now() + shift]) as Date,
-    get: (target, key) => key === 'now' ? () => target.now() + shift : Reflect.get(target, key) as unknown
+    construct: (target, args: unknown[]) =>
+      Reflect.construct(target, args.length > 0 ? args : [target.now() + shift]) as Date,
+    get: (target, key) => (key === 'now' ? () => target.now() + shift : (Reflect.get(target, key) as unknown))
   })
+}
+
+function crash(error: unknown, origin: string): void {
+  crashed = true
+  report({ kind: 'crash', origin, error: pack(error) })
 }
 
 function report(message: Report): void {

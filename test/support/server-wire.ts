@@ -18,26 +18,31 @@ export interface ServerSettings {
   prepare: string | undefined
   /** Whether requests that are not Primus's are answered, with the process id. */
   page: boolean
+  /** Options of the HTTPS server; `undefined` for an HTTP server. */
+  secure: Record<string, unknown> | undefined
 }
 
-/** In the environment of a child that is to start by itself, because a supervisor has started it: its settings, as JSON. */
+/**
+ * In the environment of a child that is to start by itself, because a supervisor has started it: its settings, as JSON.
+ */
 export const SETTINGS = 'METROPLEX_TEST_SERVER'
 
 /** What the parent asks; each is answered once, under the same id, but for `leave`: that is answered by leaving. */
 export type Order =
-  | { id: number, verb: 'start', settings: ServerSettings }
-  | { id: number, verb: 'call', path: string, args: unknown[], style: 'promise' | 'callback' }
-  | { id: number, verb: 'run', source: string, args: unknown[] }
-  | { id: number, verb: 'sparks' }
-  | { id: number, verb: 'destroy', options: DestroyOptions | undefined }
-  | { verb: 'leave' }
+  | { id: number; verb: 'start'; settings: ServerSettings }
+  | { id: number; verb: 'call'; path: string; args: unknown[]; style: 'promise' | 'callback' }
+  | { id: number; verb: 'run'; source: string; args: unknown[] }
+  | { id: number; verb: 'sparks' }
+  | { id: number; verb: 'destroy'; options: DestroyOptions | undefined }
+  | { verb: 'leave'; reusable: boolean }
 
-/** What the child reports. */
+/** What the child reports; `idle` once it left, nothing keeps it alive, and it may be started again. */
 export type Report =
-  | { kind: 'value', id: number, value: unknown }
-  | { kind: 'error', id: number, error: WireError }
-  | { kind: 'event', event: string, args: unknown[] }
-  | { kind: 'crash', origin: string, error: WireError }
+  | { kind: 'idle' }
+  | { kind: 'value'; id: number; value: unknown }
+  | { kind: 'error'; id: number; error: WireError }
+  | { kind: 'event'; event: string; args: unknown[] }
+  | { kind: 'crash'; origin: string; error: WireError }
 
 /** An error on its way between processes. */
 export interface WireError {
@@ -74,11 +79,14 @@ export class RemoteError extends Error {
 
 /** Makes anything that was thrown fit to travel. */
 export function pack(thrown: unknown, result?: unknown): WireError {
-  const error: Error & { code?: unknown, address?: unknown, errors?: unknown } =
+  const error: Error & { code?: unknown; address?: unknown; errors?: unknown } =
     thrown instanceof Error ? thrown : new Error(String(thrown))
   const { name, message, stack = message, code, address, errors } = error
   return {
-    wireError: true, name, message, stack,
+    wireError: true,
+    name,
+    message,
+    stack,
     ...(typeof code === 'string' || typeof code === 'number' ? { code: String(code) } : {}),
     ...(typeof address === 'string' ? { address } : {}),
     ...(Array.isArray(errors) ? { errors: errors.map(one => pack(one)) } : {}),
@@ -88,5 +96,7 @@ export function pack(thrown: unknown, result?: unknown): WireError {
 
 /** The counterpart of `pack`: revives an error, and leaves everything else as it is. */
 export function unpack(value: unknown): unknown {
-  return typeof value === 'object' && value !== null && 'wireError' in value ? new RemoteError(value as WireError) : value
+  return typeof value === 'object' && value !== null && 'wireError' in value
+    ? new RemoteError(value as WireError)
+    : value
 }

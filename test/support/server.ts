@@ -1,10 +1,10 @@
-import { fork, type ChildProcess } from 'node:child_process'
-import { join } from 'node:path'
+import type { ChildProcess } from 'node:child_process'
 import EventEmitter from 'eventemitter3'
 import { adopt, type Scope } from './dispose'
 import { killAtExit } from './orphans'
 import type { DestroyOptions, PrimusUnderTest } from './primus-types'
 import type { RedisTarget } from './redis-target'
+import { giveProcess, takeProcess } from './server-pool'
 import { RemoteError, unpack, type Order, type Report, type ServerSettings } from './server-wire'
 import { deadline, eventually } from './wait'
 
@@ -12,9 +12,6 @@ const patience = 10_000
 /** Longer than any deadline of the plugin's own, so that it is the plugin's which is seen. */
 const endurance = 15_000
 const servers = new Set<ServerProcess>()
-
-/** What the process of a server runs. */
-export const PROGRAM = join(__dirname, 'server-process.js')
 
 /** How to start a server in a process of its own. */
 export interface ServerOptions {
@@ -41,9 +38,11 @@ export interface ServerOptions {
    * for instance. It travels as source, so it sees nothing of its surroundings.
    */
   prepare?: (options: Record<string, unknown>) => unknown
-  /** Whether requests that are not Primus's are answered, with the process id. @default false: by nobody */
+  /** Whether requests that are not Primus's are answered, with the process id. @default false: they are not answered */
   page?: boolean
-  /** What makes its process. @default a fork of this one; see `forkWorker` */
+  /** Options for an HTTPS server, a key and a certificate among them. @default an HTTP server */
+  secure?: Record<string, unknown>
+  /** What makes its process. @default a process of a server that was stopped, or a new one; see `forkWorker` */
   fork?: () => ChildProcess
   /** What to wait for: `'listening'` for a server that cannot register now. @default 'register' */
   until?: 'register' | 'listening'
@@ -68,17 +67,17 @@ export interface Exit {
  * Starts a real Primus server with metroplex in a process of its own.
  *
  * Resolves when it has registered itself. Inside a test it stops by itself when the test
- * ends. Whatever happens it does not outlive this process.
+ * ends. It never outlives this process.
  *
- * @throws When it did not register within 10 seconds, or ended, with what it printed.
+ * @throws When it did not register within 30 seconds, or ended, with what it printed.
  *
  * @example
  * const a = await startServer({ redis: { url: redis.url, namespace: namespace() } })
  * assume(await a.call('metroplex.servers', true)).deep.equals([a.address])
  */
 export async function startServer(options: ServerOptions): Promise<ServerProcess> {
-  const { host = '127.0.0.1', until = 'register', fork: make = forkServer } = options
-  const server = new ServerProcess(host, make())
+  const { host = '127.0.0.1', until = 'register', fork } = options
+  const server = new ServerProcess(host, fork?.() ?? takeProcess(), fork === undefined)
   servers.add(server)
   adopt(() => server.stop(), options.scope)
   try {
@@ -92,21 +91,33 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
 
 /** What a child has to be told to become such a server. */
 export function settingsOf(options: ServerOptions): ServerSettings {
-  const { redis, primus = {}, omega = false, metroplex = '../../index', ioredis = 6, port = 0, host = '127.0.0.1' } = options
-  const { clockShift = 0, mute = [], prepare, page = false } = options
+  const {
+    redis,
+    primus = {},
+    omega = false,
+    metroplex = '../../index',
+    ioredis = 6,
+    port = 0,
+    host = '127.0.0.1'
+  } = options
+  const { clockShift = 0, mute = [], prepare, page = false, secure } = options
   return {
-    redis, primus, ioredis, port, host, clockShift, mute, page,
+    redis,
+    primus,
+    ioredis,
+    port,
+    host,
+    clockShift,
+    mute,
+    page,
+    secure,
     omega: omega === true ? 'before' : omega,
     metroplex: metroplex === '1.0.2' ? 'metroplex1' : metroplex,
     prepare: prepare?.toString()
   }
 }
 
-function forkServer(): ChildProcess {
-  return fork(PROGRAM, [], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], serialization: 'advanced' })
-}
-
-/** Stops every server that still runs, whatever its scope. */
+/** Stops every server that still runs, of each scope. */
 export async function stopAll(): Promise<void> {
   await Promise.all([...servers].map(server => server.stop()))
 }
@@ -123,7 +134,7 @@ export class ServerProcess {
   readonly exit: Promise<Exit>
 
   readonly #child: ChildProcess
-  readonly #pending = new Map<number, { resolve: (value: unknown) => void, reject: (error: Error) => void }>()
+  readonly #pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
   #orders = 0
   #address = ''
   #port = 0
@@ -131,26 +142,45 @@ export class ServerProcess {
   #running = true
   #destroyed = false
 
-  /** Use `startServer` instead, which also starts it; this alone is for a child that somebody else has started. */
-  constructor(private readonly host: string, child: ChildProcess) {
+  /** Use `startServer` instead, which also starts it; this alone is for a child that was started otherwise. */
+  constructor(
+    private readonly host: string,
+    child: ChildProcess,
+    private readonly reusable = false
+  ) {
     this.#child = child
-    killAtExit(child)
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.on('data', (chunk: Buffer) => { this.#output = (this.#output + chunk.toString()).slice(-10_000) })
+    if (!reusable) killAtExit(child)
+    const print = (chunk: Buffer): void => {
+      this.#output = (this.#output + chunk.toString()).slice(-10_000)
     }
-    this.#child.on('message', message => this.#hear(message as Report))
-    this.#child.on('error', error => this.crashes.push(error))
-    this.exit = new Promise(resolve => {
-      this.#child.once('exit', (code, signal) => {
-        this.#running = false
-        servers.delete(this)
-        for (const { reject } of this.#pending.values()) {
-          reject(new Error(`the server ended (${code ?? signal ?? 'unknown'}) before it answered\n${this.#output}`))
-        }
-        this.#pending.clear()
-        resolve({ code, signal })
-      })
+    const fail = (error: Error): void => {
+      this.crashes.push(error)
+    }
+    const hear = (report: Report): void => {
+      if (report.kind === 'idle') end(0, null)
+      else this.#hear(report)
+    }
+    const streams = [child.stdout, child.stderr]
+    for (const stream of streams) stream?.on('data', print)
+    let resolve: (exit: Exit) => void = () => undefined
+    this.exit = new Promise(settle => {
+      resolve = settle
     })
+    const end = (code: number | null, signal: NodeJS.Signals | null): void => {
+      this.#running = false
+      servers.delete(this)
+      for (const { reject } of this.#pending.values()) {
+        reject(new Error(`the server ended (${code ?? signal ?? 'unknown'}) before it answered\n${this.#output}`))
+      }
+      this.#pending.clear()
+      child.removeListener('message', hear).removeListener('error', fail).removeListener('exit', end)
+      if (child.connected && reusable) {
+        for (const stream of streams) stream?.removeListener('data', print)
+        giveProcess(child)
+      }
+      resolve({ code, signal })
+    }
+    child.on('message', hear).on('error', fail).once('exit', end)
   }
 
   /** The address under which it registered; `''` before. */
@@ -180,12 +210,14 @@ export class ServerProcess {
 
   /** Makes the child a server, once. `startServer` calls this. */
   async start(settings: ServerSettings, until: 'register' | 'listening'): Promise<void> {
-    const { port } = await this.#order(id => ({ id, verb: 'start', settings }), patience) as { port: number }
+    const { port } = (await this.#order(id => ({ id, verb: 'start', settings }), patience)) as { port: number }
     this.#port = port
     if (until === 'register') {
       await Promise.race([
         this.seen('register', { within: patience }),
-        this.exit.then(({ code, signal }) => { throw new Error(`it ended (${code ?? signal ?? 'unknown'})`) })
+        this.exit.then(({ code, signal }) => {
+          throw new Error(`it ended (${code ?? signal ?? 'unknown'})`)
+        })
       ])
     }
   }
@@ -225,7 +257,7 @@ export class ServerProcess {
 
   /** The ids of the sparks which are connected to it now. */
   async sparks(): Promise<string[]> {
-    return await this.#order(id => ({ id, verb: 'sparks' }), endurance) as string[]
+    return (await this.#order(id => ({ id, verb: 'sparks' }), endurance)) as string[]
   }
 
   /**
@@ -237,7 +269,7 @@ export class ServerProcess {
    */
   async seen(
     event: string,
-    options: { within?: number, filter?: (...args: unknown[]) => unknown, since?: number } = {}
+    options: { within?: number; filter?: (...args: unknown[]) => unknown; since?: number } = {}
   ): Promise<unknown[]> {
     const { filter = () => true, since = 0 } = options
     const entry = await eventually(
@@ -249,7 +281,7 @@ export class ServerProcess {
 
   /** Sends it a signal. */
   signal(signal: NodeJS.Signals): void {
-    this.#child.kill(signal)
+    if (this.#running) this.#child.kill(signal)
   }
 
   /** Stops the process where it is (SIGSTOP): its connections stay open, it answers nothing until `resume()`. */
@@ -262,9 +294,9 @@ export class ServerProcess {
     this.signal('SIGCONT')
   }
 
-  /** Kills it (SIGKILL), also when it is paused, and waits until it has gone: no goodbye to anybody. */
+  /** Kills it (SIGKILL), also when it is paused, and waits until it has gone. It does not leave the registry. */
   async kill(): Promise<void> {
-    if (this.#running) this.signal('SIGKILL')
+    this.signal('SIGKILL')
     await deadline(this.exit, patience, 'the end of a killed server')
   }
 
@@ -277,17 +309,18 @@ export class ServerProcess {
   /**
    * Destroys the server unless that was done, and waits until its process ends by itself.
    *
-   * The destruction has 5 seconds, and the process then another 5 to find that nothing
+   * The destruction has 15 seconds, and the process then another 15 to find that nothing
    * keeps it alive; then it is killed. Harmless when called twice, and after a `kill()`.
    *
-   * @returns How it ended: `{ code: 0, signal: null }` if it went by itself, `signal: 'SIGKILL'` if it had to be killed.
+   * @returns How it ended: `{ code: 0, signal: null }` if it went by itself, `signal: 'SIGKILL'` if it had to be
+   *   killed.
    */
   async stop(): Promise<Exit> {
     if (!this.#running) return this.exit
     this.resume()
     try {
       if (!this.#destroyed) await this.#order(id => ({ id, verb: 'destroy', options: undefined }), patience / 2)
-      this.#send({ verb: 'leave' })
+      this.#send({ verb: 'leave', reusable: this.reusable })
       return await deadline(this.exit, patience / 2, 'the end of a server')
     } catch {
       await this.kill()
@@ -295,7 +328,7 @@ export class ServerProcess {
     }
   }
 
-  #hear(report: Report): void {
+  #hear(report: Exclude<Report, { kind: 'idle' }>): void {
     if (report.kind === 'crash') {
       const crash = new RemoteError(report.error)
       crash.message = `${report.origin} in the server: ${crash.message}`
@@ -316,10 +349,16 @@ export class ServerProcess {
   async #order(make: (id: number) => Exclude<Order, { verb: 'leave' }>, within: number): Promise<unknown> {
     const order = make(++this.#orders)
     if (!this.#running) throw new Error(`the server has ended, it cannot ${order.verb}`)
-    const answer = new Promise((resolve, reject) => { this.#pending.set(order.id, { resolve, reject }) })
+    const answer = new Promise((resolve, reject) => {
+      this.#pending.set(order.id, { resolve, reject })
+    })
     this.#send(order)
     try {
-      return await deadline(answer, within, `the answer of ${this.#address || 'a server'} to ${order.verb === 'call' ? order.path : order.verb}`)
+      return await deadline(
+        answer,
+        within,
+        `the answer of ${this.#address || 'a server'} to ${order.verb === 'call' ? order.path : order.verb}`
+      )
     } finally {
       this.#pending.delete(order.id)
     }

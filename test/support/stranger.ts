@@ -2,7 +2,7 @@ import { request as ask, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { BATCH, HELLO } from '../../lib/transport/envelope'
 import { frame, FrameReader } from '../../lib/transport/http/frames'
-import { digest, read, signed, type Head, type SignedHead } from '../../lib/transport/signature'
+import { digest, readHead, signHead, type Head, type SignedHead } from '../../lib/transport/signature'
 import { deadline } from './wait'
 
 const patience = 10_000
@@ -57,16 +57,23 @@ export class Stranger {
   question(head: Partial<Head>, type: string, body: Buffer | string = NOTHING): Question {
     const bytes = Buffer.from(body)
     const { secret, namespace, address } = this.papers
-    const whole = { from: this.word, to: address, session: `session-${String(++words).padStart(8, '0')}`, number: 0, digest: digest(bytes), ...head }
-    return { head: signed(secret, namespace, whole, type), type, body: bytes }
+    const whole = {
+      from: this.word,
+      to: address,
+      session: `session-${String(++words).padStart(8, '0')}`,
+      number: 0,
+      digest: digest(bytes),
+      ...head
+    }
+    return { head: signHead(secret, namespace, whole, type), type, body: bytes }
   }
 
   hello(head: Partial<Head> = {}): Question {
     return this.question(head, HELLO)
   }
 
-  batch({ session, peer }: Acquaintance, number: number, body: Buffer | string): Question {
-    return this.question({ to: peer, session, number }, BATCH, body)
+  batch({ session, peer }: Acquaintance, number: number, body: Buffer | string, type = BATCH): Question {
+    return this.question({ to: peer, session, number }, type, body)
   }
 
   /** Say hello, and be given a session. */
@@ -77,16 +84,34 @@ export class Stranger {
   }
 
   /** Ask by a single request. */
-  put({ head, type, body }: Question, options: { method?: string, headers?: Record<string, string> } = {}): Promise<Told> {
+  put(
+    { head, type, body }: Question,
+    options: { method?: string; headers?: Record<string, string> } = {}
+  ): Promise<Told> {
     const { method = 'PUT', headers = {} } = options
-    return deadline(new Promise<Told>((resolve, reject) => {
-      const asking = ask(this.#endpoint, { method, agent: false, headers: { 'metroplex': head, 'content-type': type, 'content-length': String(body.length), ...headers } }, response => {
-        heard(response).then(resolve, reject)
-      })
-      // Who is refused may not get rid of the rest of his body any more.
-      asking.on('error', error => { if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') reject(error); else resolve(SILENT) })
-      asking.end(body)
-    }), patience, 'an answer to a stranger')
+    return deadline(
+      new Promise<Told>((resolve, reject) => {
+        const asking = ask(
+          this.#endpoint,
+          {
+            method,
+            agent: false,
+            headers: { metroplex: head, 'content-type': type, 'content-length': String(body.length), ...headers }
+          },
+          response => {
+            heard(response).then(resolve, reject)
+          }
+        )
+        // Who is refused may not get rid of the rest of his body any more.
+        asking.on('error', error => {
+          if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') reject(error)
+          else resolve(SILENT)
+        })
+        asking.end(body)
+      }),
+      patience,
+      'an answer to a stranger'
+    )
   }
 
   /** Send bytes as they are, and return all that comes back until the connection is closed. */
@@ -97,28 +122,52 @@ export class Stranger {
   }
 
   /** A bare connection; `closed` resolves with all that came when it has been closed. */
-  line(): { socket: Socket, closed: Promise<string> } {
+  line(): { socket: Socket; closed: Promise<string> } {
     const { hostname, port } = new URL(this.papers.url)
     const socket = connect(Number(port), hostname)
     let told = ''
     socket.on('error', () => undefined)
-    socket.on('data', (chunk: Buffer) => { told += chunk.toString('latin1') })
-    return { socket, closed: new Promise(resolve => { socket.once('close', () => { resolve(told) }) }) }
+    socket.on('data', (chunk: Buffer) => {
+      told += chunk.toString('latin1')
+    })
+    return {
+      socket,
+      closed: new Promise(resolve => {
+        socket.once('close', () => {
+          resolve(told)
+        })
+      })
+    }
   }
 
   /** Open a stream by a hello. @returns what refused it, when it was not opened */
   async stream({ head, type }: Question = this.hello()): Promise<Stream | Told> {
-    return deadline(new Promise<Stream | Told>((resolve, reject) => {
-      const asking = ask(this.#endpoint, { agent: false, headers: { 'connection': 'Upgrade', 'upgrade': 'metroplex', 'metroplex': head, 'content-type': type } }, response => {
-        heard(response).then(resolve, reject)
-      })
-      asking.on('upgrade', (_response, socket: Socket, rest: Buffer) => {
-        const stream = new Stream(socket, rest)
-        stream.next().then(welcome => { resolve(Object.assign(stream, { welcome })) }, reject)
-      })
-      asking.on('error', () => { resolve(SILENT) })
-      asking.end()
-    }), patience, 'a stream')
+    return deadline(
+      new Promise<Stream | Told>((resolve, reject) => {
+        const asking = ask(
+          this.#endpoint,
+          {
+            agent: false,
+            headers: { connection: 'Upgrade', upgrade: 'metroplex', metroplex: head, 'content-type': type }
+          },
+          response => {
+            heard(response).then(resolve, reject)
+          }
+        )
+        asking.on('upgrade', (_response, socket: Socket, rest: Buffer) => {
+          const stream = new Stream(socket, rest)
+          stream.next().then(welcome => {
+            resolve(Object.assign(stream, { welcome }))
+          }, reject)
+        })
+        asking.on('error', () => {
+          resolve(SILENT)
+        })
+        asking.end()
+      }),
+      patience,
+      'a stream'
+    )
   }
 
   /** A request for a stream as it travels: for who wants to send what does not fit it. */
@@ -141,7 +190,10 @@ export class Stream {
   /** When it was closed. */
   readonly closed: Promise<unknown>
 
-  constructor(readonly socket: Socket, rest: Buffer) {
+  constructor(
+    readonly socket: Socket,
+    rest: Buffer
+  ) {
     const reader = new FrameReader(100_000_000)
     let line: string | undefined
     const read = (chunk: Buffer): void => {
@@ -155,7 +207,11 @@ export class Stream {
         this.#hear(told(Number(words[0]), words.slice(1, -1).join(' '), body.toString()))
       }
     }
-    this.closed = new Promise<void>(resolve => { socket.once('close', resolve) }).then(() => { this.#hear(SILENT) })
+    this.closed = new Promise<void>(resolve => {
+      socket.once('close', resolve)
+    }).then(() => {
+      this.#hear(SILENT)
+    })
     socket.on('error', () => undefined)
     socket.on('data', read)
     if (rest.length > 0) read(rest)
@@ -171,7 +227,13 @@ export class Stream {
   next(): Promise<Told> {
     const there = this.#answers.shift()
     if (there !== undefined) return Promise.resolve(there)
-    return deadline(new Promise<Told>(resolve => { this.#waiting.push(resolve) }), patience, 'an answer on a stream')
+    return deadline(
+      new Promise<Told>(resolve => {
+        this.#waiting.push(resolve)
+      }),
+      patience,
+      'an answer on a stream'
+    )
   }
 
   #hear(answer: Told): void {
@@ -191,7 +253,11 @@ async function heard(response: IncomingMessage): Promise<Told> {
     // What has come is what there is.
   }
   const { statusCode = 0, headers } = response
-  return told(statusCode, typeof headers['metroplex'] === 'string' ? headers['metroplex'] : '', Buffer.concat(chunks).toString())
+  return told(
+    statusCode,
+    typeof headers['metroplex'] === 'string' ? headers['metroplex'] : '',
+    Buffer.concat(chunks).toString()
+  )
 }
 
 function told(status: number, head: string, body: string): Told {
@@ -201,5 +267,5 @@ function told(status: number, head: string, body: string): Told {
   } catch {
     code = ''
   }
-  return { status, code: typeof code === 'string' ? code : '', head: read(head), body }
+  return { status, code: typeof code === 'string' ? code : '', head: readHead(head), body }
 }

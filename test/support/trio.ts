@@ -1,5 +1,5 @@
 import { namespace } from './namespace'
-import { freePort } from './ports'
+import { reservePort } from './ports'
 import { startProxy, type TcpProxy } from './proxy'
 import { startRedis, type RedisProcess } from './redis'
 import { startServer, type ServerOptions, type ServerProcess } from './server'
@@ -12,7 +12,12 @@ export type Transport = 'http' | 'redis'
 export interface TrioOptions {
   /** The options of the same name, beside `transport`. */
   readonly metroplex?: Record<string, unknown>
-  /** Whether something stands between each of them and its peers: over HTTP at its address, through Redis between it and Redis. @default false */
+  /**
+   * Whether something stands between each of them and its peers: over HTTP at its address, through Redis between it and
+   * Redis.
+   *
+   * @default false
+   */
   readonly ways?: boolean
 }
 
@@ -23,12 +28,17 @@ export class Trio {
   readonly ways: TcpProxy[] = []
   readonly #servers: ServerProcess[] = []
 
-  private constructor(readonly redis: RedisProcess, private readonly transport: Transport, private readonly metroplex: Record<string, unknown>) {}
+  private constructor(
+    readonly redis: RedisProcess,
+    private readonly transport: Transport,
+    private readonly metroplex: Record<string, unknown>
+  ) {}
 
   /** Start them; resolves when each knows the others. `stop()` is the duty of the suite's `after` hook. */
   static async start(transport: Transport, { metroplex = {}, ways = false }: TrioOptions = {}): Promise<Trio> {
     const trio = new Trio(await startRedis({ scope: 'suite' }), transport, metroplex)
-    for (let i = 0; i < 3; i++) trio.#servers.push(ways ? await trio.#behind() : await trio.another({}, { scope: 'suite' }))
+    for (let i = 0; i < 3; i++)
+      trio.#servers.push(ways ? await trio.#behind() : await trio.another({}, { scope: 'suite' }))
     await trio.known(...trio.servers)
     return trio
   }
@@ -40,7 +50,9 @@ export class Trio {
   /** Start one more, for one test. */
   async another(metroplex: Record<string, unknown> = {}, more: Partial<ServerOptions> = {}): Promise<ServerProcess> {
     return startServer({
-      redis: { url: this.redis.url, namespace: this.space }, primus: { metroplex: { transport: this.transport, ...this.metroplex, ...metroplex } }, ...more
+      redis: { url: this.redis.url, namespace: this.space },
+      primus: { metroplex: { transport: this.transport, ...this.metroplex, ...metroplex } },
+      ...more
     })
   }
 
@@ -56,10 +68,13 @@ export class Trio {
   /** Until none has a question open, or one to answer. */
   async quiet(...servers: readonly ServerProcess[]): Promise<void> {
     for (const server of servers) {
-      await eventually(async () => {
-        const { asked, answering } = await server.call('metroplex.stats') as { asked: number, answering: number }
-        return asked === 0 && answering === 0
-      }, { within: 10_000, what: `no open question at ${server.address}` })
+      await eventually(
+        async () => {
+          const { asked, answering } = (await server.call('metroplex.stats')) as { asked: number; answering: number }
+          return asked === 0 && answering === 0
+        },
+        { within: 10_000, what: `no open question at ${server.address}` }
+      )
     }
   }
 
@@ -71,10 +86,18 @@ export class Trio {
 
   async #behind(): Promise<ServerProcess> {
     const { transport, redis, space } = this
-    const port = await freePort()
+    const port = await reservePort()
     const way = await startProxy({ port: transport === 'http' ? port : redis.port }, { scope: 'suite' })
     this.ways.push(way)
-    if (transport === 'redis') return this.another({}, { redis: { host: '127.0.0.1', port: way.port, namespace: space }, scope: 'suite' })
-    return this.another({}, { port, scope: 'suite', primus: { address: `http://127.0.0.1:${way.port}`, metroplex: { transport, ...this.metroplex } } })
+    if (transport === 'redis')
+      return this.another({}, { redis: { host: '127.0.0.1', port: way.port, namespace: space }, scope: 'suite' })
+    return this.another(
+      {},
+      {
+        port,
+        scope: 'suite',
+        primus: { address: `http://127.0.0.1:${way.port}`, metroplex: { transport, ...this.metroplex } }
+      }
+    )
   }
 }

@@ -3,7 +3,10 @@ import { Agent, createServer, request, type IncomingMessage, type Server, type S
 import type { AddressInfo, Socket } from 'node:net'
 import { adopt, type Scope } from './dispose'
 
-/** What becomes of an upgrade: a status to answer it with, the connection closed without a word, or the upgrade taken out and the rest passed on. */
+/**
+ * What becomes of an upgrade: a status to answer it with, the connection closed without a word, or the upgrade taken
+ * out and the rest passed on.
+ */
 export type Fate = number | 'close' | 'strip'
 
 /** How it behaves. */
@@ -19,7 +22,7 @@ export interface UpgradelessOptions {
 export interface Upgradeless {
   readonly port: number
   /** How many upgrades, and how many requests, have come. */
-  readonly seen: { upgrades: number, requests: number }
+  readonly seen: { upgrades: number; requests: number }
   stop(): Promise<void>
 }
 
@@ -46,7 +49,9 @@ export async function startUpgradeless(port: number, options: UpgradelessOptions
       if (res.headersSent) res.destroy()
       else res.writeHead(502, { 'content-type': 'text/html' }).end('<h1>Bad Gateway</h1>')
     })
-    res.on('close', () => { if (!res.writableFinished) target.destroy() })
+    res.on('close', () => {
+      if (!res.writableFinished) target.destroy()
+    })
     req.on('error', () => target.destroy())
     req.pipe(target)
   }
@@ -57,7 +62,10 @@ export async function startUpgradeless(port: number, options: UpgradelessOptions
       seen.upgrades++
       socket.on('error', () => undefined)
       if (upgrades === 'close') socket.destroy()
-      else socket.end(`HTTP/1.1 ${upgrades} Refused\r\ncontent-type: text/html\r\ncontent-length: 10\r\nconnection: close\r\n\r\n<p>No.</p>`)
+      else
+        socket.end(
+          `HTTP/1.1 ${upgrades} Refused\r\ncontent-type: text/html\r\ncontent-length: 10\r\nconnection: close\r\n\r\n<p>No.</p>`
+        )
     })
   }
   const stop = async (): Promise<void> => {

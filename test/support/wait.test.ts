@@ -18,7 +18,14 @@ describe('support: waiting', () => {
 
     it('goes on after a check that throws, and tells the last error', async () => {
       let calls = 0
-      const error = await rejection(eventually(() => { throw new Error(`try ${++calls}`) }, { within: 30 }))
+      const error = await rejection(
+        eventually(
+          () => {
+            throw new Error(`try ${++calls}`)
+          },
+          { within: 30 }
+        )
+      )
       assume(calls).is.above(1)
       assume(error.message).includes(`last seen: try ${calls}`)
     })
@@ -47,7 +54,11 @@ describe('support: waiting', () => {
 
     it('rejects with what its filter throws', async () => {
       const emitter = new EventEmitter()
-      const waiting = once(emitter, 'word', { filter: () => { throw new Error('bad filter') } })
+      const waiting = once(emitter, 'word', {
+        filter: () => {
+          throw new Error('bad filter')
+        }
+      })
       emitter.emit('word')
       assume((await rejection(waiting)).message).equals('bad filter')
     })
@@ -65,7 +76,10 @@ describe('support: waiting', () => {
   })
 
   it('elapsed tells how long a promise took and its value', async () => {
-    const { ms, value } = await elapsed(async () => { await rejection(deadline(new Promise(() => undefined), 30, 'it')); return 'v' })
+    const { ms, value } = await elapsed(async () => {
+      await rejection(deadline(new Promise(() => undefined), 30, 'it'))
+      return 'v'
+    })
     assume(value).equals('v')
     assume(ms).is.above(25)
   })

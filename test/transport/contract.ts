@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import type { Answer, Back, Peer, Receiver, Request, Transport } from '../../lib/contract'
-import { MetroplexError } from '../../lib/errors'
+import type { Answer, Back, Peer, Request } from '../../lib/common/transport-contract'
+import { MetroplexError } from '../../lib/common/errors'
+import type { Reception, ReceptionTransport } from '../../lib/transport/receiving/reception'
+import type { SignedHead } from '../../lib/transport/signature'
 import { assume } from '../support/assume'
 import { rejection } from '../support/rejection'
 import { elapsed, eventually } from '../support/wait'
 
-/** The network between the one who asks and all whom it asks; a `TcpProxy` is one. */
+/** The network between the one that asks and all that it asks; a `TcpProxy` is one. */
 export interface Network {
   cut(): void
   freezeReplies(): void
@@ -14,28 +16,28 @@ export interface Network {
 
 /** Another server, which is reached through the network. */
 export interface Served {
-  readonly transport: Transport
+  readonly transport: ReceptionTransport
   readonly peer: Peer
 }
 
 /** What a transport is tried on: real servers and a real network. All of it is disposed of when the test ends. */
 export interface Stage {
   /** Asks; has been opened, and takes bodies of up to 10 MB. */
-  readonly asker: Transport
+  readonly asker: ReceptionTransport
   /** What comes in at the asker: on its way back. */
   readonly home: Echo
   readonly network: Network
   /** Starts a server, and opens its transport with this receiver. Resolves when it can be asked. */
-  serve(receiver: Receiver): Promise<Served>
-  /** A peer where nobody is, and of which that can be known at once. */
-  nobody(): Promise<Peer>
+  serve(receiver: Reception): Promise<Served>
+  /** A peer where no server is, and of which that can be known at once. */
+  absent(): Promise<Peer>
 }
 
 /** The largest body that the asker takes, in bytes. */
 export const MOST = 10_485_760
 
 /** Takes what comes in, and answers it with what came. */
-export class Echo implements Receiver {
+export class Echo implements Reception {
   readonly maxBody: number
   readonly timeout: number
   /** All that was received, in its order. */
@@ -47,22 +49,24 @@ export class Echo implements Receiver {
   readonly ended: Back[] = []
   /** Whose ways have broken. */
   readonly lost: string[] = []
-  /** How to judge; whoever has `stranger` in his head gets a 401 otherwise. */
-  judge: (head: string, type: string) => Answer | undefined = head => head.includes('stranger') ? refusal(401) : undefined
+  /** How to judge; a request with `stranger` in its head gets a 401 otherwise. */
+  judge: (head: string, type: string) => Answer | undefined = head =>
+    head.includes('stranger') ? refusal(401) : undefined
   /** How to answer. */
   reply: (request: Request) => Answer = echo
 
-  constructor({ maxBody = MOST, timeout = 2000 }: Partial<Pick<Receiver, 'maxBody' | 'timeout'>> = {}) {
+  constructor({ maxBody = MOST, timeout = 2000 }: Partial<Pick<Reception, 'maxBody' | 'timeout'>> = {}) {
     this.maxBody = maxBody
     this.timeout = timeout
   }
 
-  admit(head: string, type: string): Answer | undefined {
+  admit(head: string, type: string): SignedHead | Answer {
     this.judged.push(head)
-    return this.judge(head, type)
+    return this.judge(head, type) ?? { ...UNVERIFIED, head, type }
   }
 
-  receive(request: Request, back?: Back): Answer {
+  receive({ head, type }: SignedHead & Partial<Request>, body: Buffer, back?: Back): Answer {
+    const request = { head: head ?? '', type: type ?? '', body }
     this.received.push(request)
     if (back !== undefined) this.backs.add(back)
     return this.reply(request)
@@ -84,6 +88,9 @@ export class Echo implements Receiver {
 
 const HELLO = 'application/x-hello'
 
+/** In place of the fields of a head, which an `Echo` takes as it is. */
+const UNVERIFIED: SignedHead = { from: '', to: '', session: '', number: 0, digest: '', signature: '' }
+
 /** An answer that says what was asked. */
 export function echo({ head, type, body }: Request): Answer {
   return { status: 200, head: `re ${head}`, type, body }
@@ -91,7 +98,12 @@ export function echo({ head, type, body }: Request): Answer {
 
 /** An answer with no. */
 export function refusal(status: number): Answer {
-  return { status, head: '', type: 'application/json', body: Buffer.from(JSON.stringify({ code: 'EAUTH', reason: 'No.' })) }
+  return {
+    status,
+    head: '',
+    type: 'application/json',
+    body: Buffer.from(JSON.stringify({ code: 'EAUTH', reason: 'No.' }))
+  }
 }
 
 /** A request. */
@@ -104,8 +116,11 @@ export function hello(head = 'hello'): Request {
   return { head, type: HELLO, body: Buffer.alloc(0) }
 }
 
+/** The deadline of what names none, in ms: what fails for another reason fails before it. */
+const DEFAULT = 10_000
+
 /** A deadline. */
-export function after(ms = 5000): number {
+export function after(ms = DEFAULT): number {
   return performance.now() + ms
 }
 
@@ -125,7 +140,7 @@ export async function failure(promise: Promise<unknown>): Promise<MetroplexError
 export function contract(name: string, make: () => Promise<Stage>, back = true): void {
   describe(`the contract of transports, kept by ${name}`, () => {
     let stage: Stage
-    let asker: Transport
+    let asker: ReceptionTransport
     let receiver: Echo
 
     beforeEach(async () => {
@@ -135,7 +150,7 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
     })
 
     /** A peer to which the way is open. */
-    const greeted = async (given: Receiver = receiver): Promise<Peer> => {
+    const greeted = async (given: Reception = receiver): Promise<Peer> => {
       const { peer } = await stage.serve(given)
       assume((await asker.greet(peer, hello(), after())).status).equals(200)
       return peer
@@ -158,11 +173,21 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
       assume(receiver.received.slice(1)).deep.equals([request('2 from to session 1 digest signature', 'what is asked')])
     })
 
-    it('brings the answer to a hello, whatever it says', async () => {
+    it('returns the answer to a hello, with any content', async () => {
       const { peer } = await stage.serve(receiver)
-      receiver.reply = ({ head }) => ({ status: 200, head: `re ${head}`, type: 'application/json', body: Buffer.from('{"session":"word"}') })
+      receiver.reply = ({ head }) => ({
+        status: 200,
+        head: `re ${head}`,
+        type: 'application/json',
+        body: Buffer.from('{"session":"word"}')
+      })
       const answer = await asker.greet(peer, hello('2 word http://10.0.0.5:8080 nonce 0 digest signature'), after())
-      assume(answer).deep.equals({ status: 200, head: 're 2 word http://10.0.0.5:8080 nonce 0 digest signature', type: 'application/json', body: Buffer.from('{"session":"word"}') })
+      assume(answer).deep.equals({
+        status: 200,
+        head: 're 2 word http://10.0.0.5:8080 nonce 0 digest signature',
+        type: 'application/json',
+        body: Buffer.from('{"session":"word"}')
+      })
     })
 
     it('brings bodies of every size and every byte as they are, both ways', async () => {
@@ -183,17 +208,26 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
     })
 
     it('talks to many peers at once', async () => {
-      const served = await Promise.all(Array.from({ length: 10 }, async (_, number) => {
-        const other = new Echo()
-        other.reply = ({ head }) => ({ status: 200, head: `${number} ${head}`, type: 'text/plain', body: Buffer.from(String(number)) })
-        return stage.serve(other)
-      }))
-      await Promise.all(served.map(async ({ peer }, number) => {
-        assume((await asker.greet(peer, hello(), after())).head).equals(`${number} hello`)
-        for (let turn = 0; turn < 20; turn++) {
-          assume((await asker.send(peer, request(`turn ${turn}`), after())).head).equals(`${number} turn ${turn}`)
-        }
-      }))
+      const served = await Promise.all(
+        Array.from({ length: 10 }, async (_, number) => {
+          const other = new Echo()
+          other.reply = ({ head }) => ({
+            status: 200,
+            head: `${number} ${head}`,
+            type: 'text/plain',
+            body: Buffer.from(String(number))
+          })
+          return stage.serve(other)
+        })
+      )
+      await Promise.all(
+        served.map(async ({ peer }, number) => {
+          assume((await asker.greet(peer, hello(), after())).head).equals(`${number} hello`)
+          for (let turn = 0; turn < 20; turn++) {
+            assume((await asker.send(peer, request(`turn ${turn}`), after())).head).equals(`${number} turn ${turn}`)
+          }
+        })
+      )
     })
 
     it('answers with the refusal when a stranger says hello, and hands nothing over', async () => {
@@ -204,11 +238,13 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
     })
 
     for (const status of [401, 409, 503]) {
-      it(`answers with the refusal when a request is judged with ${status}, and hands it over to nobody`, async () => {
+      it(`answers with the refusal when a request is judged with ${status}, and delivers nothing`, async () => {
         const peer = await greeted()
         await asker.send(peer, request('first'), after())
-        receiver.judge = head => head.includes('refused') ? refusal(status) : undefined
-        assume(await asker.send(peer, request('to be refused', randomBytes(100_000)), after())).deep.equals(refusal(status))
+        receiver.judge = head => (head.includes('refused') ? refusal(status) : undefined)
+        assume(await asker.send(peer, request('to be refused', randomBytes(100_000)), after())).deep.equals(
+          refusal(status)
+        )
         assume(await asker.greet(peer, hello(), after())).deep.equals(echo(hello()))
         assume((await asker.send(peer, request('second'), after())).head).equals('re second')
         assume(receiver.heads).deep.equals(['first', 'second'])
@@ -217,7 +253,7 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
 
     it('answers with what the receiver refuses after it has read the body', async () => {
       const peer = await greeted()
-      receiver.reply = ({ head }) => head === 'hello' ? echo(hello()) : refusal(401)
+      receiver.reply = ({ head }) => (head === 'hello' ? echo(hello()) : refusal(401))
       assume(await asker.send(peer, request('with a wrong body', 'body'), after())).deep.equals(refusal(401))
       receiver.reply = echo
       assume((await asker.greet(peer, hello(), after())).status).equals(200)
@@ -227,25 +263,28 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
     it('hands no body over that is larger than the receiver takes, and says so', async () => {
       receiver = new Echo({ maxBody: 20_000 })
       const peer = await greeted()
-      const said = await asker.send(peer, request('too large', randomBytes(900_000)), after())
-        .then(({ status }) => status, (error: unknown) => error instanceof MetroplexError ? error.code : error)
+      const said = await asker.send(peer, request('too large', randomBytes(900_000)), after()).then(
+        ({ status }) => status,
+        (error: unknown) => (error instanceof MetroplexError ? error.code : error)
+      )
       assume([413, 'ETOOBIG']).includes(said)
       assume(receiver.heads).deep.equals([])
       assume((await asker.greet(peer, hello(), after())).status).equals(200)
       assume((await asker.send(peer, request('just fits', randomBytes(20_000)), after())).status).equals(200)
     })
 
-    it('fails with EDEADLINE when no answer comes, and what comes later is nobody else\'s answer', async () => {
+    it('fails with EDEADLINE without an answer, and never mistakes a late answer for another one', async () => {
       const peer = await greeted()
-      const { answer } = await unanswered(peer, 'early', 300)
+      const { answer } = await unanswered(peer, 'early', 1000)
       const { ms, value: error } = await elapsed(() => failure(answer))
       assume(error.code).equals('EDEADLINE')
       assume(error.maybe).is.true()
       assume(error.address).equals(peer.address)
-      assume(ms).is.below(2000)
+      assume(ms).is.below(DEFAULT - 500)
       stage.network.thaw()
       assume((await asker.greet(peer, hello('again'), after())).head).equals('re again')
-      for (const head of ['one', 'two', 'three']) assume((await asker.send(peer, request(head), after())).head).equals(`re ${head}`)
+      for (const head of ['one', 'two', 'three'])
+        assume((await asker.send(peer, request(head), after())).head).equals(`re ${head}`)
       assume(receiver.heads).deep.equals(['early', 'one', 'two', 'three'])
     })
 
@@ -254,21 +293,21 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
       stage.network.freezeReplies()
       const { ms, value: error } = await elapsed(() => failure(asker.greet(peer, hello(), after(300))))
       assume(error.code).equals('EDEADLINE')
-      assume(ms).is.below(2000)
+      assume(ms).is.below(DEFAULT - 500)
       stage.network.thaw()
       assume((await asker.greet(peer, hello(), after())).status).equals(200)
     })
 
-    it('fails at once where nobody is, and knows that nothing has arrived', async () => {
-      const peer = await stage.nobody()
+    it('fails at once where no process listens, and knows that nothing arrived', async () => {
+      const peer = await stage.absent()
       const { ms, value: error } = await elapsed(() => failure(asker.greet(peer, hello(), after())))
       assume(error.code).equals('EUNREACHABLE')
       assume(error.maybe).is.false()
       assume(error.address).equals(peer.address)
-      assume(ms).is.below(2000)
+      assume(ms).is.below(DEFAULT - 500)
     })
 
-    it('fails when the connection is killed before the answer has come, and says that the request may have arrived', async () => {
+    it('fails when the connection is killed before the answer, and says that the request may have arrived', async () => {
       const peer = await greeted()
       const { answer } = await unanswered(peer, 'killed')
       stage.network.cut()
@@ -276,24 +315,29 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
       const { ms, value: error } = await elapsed(() => failure(answer))
       assume(error.maybe).is.true()
       assume(['EUNREACHABLE', 'EDEADLINE']).includes(error.code)
-      assume(ms).is.below(2500)
-      await eventually(async () => (await asker.greet(peer, hello(), after())).status === 200, { what: 'a way that is open again' })
+      assume(ms).is.below(DEFAULT - 500)
+      await eventually(async () => (await asker.greet(peer, hello(), after())).status === 200, {
+        what: 'a way that is open again'
+      })
       assume((await asker.send(peer, request('alive'), after())).head).equals('re alive')
       assume(receiver.heads).deep.equals(['killed', 'alive'])
     })
 
-    it('goes on after a connection was killed while nobody used it', async () => {
+    it('continues after an idle connection was killed', async () => {
       const peer = await greeted()
       stage.network.cut()
-      const answer = await eventually(async () => {
-        try {
-          return await asker.send(peer, request('afterwards'), after())
-        } catch (error) {
-          assume((error as MetroplexError).code).equals('EUNREACHABLE')
-          await asker.greet(peer, hello(), after())
-          return undefined
-        }
-      }, { what: 'an answer' })
+      const answer = await eventually(
+        async () => {
+          try {
+            return await asker.send(peer, request('afterwards'), after())
+          } catch (error) {
+            assume((error as MetroplexError).code).equals('EUNREACHABLE')
+            await asker.greet(peer, hello(), after())
+            return undefined
+          }
+        },
+        { what: 'an answer' }
+      )
       assume(answer.head).equals('re afterwards')
     })
 
@@ -320,7 +364,7 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
       assume((await failure(answer)).code).equals('EUNREACHABLE')
     })
 
-    it('fails what is under way with ECLOSED when it is closed, and whatever is asked later', async () => {
+    it('fails open and later requests with ECLOSED when it is closed', async () => {
       const peer = await greeted()
       const { answer } = await unanswered(peer, 'closed')
       const closing = asker.close()
@@ -336,22 +380,31 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
       }
     })
 
-    it('hands nothing over any more once the receiver\'s end is closed', async () => {
+    it("hands nothing over any more once the receiver's end is closed", async () => {
       const { peer, transport } = await stage.serve(receiver)
       await asker.greet(peer, hello(), after())
       await asker.send(peer, request('before'), after())
       await transport.close()
-      const asked = async (asking: Promise<Answer>): Promise<boolean> => asking.then(({ status }) => status === 503, (error: unknown) => error instanceof MetroplexError)
+      const asked = async (asking: Promise<Answer>): Promise<boolean> =>
+        asking.then(
+          ({ status }) => status === 503,
+          (error: unknown) => error instanceof MetroplexError
+        )
       assume(await asked(asker.send(peer, request('after'), after(500)))).is.true()
       assume(await asked(asker.greet(peer, hello('hello again'), after(500)))).is.true()
       assume(receiver.heads).deep.equals(['before'])
       assume(receiver.received.some(({ head }) => head === 'hello again')).is.false()
     })
 
-    it('lets a receiver that throws harm nobody', async () => {
+    it('lets a receiver that throws harm no other request', async () => {
       const peer = await greeted()
-      receiver.reply = () => { throw new Error('a mistake') }
-      const said = await asker.send(peer, request('wrong'), after(500)).then(({ status }) => status, (error: unknown) => (error as MetroplexError).maybe)
+      receiver.reply = () => {
+        throw new Error('a mistake')
+      }
+      const said = await asker.send(peer, request('wrong'), after(500)).then(
+        ({ status }) => status,
+        (error: unknown) => (error as MetroplexError).maybe
+      )
       assume([500, true]).includes(said)
       receiver.reply = echo
       assume((await asker.greet(peer, hello(), after())).status).equals(200)
@@ -359,7 +412,7 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
     })
 
     if (!back) {
-      it('has no way back to who asks', async () => {
+      it('has no return path to its sender', async () => {
         const peer = await greeted()
         await asker.send(peer, request('asked'), after())
         assume(receiver.received).has.length(2)
@@ -368,9 +421,9 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
       return
     }
 
-    describe('goes back to who asked, without an address,', () => {
+    describe('uses the return path of a sender without an address,', () => {
       /** The way on which a peer was asked. */
-      const way = async (): Promise<{ back: Back, peer: Peer, transport: Transport }> => {
+      const way = async (): Promise<{ back: Back; peer: Peer; transport: ReceptionTransport }> => {
         const { peer, transport } = await stage.serve(receiver)
         await asker.greet(peer, hello(), after())
         await asker.send(peer, request('asked'), after())
@@ -387,7 +440,7 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
         assume(stage.home.received).deep.equals([asked])
       })
 
-      it('on one way, whatever is asked on it', async () => {
+      it('on one path, for all requests', async () => {
         const { peer } = await way()
         for (const head of ['one', 'two', 'three']) await asker.send(peer, request(head), after())
         assume(receiver.backs.size).equals(1)
@@ -395,20 +448,25 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
 
       it('while it is asked itself, all in order and as it was, of any size', async () => {
         const { back, peer } = await way()
-        const bodies = Array.from({ length: 100 }, (_, turn) => Buffer.alloc(turn % 10 === 0 ? 900_000 : turn * 100, turn))
+        const bodies = Array.from({ length: 100 }, (_, turn) =>
+          Buffer.alloc(turn % 10 === 0 ? 900_000 : turn * 100, turn)
+        )
         const talk = async (ask: (asked: Request) => Promise<Answer>): Promise<void> => {
           for (const [turn, body] of bodies.entries()) {
             const answer = await ask(request(`turn ${turn}`, body))
             assume(answer.body.equals(body)).is.true()
           }
         }
-        await Promise.all([talk(asked => asker.send(peer, asked, after(20_000))), talk(asked => back.ask(asked, after(20_000)))])
+        await Promise.all([
+          talk(asked => asker.send(peer, asked, after(20_000))),
+          talk(asked => back.ask(asked, after(20_000)))
+        ])
         const heads = bodies.map((_, turn) => `turn ${turn}`)
         assume(receiver.heads).deep.equals(['asked', ...heads])
         assume(stage.home.heads).deep.equals(heads)
       })
 
-      it('judges who asks, and hands nothing over of a stranger', async () => {
+      it('judges the sender, and delivers nothing of a stranger', async () => {
         const { back } = await way()
         assume(await back.ask(request('a stranger', randomBytes(100_000)), after())).deep.equals(refusal(401))
         assume(stage.home.judged).deep.equals(['a stranger'])
@@ -421,11 +479,11 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
         const { ms, value: error } = await elapsed(() => failure(back.ask(request('unheard'), after(300))))
         assume(error.code).equals('EDEADLINE')
         assume(error.maybe).is.true()
-        assume(ms).is.below(2000)
+        assume(ms).is.below(DEFAULT - 500)
         stage.network.thaw()
       })
 
-      it('fails what goes back with ECLOSED when the receiver\'s end is closed, and what would', async () => {
+      it("fails what goes back with ECLOSED when the receiver's end is closed, and what would", async () => {
         const { back, transport } = await way()
         stage.network.freezeReplies()
         const asked = failure(back.ask(request('unheard'), after()))

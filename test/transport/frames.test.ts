@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { BadFrame, frame, FrameReader, LINE } from '../../lib/transport/http/frames'
+import { BadFrame, frame, FrameReader, LINE_FRAME } from '../../lib/transport/http/frames'
 import { assume } from '../support/assume'
 
 interface Frame {
@@ -26,7 +26,7 @@ function read(bytes: Buffer, cuts: readonly number[], largest = 1_000_000): Fram
     reader.push(bytes.subarray(place, places[at + 1] ?? place))
     while (step());
   }
-  assume(reader.within).equals(line !== undefined)
+  assume(reader.partial).equals(line !== undefined)
   return found
 }
 
@@ -41,20 +41,39 @@ function thrown(run: () => unknown): BadFrame {
 }
 
 describe('frames', () => {
-  const lines = fc.string({ unit: fc.integer({ min: 0x20, max: 0x7e }).map(code => String.fromCharCode(code)), maxLength: LINE - 1 })
+  const lines = fc.string({
+    unit: fc.integer({ min: 0x20, max: 0x7e }).map(code => String.fromCharCode(code)),
+    maxLength: LINE_FRAME - 1
+  })
   const bodies = fc.uint8Array({ maxLength: 40_000 }).map(bytes => Buffer.from(bytes))
 
   it('are read as they were written, however they are cut on their way', () => {
-    fc.assert(fc.property(fc.array(fc.record({ line: lines, body: bodies }), { maxLength: 5 }), fc.array(fc.nat(), { maxLength: 20 }), (frames, cuts) => {
-      const bytes = Buffer.concat(frames.flatMap(({ line, body }) => frame(line, body)))
-      assume(read(bytes, cuts)).deep.equals(frames)
-    }), { numRuns: 200 })
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ line: lines, body: bodies }), { maxLength: 5 }),
+        fc.array(fc.nat(), { maxLength: 20 }),
+        (frames, cuts) => {
+          const bytes = Buffer.concat(frames.flatMap(({ line, body }) => frame(line, body)))
+          assume(read(bytes, cuts)).deep.equals(frames)
+        }
+      ),
+      { numRuns: 200 }
+    )
   })
 
   it('are read when every byte comes alone', () => {
-    const frames = [{ line: 'one', body: Buffer.from('\n\n') }, { line: '', body: Buffer.alloc(0) }, { line: 'x'.repeat(LINE - 1), body: Buffer.alloc(300, 7) }]
+    const frames = [
+      { line: 'one', body: Buffer.from('\n\n') },
+      { line: '', body: Buffer.alloc(0) },
+      { line: 'x'.repeat(LINE_FRAME - 1), body: Buffer.alloc(300, 7) }
+    ]
     const bytes = Buffer.concat(frames.flatMap(({ line, body }) => frame(line, body)))
-    assume(read(bytes, Array.from({ length: bytes.length }, (_, at) => at))).deep.equals(frames)
+    assume(
+      read(
+        bytes,
+        Array.from({ length: bytes.length }, (_, at) => at)
+      )
+    ).deep.equals(frames)
   })
 
   it('can be skipped, and the next one is read', () => {
@@ -63,10 +82,15 @@ describe('frames', () => {
     assume(reader.line()).equals('first')
     reader.skip()
     assume(reader.line()).equals(undefined)
-    reader.push(Buffer.concat([Buffer.concat(frame('first', Buffer.alloc(1000, 1))).subarray(500), ...frame('second', Buffer.from('body'))]))
+    reader.push(
+      Buffer.concat([
+        Buffer.concat(frame('first', Buffer.alloc(1000, 1))).subarray(500),
+        ...frame('second', Buffer.from('body'))
+      ])
+    )
     assume(reader.line()).equals('second')
     assume(reader.body()).deep.equals(Buffer.from('body'))
-    assume(reader.within).is.false()
+    assume(reader.partial).is.false()
   })
 
   it('give their line out before their body has come', () => {
@@ -75,13 +99,13 @@ describe('frames', () => {
     reader.push(bytes.subarray(0, 9))
     assume(reader.line()).equals('line')
     assume(reader.body()).equals(undefined)
-    assume(reader.within).is.true()
+    assume(reader.partial).is.true()
   })
 
   it('are refused by their first four bytes when they are too large', () => {
     const reader = new FrameReader(1000)
     const length = Buffer.alloc(4)
-    length.writeUInt32BE(1000 + LINE + 1)
+    length.writeUInt32BE(1000 + LINE_FRAME + 1)
     reader.push(length)
     assume(thrown(() => reader.line()).tooLarge).is.true()
   })
@@ -98,7 +122,7 @@ describe('frames', () => {
       start.writeUInt32BE(length)
       return Buffer.concat([start, Buffer.from(text)])
     }
-    for (const bad of [bytes(0, ''), bytes(3, 'abc\n'), bytes(10_000, 'x'.repeat(LINE))]) {
+    for (const bad of [bytes(0, ''), bytes(3, 'abc\n'), bytes(10_000, 'x'.repeat(LINE_FRAME))]) {
       const reader = new FrameReader(1_000_000)
       reader.push(bad)
       assume(thrown(() => reader.line()).tooLarge).is.false()
@@ -106,20 +130,24 @@ describe('frames', () => {
   })
 
   it('are not written with a line that would not be read as one', () => {
-    for (const line of ['two\nlines', 'ümlaut', 'x'.repeat(LINE), '\0']) assume(() => frame(line, Buffer.alloc(0))).throws(RangeError)
+    for (const line of ['two\nlines', 'ümlaut', 'x'.repeat(LINE_FRAME), '\0'])
+      assume(() => frame(line, Buffer.alloc(0))).throws(RangeError)
   })
 
-  it('survive whatever comes: they are read, refused, or waited for', () => {
-    fc.assert(fc.property(fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 20 }), chunks => {
-      const reader = new FrameReader(100)
-      try {
-        for (const chunk of chunks) {
-          reader.push(Buffer.from(chunk))
-          while (reader.line() !== undefined && (reader.body()?.length ?? 101) <= 100);
+  it('survive any bytes: they are read, refused, or awaited', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 50 }), { maxLength: 20 }), chunks => {
+        const reader = new FrameReader(100)
+        try {
+          for (const chunk of chunks) {
+            reader.push(Buffer.from(chunk))
+            while (reader.line() !== undefined && (reader.body()?.length ?? 101) <= 100);
+          }
+        } catch (error) {
+          assume(error).is.instanceOf(BadFrame)
         }
-      } catch (error) {
-        assume(error).is.instanceOf(BadFrame)
-      }
-    }), { numRuns: 500 })
+      }),
+      { numRuns: 500 }
+    )
   })
 })

@@ -1,15 +1,22 @@
 import { once as happens } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
-import type { Peer, Receiver } from '../../lib/contract'
+import type { Peer } from '../../lib/common/transport-contract'
+import type { Reception } from '../../lib/transport/receiving/reception'
 import { HttpTransport, type HttpTerms } from '../../lib/transport/http/http'
 import { using } from '../support/dispose'
 import { loadPrimus } from '../support/primus-types'
 import { Echo, MOST } from './contract'
 
 /** A transport that is closed when the test ends, opened with this receiver. */
-export function transport(receiver: Receiver = new Echo(), differing: Partial<HttpTerms> = {}): HttpTransport {
-  const made = new HttpTransport({ pathname: () => '/primus', tls: undefined, timeout: 5000, maxBody: MOST, ...differing })
+export function transport(receiver: Reception = new Echo(), differing: Partial<HttpTerms> = {}): HttpTransport {
+  const made = new HttpTransport({
+    pathname: () => '/primus',
+    tls: undefined,
+    timeout: 5000,
+    maxBody: MOST,
+    ...differing
+  })
   using(() => made.close())
   made.open(receiver)
   return made
@@ -26,17 +33,25 @@ export interface ServeOptions {
 }
 
 /** Starts a server with a Primus that has a transport's layer; without a receiver the transport is not opened. */
-export async function serve(receiver?: Receiver, { server = createServer(), pathname = '/primus', transformer = 'websockets' }: ServeOptions = {}): Promise<{ transport: HttpTransport, port: number }> {
+export async function serve(
+  receiver?: Reception,
+  { server = createServer(), pathname = '/primus', transformer = 'websockets' }: ServeOptions = {}
+): Promise<{ transport: HttpTransport; port: number }> {
   const made = new HttpTransport({ pathname: () => pathname, tls: undefined, timeout: 5000, maxBody: MOST })
   if (receiver !== undefined) made.open(receiver)
-  const primus = new (loadPrimus())(server as never, { transformer, pathname }) as unknown as
-    { use(name: string, layer: unknown, options: object, level: number): void, indexOfLayer(name: string): number, destroy(options: object, done: () => void): void }
+  const primus = new (loadPrimus())(server as never, { transformer, pathname }) as unknown as {
+    use(name: string, layer: unknown, options: object, level: number): void
+    indexOfLayer(name: string): number
+    destroy(options: object, done: () => void): void
+  }
   primus.use('metroplex', made.middleware, {}, primus.indexOfLayer('authorization'))
   const sockets = new Set<{ destroy(): void }>()
   server.on('connection', socket => sockets.add(socket))
   using(async () => {
     await made.close()
-    const ended = new Promise<void>(resolve => { primus.destroy({}, resolve) })
+    const ended = new Promise<void>(resolve => {
+      primus.destroy({}, resolve)
+    })
     for (const socket of sockets) socket.destroy()
     await ended
   })

@@ -2,18 +2,21 @@ import { createServer as createHttp } from 'node:http'
 import { connect as connectHttp2, createSecureServer, type ClientHttp2Session } from 'node:http2'
 import { createServer as createHttps } from 'node:https'
 import { connect, type AddressInfo, type Socket } from 'node:net'
+import { ignore } from '../../lib/common/callback'
+import { DEFERRABLE_BATCH } from '../../lib/transport/envelope'
 import { HttpClient } from '../../lib/transport/http/client'
 import { Listener } from '../../lib/transport/http/listener'
-import { Identity } from '../../lib/transport/identity'
-import type { Middleware } from '../../lib/types'
+import type { ReceivedAnswer } from '../../lib/transport/receiving/reception'
+import { SelfProbe } from '../../lib/transport/self-probe'
+import type { Middleware } from '../../lib/common/types'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
-import { freePort } from '../support/ports'
+import { reservePort } from '../support/ports'
 import { startProxy, type TcpProxy } from '../support/proxy'
 import { tls } from '../support/tls'
 import { startUpgradeless, type Fate } from '../support/upgradeless'
 import { eventually } from '../support/wait'
-import { after, contract, Echo, failure, hello, MOST, request, type Served, type Stage } from './contract'
+import { after, contract, echo, Echo, failure, hello, MOST, request, type Served, type Stage } from './contract'
 import { peerAt, serve, transport } from './http-stage'
 
 /** All servers lie behind one weather. */
@@ -24,9 +27,15 @@ function stage(inFront: (port: number) => Promise<number>): Stage {
     asker: transport(home),
     home,
     network: {
-      cut: () => { for (const proxy of proxies) proxy.cut() },
-      freezeReplies: () => { for (const proxy of proxies) proxy.freezeReplies() },
-      thaw: () => { for (const proxy of proxies) proxy.thaw() }
+      cut: () => {
+        for (const proxy of proxies) proxy.cut()
+      },
+      freezeReplies: () => {
+        for (const proxy of proxies) proxy.freezeReplies()
+      },
+      thaw: () => {
+        for (const proxy of proxies) proxy.thaw()
+      }
     },
     serve: async (receiver): Promise<Served> => {
       const { transport: served, port } = await serve(receiver)
@@ -34,26 +43,69 @@ function stage(inFront: (port: number) => Promise<number>): Stage {
       proxies.push(proxy)
       return { transport: served, peer: peerAt(proxy.port) }
     },
-    nobody: async () => peerAt(await freePort())
+    absent: async () => peerAt(await reservePort())
   }
 }
 
 contract('HTTP on streams', () => Promise.resolve(stage(port => Promise.resolve(port))))
-contract('HTTP where upgrades are refused', () => Promise.resolve(stage(async port => (await startUpgradeless(port)).port)), false)
+contract(
+  'HTTP where upgrades are refused',
+  () => Promise.resolve(stage(async port => (await startUpgradeless(port)).port)),
+  false
+)
 
 /** Asks, on terms of its own. */
 function client(differing: Partial<ConstructorParameters<typeof HttpClient>[0]> = {}): HttpClient {
   const made = new HttpClient({ tls: undefined, timeout: 5000, maxBody: MOST, ...differing })
-  using(() => { made.close() })
+  using(() => {
+    made.close()
+  })
   return made
 }
 
 describe('HTTP between servers', () => {
   let receiver: Echo
 
-  beforeEach(() => { receiver = new Echo() })
+  beforeEach(() => {
+    receiver = new Echo()
+  })
 
-  it('keeps one connection per peer, whatever is asked', async () => {
+  it('has answers that come later: none is lost when the stream is closed meanwhile', async () => {
+    const { transport: served, port } = await serve(receiver)
+    receiver.reply = request => {
+      if (receiver.received.length === 4) {
+        queueMicrotask(() => {
+          served.close().catch(ignore)
+        })
+      }
+      const answer: ReceivedAnswer = { ...echo(request), deferrable: true }
+      return answer
+    }
+    const asker = transport()
+    await asker.greet(peerAt(port), hello(), after())
+    const answers = ['1', '2', '3'].map(head =>
+      asker.send(peerAt(port), { ...request(head), type: DEFERRABLE_BATCH }, after())
+    )
+    assume((await Promise.all(answers)).map(({ head }) => head)).eql(['re 1', 're 2', 're 3'])
+  })
+
+  it('takes further requests only behind those whose answers may come later', async () => {
+    const { port } = await serve(receiver)
+    const asker = transport()
+    await asker.greet(peerAt(port), hello(), after())
+    const peer = peerAt(port)
+    const answers = [
+      asker.send(peer, { ...request('1'), type: DEFERRABLE_BATCH }, after()),
+      asker.send(peer, request('2'), after())
+    ]
+    const { code, maybe } = await failure(asker.send(peer, request('3'), after()))
+    assume([code, maybe]).eql(['EUNREACHABLE', false])
+    assume((await Promise.all(answers)).map(({ head }) => head)).eql(['re 1', 're 2'])
+    assume(asker.pipelines(peer.address)).true()
+    assume(receiver.received.map(({ head }) => head)).eql(['hello', '1', '2'])
+  })
+
+  it('keeps one connection per peer for all requests', async () => {
     const { port } = await serve(receiver)
     const proxy = await startProxy({ port })
     const asker = transport()
@@ -116,7 +168,10 @@ describe('HTTP between servers', () => {
     const { port } = await serve(receiver)
     const asker = transport()
     await asker.greet(peerAt(port), hello(), after())
-    for (const late of [asker.send(peerAt(port), request('late'), after(-1)), asker.greet(peerAt(port), hello('late'), after(-1))]) {
+    for (const late of [
+      asker.send(peerAt(port), request('late'), after(-1)),
+      asker.greet(peerAt(port), hello('late'), after(-1))
+    ]) {
       const error = await failure(late)
       assume(error.code).equals('EDEADLINE')
       assume(error.maybe).is.false()
@@ -125,10 +180,17 @@ describe('HTTP between servers', () => {
     assume(receiver.judged).deep.equals(['hello', 'in time'])
   })
 
-  it('fails at once for what is no address, whoever has written it into the registry', async () => {
+  it('fails at once for an invalid address in the registry', async () => {
     const asker = transport()
-    const peer = peerAt(await freePort())
-    for (const wrong of [{ address: 'servers' }, { address: '' }, { address: 'ftp://127.0.0.1' }, { address: 'http://127.0.0.1:99999' }, { pathname: '/a b\r\nc' }, { pathname: '/ü' }]) {
+    const peer = peerAt(await reservePort())
+    for (const wrong of [
+      { address: 'servers' },
+      { address: '' },
+      { address: 'ftp://127.0.0.1' },
+      { address: 'http://127.0.0.1:99999' },
+      { pathname: '/a b\r\nc' },
+      { pathname: '/ü' }
+    ]) {
       const error = await failure(asker.greet({ ...peer, ...wrong }, hello(), after()))
       assume(error.code).equals('EUNREACHABLE')
       assume(error.maybe).is.false()
@@ -153,15 +215,22 @@ describe('HTTP between servers', () => {
 
   describe('sends single requests where an upgrade', () => {
     for (const [what, upgrades] of [
-      ['is answered with 400', 400], ['is answered with 404', 404], ['is answered with 426', 426], ['is answered with 502', 502],
-      ['is answered with a page', 200], ['is answered by the end of the connection', 'close'], ['is taken out of the request', 'strip']
+      ['is answered with 400', 400],
+      ['is answered with 404', 404],
+      ['is answered with 426', 426],
+      ['is answered with 502', 502],
+      ['is answered with a page', 200],
+      ['is answered by the end of the connection', 'close'],
+      ['is taken out of the request', 'strip']
     ] as [string, Fate][]) {
       it(what, async () => {
         const { port } = await serve(receiver)
         const upgradeless = await startUpgradeless(port, { upgrades })
         const asker = transport()
         assume((await asker.greet(peerAt(upgradeless.port), hello(), after())).head).equals('re hello')
-        assume((await asker.send(peerAt(upgradeless.port), request('head', 'body'), after())).body.toString()).equals('body')
+        assume((await asker.send(peerAt(upgradeless.port), request('head', 'body'), after())).body.toString()).equals(
+          'body'
+        )
         // It is remembered: no second one is tried.
         const { upgrades: tried, requests } = upgradeless.seen
         await asker.greet(peerAt(upgradeless.port), hello(), after())
@@ -176,7 +245,12 @@ describe('HTTP between servers', () => {
     const asker = client({ memory: 100 })
     await asker.greet(peerAt(upgradeless.port), hello(), after())
     assume(upgradeless.seen.upgrades).equals(1)
-    const error = await eventually(() => asker.send(peerAt(upgradeless.port), request('head'), after()).then(() => undefined, (thrown: unknown) => thrown as Error & { maybe: boolean }))
+    const error = await eventually(() =>
+      asker.send(peerAt(upgradeless.port), request('head'), after()).then(
+        () => undefined,
+        (thrown: unknown) => thrown as Error & { maybe: boolean }
+      )
+    )
     assume(error.maybe).is.false()
     await asker.greet(peerAt(upgradeless.port), hello(), after())
     assume(upgradeless.seen.upgrades).equals(2)
@@ -197,7 +271,7 @@ describe('HTTP between servers', () => {
     await served.close()
   })
 
-  it('takes an upgrade below Primus\'s own path, and a peer\'s', async () => {
+  it("takes an upgrade below Primus's own path, and a peer's", async () => {
     const { port } = await serve(receiver, { pathname: '/real/time' })
     const asker = transport()
     const peer = { ...peerAt(port), pathname: '/real/time' }
@@ -215,10 +289,21 @@ describe('HTTP between servers', () => {
   })
 
   it('is asked by single requests when its server hands upgrades on as requests', async () => {
-    const { transport: { middleware } } = await serve(receiver)
-    const server = createHttp((req, res) => { middleware.call(undefined as never, req, res, () => { res.writeHead(404).end() }) })
-    using(() => { server.close(); server.closeAllConnections() })
-    await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+    const {
+      transport: { middleware }
+    } = await serve(receiver)
+    const server = createHttp((req, res) => {
+      middleware.call(undefined as never, req, res, () => {
+        res.writeHead(404).end()
+      })
+    })
+    using(() => {
+      server.close()
+      server.closeAllConnections()
+    })
+    await new Promise<void>(resolve => {
+      server.listen(0, '127.0.0.1', resolve)
+    })
     const asker = transport()
     const peer = peerAt((server.address() as AddressInfo).port)
     assume((await asker.greet(peer, hello(), after())).head).equals('re hello')
@@ -232,8 +317,14 @@ describe('HTTP between servers', () => {
   })
 
   describe('over TLS', () => {
-    for (const [what, make] of [['an https server', () => createHttps(tls)], ['an http2 server', () => createSecureServer({ ...tls, allowHTTP1: true })]] as const) {
-      const secure = (port: number): { address: string, pathname: string, word: string } => ({ ...peerAt(port), address: `https://127.0.0.1:${port}` })
+    for (const [what, make] of [
+      ['an https server', () => createHttps(tls)],
+      ['an http2 server', () => createSecureServer({ ...tls, allowHTTP1: true })]
+    ] as const) {
+      const secure = (port: number): { address: string; pathname: string; word: string } => ({
+        ...peerAt(port),
+        address: `https://127.0.0.1:${port}`
+      })
 
       it(`has streams with ${what}, by the name in its certificate`, async () => {
         const { port } = await serve(receiver, { server: make() })
@@ -247,10 +338,18 @@ describe('HTTP between servers', () => {
         const asker = client({ tls: { ca: tls.cert, servername: 'localhost' } })
         // Upgrades are refused where there are none.
         const refusing = make()
-        refusing.on('upgrade', (_req: unknown, socket: Socket) => { socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n') })
-        const { transport: { middleware } } = await serve(receiver)
-        refusing.on('request', (req, res) => { middleware.call(undefined as never, req as never, res as never, () => undefined) })
-        await new Promise<void>(resolve => { refusing.listen(0, '127.0.0.1', resolve) })
+        refusing.on('upgrade', (_req: unknown, socket: Socket) => {
+          socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+        })
+        const {
+          transport: { middleware }
+        } = await serve(receiver)
+        refusing.on('request', (req, res) => {
+          middleware.call(undefined as never, req as never, res as never, () => undefined)
+        })
+        await new Promise<void>(resolve => {
+          refusing.listen(0, '127.0.0.1', resolve)
+        })
         using(() => refusing.close())
         const peer = secure((refusing.address() as AddressInfo).port)
         assume((await asker.greet(peer, hello(), after())).head).equals('re hello')
@@ -269,14 +368,20 @@ describe('HTTP between servers', () => {
       })
     }
 
-    it('answers those who speak HTTP/2', async () => {
+    it('answers HTTP/2 requests', async () => {
       // Without Primus, whose own layers throw on HTTP/2.
       const { middleware } = transport(receiver)
-      const server = createSecureServer(tls, (req, res) => { middleware.call(undefined as never, req as never, res as never, () => undefined) })
+      const server = createSecureServer(tls, (req, res) => {
+        middleware.call(undefined as never, req as never, res as never, () => undefined)
+      })
       using(() => server.close())
-      await new Promise<void>(resolve => { server.listen(0, '127.0.0.1', resolve) })
+      await new Promise<void>(resolve => {
+        server.listen(0, '127.0.0.1', resolve)
+      })
       const session = connectHttp2(`https://localhost:${(server.address() as AddressInfo).port}`, { ca: tls.cert })
-      using(() => { session.destroy() })
+      using(() => {
+        session.destroy()
+      })
       assume(await put(session, 'head', 'body')).deep.equals({ status: 200, head: 're head', body: 'body' })
       const refused = await put(session, 'a stranger', 'body')
       assume(refused.status).equals(401)
@@ -290,7 +395,10 @@ describe('HTTP between servers', () => {
         const turn = (at: number): void => {
           const layer = layers[at]
           if (layer === undefined) next()
-          else layer.call(undefined as never, req, res, () => { turn(at + 1) })
+          else
+            layer.call(undefined as never, req, res, () => {
+              turn(at + 1)
+            })
         }
         turn(0)
       })
@@ -300,14 +408,14 @@ describe('HTTP between servers', () => {
 
     it('serves what it is given, and nothing else', async () => {
       const served = transport(receiver)
-      const identity = new Identity(() => '/primus/metroplex')
+      const identity = new SelfProbe(() => '/primus/metroplex')
       const open = listener(served.middleware, identity.middleware)
       await open.open()
       const peer = { ...peerAt(0), address: open.address }
       const asker = transport()
       await asker.greet(peer, hello(), after())
       assume((await asker.send(peer, request('head'), after())).head).equals('re head')
-      assume(await identity.ask(open.address)).equals('self')
+      assume(await identity.identify(open.address)).equals('self')
       const elsewhere = await fetch(`${open.address}/primus/other`)
       assume(elsewhere.status).equals(404)
       const error = await failure(asker.greet({ ...peer, pathname: '/other' }, hello(), after()))
@@ -317,7 +425,9 @@ describe('HTTP between servers', () => {
 
     it('speaks TLS when it is given a key and a certificate', async () => {
       const { middleware } = transport(receiver)
-      const open = new Listener({ host: '127.0.0.1', address: '', tls }, (req, res, next) => { middleware.call(undefined as never, req, res, next) })
+      const open = new Listener({ host: '127.0.0.1', address: '', tls }, (req, res, next) => {
+        middleware.call(undefined as never, req, res, next)
+      })
       using(() => open.close())
       await open.open()
       assume(open.address).startsWith('https://127.0.0.1:')
@@ -328,7 +438,10 @@ describe('HTTP between servers', () => {
     it('says where it cannot listen', async () => {
       const first = listener()
       await first.open()
-      const second = new Listener({ host: '127.0.0.1', port: Number(new URL(first.address).port), address: '', tls: undefined }, () => undefined)
+      const second = new Listener(
+        { host: '127.0.0.1', port: Number(new URL(first.address).port), address: '', tls: undefined },
+        () => undefined
+      )
       using(() => second.close())
       const error = await failure(second.open())
       assume(error.code).equals('EADDRESS')
@@ -360,9 +473,18 @@ describe('HTTP between servers', () => {
 })
 
 /** A PUT over HTTP/2. */
-function put(session: ClientHttp2Session, head: string, body: string): Promise<{ status: unknown, head: unknown, body: string }> {
+function put(
+  session: ClientHttp2Session,
+  head: string,
+  body: string
+): Promise<{ status: unknown; head: unknown; body: string }> {
   return new Promise((resolve, reject) => {
-    const stream = session.request({ ':method': 'PUT', ':path': '/primus/metroplex', 'metroplex': head, 'content-type': 'type' })
+    const stream = session.request({
+      ':method': 'PUT',
+      ':path': '/primus/metroplex',
+      metroplex: head,
+      'content-type': 'type'
+    })
     let status: unknown
     let answered: unknown
     let text = ''
@@ -370,8 +492,12 @@ function put(session: ClientHttp2Session, head: string, body: string): Promise<{
       status = headers[':status']
       answered = headers['metroplex']
     })
-    stream.on('data', (chunk: Buffer) => { text += chunk.toString() })
-    stream.on('end', () => { resolve({ status, head: answered, body: text }) })
+    stream.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+    })
+    stream.on('end', () => {
+      resolve({ status, head: answered, body: text })
+    })
     stream.on('error', reject)
     stream.end(body)
   })

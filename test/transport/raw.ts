@@ -2,10 +2,12 @@ import { once as happens } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { frame } from '../../lib/transport/http/frames'
 import { using } from '../support/dispose'
-import { elapsed, eventually } from '../support/wait'
+import { eventually } from '../support/wait'
 
 /** Asks for a stream. */
-export const UPGRADE = 'GET /primus/metroplex HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: metroplex\r\nmetroplex: hello\r\ncontent-type: application/x-hello\r\n\r\n'
+export const UPGRADE =
+  'GET /primus/metroplex HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: metroplex\r\nmetroplex: ' +
+  'hello\r\ncontent-type: application/x-hello\r\n\r\n'
 
 /** A connection without manners. */
 export class Raw {
@@ -13,17 +15,25 @@ export class Raw {
   heard = ''
   closed = false
 
-  constructor(readonly socket: Socket) {
-    socket.on('data', (chunk: Buffer) => { this.heard += chunk.toString('latin1') })
+  constructor(
+    readonly socket: Socket,
+    private readonly began = performance.now()
+  ) {
+    socket.on('data', (chunk: Buffer) => {
+      this.heard += chunk.toString('latin1')
+    })
     socket.on('error', () => undefined)
-    socket.on('close', () => { this.closed = true })
+    socket.on('close', () => {
+      this.closed = true
+    })
   }
 
   static async open(port: number): Promise<Raw> {
+    const began = performance.now()
     const socket = connect(port, '127.0.0.1')
     using(() => socket.destroy())
     await happens(socket, 'connect')
-    return new Raw(socket)
+    return new Raw(socket, began)
   }
 
   /** One with a stream. */
@@ -43,7 +53,9 @@ export class Raw {
     await eventually(() => this.heard.includes(text), { what: `'${text}' to be heard` })
   }
 
-  async ends(within = 5000): Promise<number> {
-    return (await elapsed(() => eventually(() => this.closed, { within, what: 'the end of a connection' }))).ms
+  /** Resolves when it has been closed, with how long that took from when it was opened, in ms. */
+  async ends(within?: number): Promise<number> {
+    await eventually(() => this.closed, { within, what: 'the end of a connection' })
+    return performance.now() - this.began
   }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import type { Peer, Receiver } from '../../lib/contract'
+import type { Peer } from '../../lib/common/transport-contract'
+import type { Reception } from '../../lib/transport/receiving/reception'
 import { RedisTransport } from '../../lib/transport/redis/redis'
 import { using } from '../support/dispose'
 import { namespace } from '../support/namespace'
@@ -12,7 +13,9 @@ import { contract, Echo, MOST, type Stage } from './contract'
 
 describe('Redis as a transport', () => {
   let redis: RedisProcess
-  before(async () => { redis = await startRedis({ scope: 'suite' }) })
+  before(async () => {
+    redis = await startRedis({ scope: 'suite' })
+  })
   after(() => redis.stop())
 
   /** The weather is between the asker and Redis. */
@@ -20,11 +23,16 @@ describe('Redis as a transport', () => {
     const proxy = await startProxy({ port: redis.port })
     const space = namespace()
     const living = new Set<string>()
-    const open = (port: number, receiver: Receiver): { transport: RedisTransport, peer: Peer } => {
+    const open = (port: number, receiver: Reception): { transport: RedisTransport; peer: Peer } => {
       const word = randomBytes(12).toString('base64url')
       const transport = new RedisTransport({
-        redis: client(port), namespace: space, word, timeout: 5000, maxBody: MOST,
-        alive: address => Promise.resolve(living.has(address)), failed: () => undefined
+        redis: client(port),
+        namespace: space,
+        nodeId: word,
+        timeout: 5000,
+        maxBody: MOST,
+        alive: address => Promise.resolve(living.has(address)),
+        failed: () => undefined
       })
       using(() => transport.close())
       transport.open(receiver)
@@ -40,14 +48,17 @@ describe('Redis as a transport', () => {
         living.add(served.peer.address)
         return Promise.resolve(served)
       },
-      nobody: () => Promise.resolve({ address: 'http://nobody.invalid', pathname: '/primus', word: 'nobody-of-that-word' })
+      absent: () =>
+        Promise.resolve({ address: 'http://absent.invalid', pathname: '/primus', word: 'word-of-no-process' })
     }
   }
 
   contract('Redis', () => stage(port => redis.client({ port })))
-  contract('Redis with ioredis 5', () => stage(port => {
-    const client = connectTo({ ...redis.target, port }, load('ioredis5') as Ioredis) as Redis
-    using(() => client.disconnect())
-    return client
-  }))
+  contract('Redis with ioredis 5', () =>
+    stage(port => {
+      const client = connectTo({ ...redis.target, port }, load('ioredis5') as Ioredis) as Redis
+      using(() => client.disconnect())
+      return client
+    })
+  )
 })

@@ -2,8 +2,9 @@ import cluster, { type Worker } from 'node:cluster'
 import { Supervisor, type SupervisorOptions, type WorkerEvent } from '../../lib/supervisor'
 import { LEASE, type Ground } from '../faults/ground'
 import { adopt } from '../support/dispose'
-import { freePort } from '../support/ports'
-import { PROGRAM, ServerProcess, settingsOf, type ServerOptions } from '../support/server'
+import { reservePort } from '../support/ports'
+import { PROGRAM } from '../support/server-pool'
+import { ServerProcess, settingsOf, type ServerOptions } from '../support/server'
 import { SETTINGS } from '../support/server-wire'
 import { eventually } from '../support/wait'
 
@@ -14,7 +15,17 @@ export const GRACE = 8000
 
 /** What makes a process a server of a ground's cluster which starts by itself: its environment. */
 export function environment(ground: Ground, port: number, more: Partial<ServerOptions> = {}): Record<string, string> {
-  return { [SETTINGS]: JSON.stringify(settingsOf({ redis: { url: ground.redis.url, namespace: ground.space }, primus: { metroplex: { lease: LEASE } }, port, page: true, ...more })) }
+  return {
+    [SETTINGS]: JSON.stringify(
+      settingsOf({
+        redis: { url: ground.redis.url, namespace: ground.space },
+        primus: { metroplex: { lease: LEASE } },
+        port,
+        page: true,
+        ...more
+      })
+    )
+  }
 }
 
 /** Servers that are workers of a supervisor in this process, on one port. */
@@ -32,16 +43,34 @@ export class Fleet {
   fewest = Infinity
   #watching = false
 
-  private constructor(readonly port: number, readonly count: number, env: Record<string, string>, options: SupervisorOptions) {
-    const supervisor = this.supervisor = new Supervisor({ web: { exec: PROGRAM, count, env, grace: GRACE } }, { signals: false, output: 'event', ...options })
+  private constructor(
+    readonly port: number,
+    readonly count: number,
+    env: Record<string, string>,
+    options: SupervisorOptions
+  ) {
+    const supervisor = (this.supervisor = new Supervisor(
+      { web: { exec: PROGRAM, count, env, grace: GRACE } },
+      { signals: false, output: 'event', ...options }
+    ))
     cluster.on('fork', this.#fork)
-    supervisor.on('death', worker => { this.deaths.push(worker) })
-    for (const event of ['online', 'ready', 'ended', 'death', 'recycle', 'drain', 'message'] as const) supervisor.on(event, () => { this.#look() })
+    supervisor.on('death', worker => {
+      this.deaths.push(worker)
+    })
+    for (const event of ['online', 'ready', 'ended', 'death', 'recycle', 'drain', 'message'] as const)
+      supervisor.on(event, () => {
+        this.#look()
+      })
   }
 
   /** Start one; it is not ready yet. Inside a test it ends with that; else `stop` is the duty of a hook. */
-  static async make(ground: Ground, count: number, more: Partial<ServerOptions> = {}, options: SupervisorOptions = {}): Promise<Fleet> {
-    const port = await freePort()
+  static async make(
+    ground: Ground,
+    count: number,
+    more: Partial<ServerOptions> = {},
+    options: SupervisorOptions = {}
+  ): Promise<Fleet> {
+    const port = await reservePort()
     const fleet = new Fleet(port, count, environment(ground, port, more), options)
     adopt(() => fleet.stop())
     return fleet
@@ -54,10 +83,12 @@ export class Fleet {
 
   /** The workers that are ready, by their names. */
   get ready(): Map<string, ServerProcess> {
-    return new Map(this.supervisor.workers().flatMap(({ name, pid = 0, state }) => {
-      const server = this.#known.get(pid)
-      return state === 'ready' && server !== undefined ? [[name, server]] : []
-    }))
+    return new Map(
+      this.supervisor.workers().flatMap(({ name, pid = 0, state }) => {
+        const server = this.#known.get(pid)
+        return state === 'ready' && server !== undefined ? [[name, server]] : []
+      })
+    )
   }
 
   /** Those workers. */
@@ -85,10 +116,13 @@ export class Fleet {
 
   /** Until as many are ready as there are to be, and none of these is among them. */
   async whole(...gone: readonly ServerProcess[]): Promise<ServerProcess[]> {
-    return eventually(() => {
-      const { servers } = this
-      return servers.length === this.count && !servers.some(server => gone.includes(server)) && servers
-    }, { within: 30_000, what: 'workers that are all ready' })
+    return eventually(
+      () => {
+        const { servers } = this
+        return servers.length === this.count && !servers.some(server => gone.includes(server)) && servers
+      },
+      { within: 30_000, what: 'workers that are all ready' }
+    )
   }
 
   /** End all of them. */
@@ -98,6 +132,7 @@ export class Fleet {
   }
 
   #look(): void {
-    if (this.#watching) this.fewest = Math.min(this.fewest, this.supervisor.workers().filter(({ state }) => state === 'ready').length)
+    if (this.#watching)
+      this.fewest = Math.min(this.fewest, this.supervisor.workers().filter(({ state }) => state === 'ready').length)
   }
 }

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { adopt } from '../support/dispose'
 
 /** How long each way rests between two requests, in ms: servers are to have time for others as well. */
-const REST = 5
+const REST = 20
 
 /** Requests to a port, one after the other, on so many ways at once, until it is told to stop. */
 export class Requests {
@@ -18,8 +18,16 @@ export class Requests {
   readonly #loops: Promise<void>[]
   #going = true
 
-  /** Begin. Inside a test it ends with that. @param keepAlive whether connections are used again, or each request comes on one of its own */
-  constructor(private readonly url: string, keepAlive: boolean, ways: number) {
+  /**
+   * Begin. Inside a test it ends with that.
+   *
+   * @param keepAlive whether connections are used again, or each request comes on one of its own
+   */
+  constructor(
+    private readonly url: string,
+    keepAlive: boolean,
+    ways: number
+  ) {
     this.#agent = new Agent({ keepAlive })
     this.#loops = Array.from({ length: ways }, () => this.#loop())
     adopt(() => this.stop())
@@ -50,9 +58,11 @@ export class Requests {
   }
 
   async #ask(): Promise<string> {
-    const asking = request(this.url, { agent: this.#agent, timeout: 10_000 }).on('timeout', () => { asking.destroy(new Error('no answer within 10 s')) })
+    const asking = request(this.url, { agent: this.#agent, timeout: 10_000 }).on('timeout', () => {
+      asking.destroy(new Error('no answer within 10 s'))
+    })
     asking.end()
-    const [answer] = await once(asking, 'response') as [IncomingMessage]
+    const [answer] = (await once(asking, 'response')) as [IncomingMessage]
     let text = ''
     for await (const chunk of answer) text += String(chunk)
     if (answer.statusCode !== 200) throw new Error(`status ${answer.statusCode ?? 0}`)

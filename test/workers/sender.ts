@@ -1,5 +1,6 @@
 /**
- * A process that is no server, and sends to the sparks that it is told of all the while; told to stop, it says what has become of all messages, and ends.
+ * A process that is no server, and sends to the sparks that it is told of all the while; told to stop, it says what has
+ * become of all messages, and ends.
  */
 import { Redis } from 'ioredis'
 import { createClient } from '../../index'
@@ -10,14 +11,23 @@ const [url = '', namespace = '', often = ''] = process.argv.slice(2)
 
 const redis = new Redis(url)
 const client = createClient({ redis, namespace })
-client.on('error', error => { report({ error: error.message }) })
-const traffic = new Traffic(client.forward, 'sender', Number(often), outcomes => { report({ outcomes }) })
+client.on('error', error => {
+  report({ error: error.message })
+})
+const traffic = new Traffic(client.forward, 'sender', Number(often), outcomes => {
+  report({ outcomes })
+})
 
 process.on('message', (order: SenderOrder) => {
   if ('known' in order) traffic.known = order.known
-  else stop().catch((error: unknown) => { report({ error: String(error) }) })
+  else
+    stop().catch((error: unknown) => {
+      report({ error: String(error) })
+    })
 })
-process.once('disconnect', () => { process.exit() })
+process.once('disconnect', () => {
+  process.exit()
+})
 
 async function stop(): Promise<void> {
   await traffic.end()

@@ -7,14 +7,14 @@ import { adopt } from '../support/dispose'
 import { killAtExit } from '../support/orphans'
 import { deadline, eventually } from '../support/wait'
 
-/** What a sender is told: to whom it sends from now on, or to stop. */
+/** What a sender is told: the sparks to send to from now on, or to stop. */
 export type SenderOrder = { readonly known: readonly string[] } | { readonly stop: true }
 
 /** What it tells. */
 export type SenderReport = { readonly outcomes: Outcomes } | { readonly error: string }
 
 /** How often it is told which sparks there are, and how often it sends, in ms. */
-const [NEWS, OFTEN] = [20, 4]
+const [NEWS, OFTEN] = [40, 8]
 
 /** How long it may take to end, in ms. */
 const PATIENCE = 15_000
@@ -28,15 +28,25 @@ export class Sending {
   readonly #news: NodeJS.Timeout
 
   /** Begin. Inside a test it ends with that. */
-  constructor(url: string, namespace: string, private readonly crowd: Crowd) {
-    const child = this.#child = fork(join(__dirname, 'sender.js'), [url, namespace, String(OFTEN)])
+  constructor(
+    url: string,
+    namespace: string,
+    private readonly crowd: Crowd
+  ) {
+    const child = (this.#child = fork(join(__dirname, 'sender.js'), [url, namespace, String(OFTEN)]))
     killAtExit(child)
-    this.#gone = new Promise(resolve => { child.once('exit', () => { resolve() }) })
+    this.#gone = new Promise(resolve => {
+      child.once('exit', () => {
+        resolve()
+      })
+    })
     child.on('message', (report: SenderReport) => {
       if ('error' in report) this.errors.push(report.error)
       else for (const [n, outcome] of report.outcomes) this.#ledger.note(n, outcome)
     })
-    this.#news = setInterval(() => { this.#tell({ known: crowd.ids }) }, NEWS)
+    this.#news = setInterval(() => {
+      this.#tell({ known: crowd.ids })
+    }, NEWS)
     adopt(async () => {
       clearInterval(this.#news)
       child.kill('SIGKILL')

@@ -1,37 +1,63 @@
-import { CLOCK, LOGGED, type Script } from './script'
+import { CLOCK, LOGGED, TOMBSTONE_MS, WRITE, type Script } from './script'
 
 /**
- * Make an address ours.
+ * Register a life at an address.
  *
- * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 sparks of the address · 8 where to put them aside · 9 changes
- *          10 users of the address · 11 where to put them aside
- * ARGV     1 address · 2 our life · 3 the life that we believe to be there, '' for none · 4 '1': take it over although it has a lease
- *          5 lease ms · 6 interval ms · 7 the name to put them aside under · 8… fields of our life and their values
- * Returns  'changed' (another life is there than we believed, or ours has ended) · 'held' and the ms its lease has left · 'joined' and all names put aside
+ * A life that is replaced while its lease still runs may be alive. It is kept unchanged for the rest of that lease. If
+ * it beats in that time, it takes the address back. Until then its sparks stay put aside.
+ *
+ * KEYS     1 servers · 2 lives · 3 members · 4 life · 5 lease · 6 alive · 7 sparks of the address
+ *          8 where to put them aside · 9 changes · 10 users of the address · 11 where to put them aside
+ *          12 where to keep the life that is replaced · 13 our life, if it was replaced
+ *          14 groups of the address · 15 where to put them aside
+ * ARGV     1 address · 2 our life · 3 the life that we expect there, '' for none
+ *          4 '1': take the address over although that life has a lease · 5 lease ms · 6 interval ms
+ *          7 the name under which to put aside · 8… fields of our life and their values
+ * Returns  'changed' (another life than the expected one is there, or ours has ended) ·
+ *          'lost' (a former life has taken the address back from ours) · 'held' and the ms that its lease has left ·
+ *          'joined', all names put aside, and the names of the former lives that may be alive
  */
 export const join: Script = {
-  numberOfKeys: 11,
+  numberOfKeys: 15,
   lua: `${CLOCK}
-    local was = redis.call('HMGET', KEYS[4], 'id', 'state', 'aside')
-    local former, state, aside = was[1] or '', was[2] or '', was[3] or ''
-    local over = state == 'left' or state == 'reaped'
+    local was = redis.call('HMGET', KEYS[4], 'id', 'state', 'aside', 'over', 'joined')
+    local former, state, aside, over, joined = was[1] or '', was[2] or '', was[3] or '', was[4] or '', was[5]
+    local function added(names, name) return names == '' and name or names .. ' ' .. name end
     if former == ARGV[2] then
-      -- Peers have told that it left: who is back is another one.
+      -- Peers have emitted its leave, so it may not return as the same life.
       if state ~= 'up' then return {'changed'} end
     else
-      if former ~= ARGV[3] then return {'changed'} end
-      if not over and ARGV[4] ~= '1' and redis.call('GET', KEYS[5]) ~= ARGV[2] then
-        local left = redis.call('PTTL', KEYS[5])
-        if left > 0 then return {'held', left} end
+      if redis.call('EXISTS', KEYS[13]) == 1 then
+        redis.call('PEXPIRE', KEYS[13], ${TOMBSTONE_MS})
+        redis.call('HSET', KEYS[13], 'state', 'left')
+        return {'lost'}
       end
-      local sparks, users = redis.call('EXISTS', KEYS[7]) == 1, redis.call('EXISTS', KEYS[10]) == 1
-      if sparks then redis.call('RENAME', KEYS[7], KEYS[8]) end
-      if users then redis.call('RENAME', KEYS[10], KEYS[11]) end
-      if sparks or users then aside = aside .. (aside == '' and '' or ' ') .. ARGV[7] end
+      if former ~= ARGV[3] then return {'changed'} end
+      local left = 0
+      if state ~= 'left' and state ~= 'reaped' and redis.call('GET', KEYS[5]) ~= ARGV[2] then
+        left = redis.call('PTTL', KEYS[5])
+        if left > 0 and ARGV[4] ~= '1' then return {'held', left} end
+      end
+      local provisional = state == 'up' and left > 0
+      local stale = provisional
+      for from, to in pairs({[7] = 8, [10] = 11, [14] = 15}) do
+        if redis.call('EXISTS', KEYS[from]) == 1 then
+          redis.call('RENAME', KEYS[from], KEYS[to])
+          stale = true
+        end
+      end
+      if stale then aside = added(aside, ARGV[7]) end
+      if provisional then
+        redis.call('RENAME', KEYS[4], KEYS[12])
+        redis.call('PEXPIRE', KEYS[12], left)
+        over = added(over, former)
+      end
+      joined = nil
     end
     local stamp = now()
     redis.call('DEL', KEYS[4])
-    redis.call('HSET', KEYS[4], 'id', ARGV[2], 'state', 'up', 'stamp', stamp, 'aside', aside, unpack(ARGV, 8))
+    redis.call('HSET', KEYS[4], 'id', ARGV[2], 'state', 'up', 'stamp', stamp, 'aside', aside, 'over', over,
+      unpack(ARGV, 8))
     if former ~= ARGV[2] and former ~= '' then
       redis.call('HSET', KEYS[4], 'former', former, 'farewell', state == 'left' and 'shutdown' or 'expired')
     end
@@ -39,63 +65,111 @@ export const join: Script = {
     redis.call('SET', KEYS[6], stamp, 'PX', ARGV[6])
     redis.call('SADD', KEYS[1], ARGV[1])
     redis.call('SADD', KEYS[2], ARGV[1])
-    bump(KEYS[3], KEYS[9], ARGV[1])
-    return {'joined', aside}`
+    local number = bump(KEYS[3], KEYS[9], ARGV[1])
+    redis.call('HSET', KEYS[4], 'joined', joined or number)
+    return {'joined', aside, over}`
 }
 
 /**
- * Renew lease and alive key, and learn whether the registry still says what we hold.
+ * Renew the lease and the alive key, and return what shows whether the registry still agrees with the server.
  *
- * KEYS     1 life · 2 lease · 3 alive · 4 servers · 5 members · 6 our sparks · 7 sweep · 8 lives · 9 changes · 10 our users
- * ARGV     1 our life · 2 lease ms · 3 interval ms · 4 address · 5 ms to hold the sweep, 0: do not ask for it · 6 ms that the lease has left when a beat is prompt
- * Returns  'gone' (no life is there) · 'other' (another one is) · 'ended' (ours was declared dead, or has left) ·
- *          'ok', seq, number of our sparks, 1 if nothing was missing, members, number of servers, 1 if the sweep is ours, 1 if it was prompt, how often one was not,
- *          how many of our sparks have a user
+ * Of two live servers with one address, the one that joined first has it. The other one gives it up with its next beat.
+ *
+ * KEYS     1 life · 2 lease · 3 alive · 4 servers · 5 members · 6 our sparks · 7 sweep · 8 lives · 9 changes
+ *          10 our users · 11 our life, if another one has replaced it · 12 secret · 13 layout · 14 our groups
+ * ARGV     1 our life · 2 lease ms · 3 interval ms · 4 address · 5 ms to hold the sweep, 0: do not take it
+ *          6 ms that the lease must have left for a prompt beat
+ *          7 the secret and 8 the layout as `keep` stores them, '' for one that this registry does not keep
+ * Returns  'gone' (no life is there) · 'other' (another life is there) · 'ended' (ours was buried, or has left) ·
+ *          'former' and the life that replaced ours while its lease still ran ·
+ *          'ok', seq, number of our sparks, 1 if nothing was missing, members, number of servers,
+ *          1 if the sweep is ours, 1 if the beat was prompt, how many beats were not,
+ *          how many of our sparks have a user, 1 if Redis has memory for new entries,
+ *          1 if the secret and the layout are as given, number of our groups
  */
 export const beat: Script = {
-  numberOfKeys: 10,
-  lua: `${CLOCK}
+  numberOfKeys: 14,
+  lua: `${CLOCK}${WRITE}
     local life = redis.call('HMGET', KEYS[1], 'id', 'state', 'seq', 'breaks')
     if not life[1] then return {'gone'} end
-    if life[1] ~= ARGV[1] then return {'other'} end
+    if life[1] ~= ARGV[1] then
+      local ours = redis.call('HMGET', KEYS[11], 'state', 'joined')
+      local theirs = redis.call('HGET', KEYS[1], 'joined') or '0'
+      if ours[1] == 'up' and tonumber(ours[2] or '0') < tonumber(theirs) then
+        redis.call('PEXPIRE', KEYS[11], ARGV[2])
+        return {'former', life[1]}
+      end
+      if ours[1] then
+        redis.call('PEXPIRE', KEYS[11], ${TOMBSTONE_MS})
+        redis.call('HSET', KEYS[11], 'state', 'left')
+      end
+      return {'other'}
+    end
     if life[2] ~= 'up' then return {'ended'} end
-    local whole = redis.call('GET', KEYS[2]) == ARGV[1]
+    -- Each command of a script costs about the same, so one reads all texts.
+    local texts = redis.call('MGET', KEYS[2], KEYS[5], KEYS[7], KEYS[12], KEYS[13])
+    local whole, members, holder = texts[1] == ARGV[1], texts[2] or '', texts[3]
     local prompt = whole and redis.call('PTTL', KEYS[2]) >= tonumber(ARGV[6])
-    local breaks = tonumber(life[4] or '0')
-    if not prompt then breaks = redis.call('HINCRBY', KEYS[1], 'breaks', 1) end
+    local breaks = life[4] or '0'
     local stamp = now()
-    redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+    -- A full Redis must not end a lease.
+    local room = write('HSET', KEYS[1], 'stamp', stamp)
+    if not prompt then breaks = redis.call('HINCRBY', KEYS[1], 'breaks', 1) end
+    -- To move an expiry costs half of what it costs to write the key again.
+    if whole then
+      redis.call('PEXPIRE', KEYS[2], ARGV[2])
+    else
+      redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+    end
     redis.call('SET', KEYS[3], stamp, 'PX', ARGV[3])
-    redis.call('HSET', KEYS[1], 'stamp', stamp)
     local unlisted = redis.call('SADD', KEYS[4], ARGV[4]) + redis.call('SADD', KEYS[8], ARGV[4])
     if unlisted > 0 then
       whole = false
-      bump(KEYS[5], KEYS[9], ARGV[4])
+      members = bump(KEYS[5], KEYS[9], ARGV[4])
     end
     local turn = 0
     if ARGV[5] ~= '0' and prompt then
-      local holder = redis.call('GET', KEYS[7])
-      if not holder or holder == ARGV[1] then
+      if holder == ARGV[1] then
+        redis.call('PEXPIRE', KEYS[7], ARGV[5])
+        turn = 1
+      elseif not holder then
         redis.call('SET', KEYS[7], ARGV[1], 'PX', ARGV[5])
         turn = 1
       end
     end
-    return {'ok', tonumber(life[3]), redis.call('SCARD', KEYS[6]), whole and 1 or 0,
-      redis.call('GET', KEYS[5]) or '', redis.call('SCARD', KEYS[4]), turn, prompt and 1 or 0, breaks,
-      redis.call('HLEN', KEYS[10])}`
+    local agreed = ARGV[7] == '' or texts[4] == ARGV[7]
+    if ARGV[8] ~= '' then
+      -- Only the layout that this server knows is renewed: another one expires with the servers that use it.
+      if texts[5] == ARGV[8] then
+        redis.call('PEXPIRE', KEYS[13], ARGV[2])
+      else
+        agreed = false
+      end
+    end
+    return {'ok', life[3] or '0', redis.call('SCARD', KEYS[6]), whole and 1 or 0,
+      members, redis.call('SCARD', KEYS[4]), turn, prompt and 1 or 0, breaks,
+      redis.call('HLEN', KEYS[10]), room and 1 or 0, agreed and 1 or 0,
+      redis.call('SCARD', KEYS[14])}`
 }
 
 /**
- * Take our leave: nobody finds us from now on; our sparks are cleaned up in slices, by us or by the next sweep.
+ * Remove a server from the list: peers no longer find it. Its sparks are removed in slices, by itself or by a sweep.
  *
  * KEYS     1 servers · 2 members · 3 life · 4 lease · 5 alive · 6 lives · 7 changes
+ *          8 the life that leaves, if another one has replaced it
  * ARGV     1 address · 2 the life that leaves, '' for a server of 1.x
- * Returns  1, or 0 when it is not that life (any more)
+ * Returns  1, or 0 when another life is there
  */
 export const leave: Script = {
-  numberOfKeys: 7,
+  numberOfKeys: 8,
   lua: `${CLOCK}
-    if (redis.call('HGET', KEYS[3], 'id') or '') ~= ARGV[2] then return 0 end
+    if (redis.call('HGET', KEYS[3], 'id') or '') ~= ARGV[2] then
+      if redis.call('EXISTS', KEYS[8]) == 1 then
+        redis.call('PEXPIRE', KEYS[8], ${TOMBSTONE_MS})
+        redis.call('HSET', KEYS[8], 'state', 'left')
+      end
+      return 0
+    end
     redis.call('SREM', KEYS[1], ARGV[1])
     redis.call('DEL', KEYS[4], KEYS[5])
     redis.call('HSET', KEYS[3], 'id', ARGV[2], 'state', 'left')
@@ -105,12 +179,13 @@ export const leave: Script = {
 }
 
 /**
- * Read who has joined or left since the counter had a value that we know.
+ * Read which servers joined or left since the counter had a given value.
  *
  * KEYS     1 members · 2 changes · 3 servers · 4 lives
- * ARGV     1 the value that we know
- * Returns  'lost' (what is remembered does not go back to it, or was not there then) ·
- *          'ok', members, number of servers, then of each address that is named: itself, 1 if it is on the list, 1 if it has a life
+ * ARGV     1 that value
+ * Returns  'lost' (the log does not reach back to it, or has a gap) ·
+ *          'ok', members, number of servers, then of each address in the log:
+ *          itself, 1 if it is listed, 1 if it has a life
  */
 export const changes: Script = {
   numberOfKeys: 4,
@@ -135,37 +210,42 @@ export const changes: Script = {
 }
 
 /**
- * Go on holding what one server at a time does for all.
+ * Hold a task that one server at a time does for all.
  *
  * KEYS     1 key
  * ARGV     1 our life · 2 ms
- * Returns  1, or 0 when it is another's
+ * Returns  1, or 0 when another life holds it
  */
 export const hold: Script = {
   numberOfKeys: 1,
   lua: `
     local holder = redis.call('GET', KEYS[1])
     if holder and holder ~= ARGV[1] then return 0 end
+    -- After a DEL, a full Redis does not refuse the SET.
+    redis.call('DEL', KEYS[1])
     redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
     return 1`
 }
 
 /**
- * Keep what all servers have to agree upon: the value that was there first stands, also when the key was lost and others wrote it anew.
+ * Keep a value that all servers share.
  *
- * A value carries the time by Redis's clock at which it was first written; of two, the older one wins.
+ * A value carries the time of Redis at which it was first written. The older of two values is kept, so the first one
+ * also survives the loss of the key.
  *
  * KEYS     1 key
- * ARGV     1 the time of our value, '' when nobody has agreed to it yet · 2 our value · 3 ms it lives, 0 for ever
- * Returns  the time and the value that stand
+ * ARGV     1 the time of our value, '' when it is only proposed · 2 our value · 3 ms that it lasts, 0 for ever
+ * Returns  the time and the value that are kept
  */
 export const keep: Script = {
   numberOfKeys: 1,
   lua: `${CLOCK}
-    local there = redis.call('GET', KEYS[1])
-    local since, value = string.match(there or '', '^(%d+) (.*)$')
+    local stored = redis.call('GET', KEYS[1])
+    local since, value = string.match(stored or '', '^(%d+) (.*)$')
     if not since or (ARGV[1] ~= '' and tonumber(since) > tonumber(ARGV[1])) then
       since, value = ARGV[1] == '' and now() or ARGV[1], ARGV[2]
+      -- After a DEL, a full Redis does not refuse the SET.
+      redis.call('DEL', KEYS[1])
       redis.call('SET', KEYS[1], since .. ' ' .. value)
     end
     if ARGV[3] ~= '0' and value == ARGV[2] then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
@@ -173,13 +253,18 @@ export const keep: Script = {
 }
 
 /**
- * Make it our turn at something that one server at a time does for all.
+ * Take the turn at a task that one server at a time does for all.
  *
  * KEYS     1 key
- * ARGV     1 our life · 2 ms until it is anybody's again
- * Returns  1, or 0 when it is another's turn, or was ours
+ * ARGV     1 our life · 2 ms until the turn is free again
+ * Returns  1, or 0 when the turn is not free
  */
 export const turn: Script = {
   numberOfKeys: 1,
-  lua: `return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') and 1 or 0`
+  lua: `
+    if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+    -- After a DEL, a full Redis does not refuse the SET.
+    redis.call('DEL', KEYS[1])
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    return 1`
 }

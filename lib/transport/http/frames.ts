@@ -1,23 +1,29 @@
-/** As much as a frame may hold besides its body, in bytes: a line of a head and a content type. */
-export const LINE = 2048
+import type { Writable } from 'node:stream'
 
-/** A body of at most this size is copied behind its line, in bytes: one small write is cheaper than two. */
+/** The most bytes of a frame besides its body: a line with a head and a content type. */
+export const LINE_FRAME = 2048
+
+/** A body up to this size is copied behind its line, in bytes: one small write is cheaper than two. */
 const SMALL = 16_384
 
-/** What comes in is no sequence of frames, or one of them may not come, or is larger than what is taken. */
+/** The received bytes are no valid frame, or the frame is unexpected or too large. */
 export class BadFrame extends Error {
-  constructor(readonly tooLarge: boolean, reason: string) {
+  constructor(
+    readonly tooLarge: boolean,
+    reason: string
+  ) {
     super(reason)
   }
 }
 
 /**
- * One frame: 4 bytes with the length of what follows, a line, and a body. In pieces, to be written one after the other.
+ * Encode a frame: 4 bytes with the length of what follows, a line, and a body. The buffers must be written in order.
  *
  * @throws RangeError for a line that could not be told from the body, or from the next line
  */
 export function frame(line: string, body: Buffer): Buffer[] {
-  if (line.length >= LINE || !/^[\x20-\x7e]*$/.test(line)) throw new RangeError(`A line of a frame must be printable ASCII, of less than ${LINE} characters.`)
+  if (line.length >= LINE_FRAME || !/^[\x20-\x7e]*$/.test(line))
+    throw new RangeError(`A line of a frame must be printable ASCII, of less than ${LINE_FRAME} characters.`)
   const before = 4 + line.length + 1
   const small = body.length <= SMALL
   const start = Buffer.allocUnsafe(small ? before + body.length : before)
@@ -30,30 +36,46 @@ export function frame(line: string, body: Buffer): Buffer[] {
 }
 
 /**
- * Reads frames out of bytes that come in whatever pieces they like.
+ * Write a frame, with one system call.
  *
- * `push` what has come. Then ask for the `line` of a frame, which is there before its body has come; then for the `body`, or
- * `skip` it. `undefined` says that more has to come. Nothing beyond the bounds is ever kept.
+ * @returns whether the socket accepts more output
+ * @throws RangeError as `frame`
+ */
+export function writeFrame(socket: Writable, line: string, body: Buffer): boolean {
+  const buffers = frame(line, body)
+  if (buffers.length > 1) socket.cork()
+  let writable = true
+  for (const buffer of buffers) writable = socket.write(buffer)
+  if (buffers.length > 1) socket.uncork()
+  return writable
+}
+
+/**
+ * Decodes frames from chunks of bytes.
+ *
+ * `push` each chunk. Then ask for the `line` of a frame, which is available before its body; then for the `body`, or
+ * `skip` it. `undefined` means that more bytes are needed. Nothing beyond the limits is ever kept.
  */
 export class FrameReader {
-  /** What has come and was not asked for yet; little, unless it is read more slowly than it comes. */
+  /** Received bytes that were not read yet. */
   #chunks: Buffer[] = []
   #length = 0
-  /** How much of the frame that has begun is still to come behind what was taken of it; -1 before its length is known. */
-  #rest = -1
-  /** A line was given out, so that a body comes next. */
+  /** The bytes of the current frame that were not read yet; -1 before its length is known. */
+  #remaining = -1
+  /** Whether the line of the current frame was read, so that its body is next. */
   #inBody = false
-  /** A body that comes in several pieces, and how much of it is there. */
+  /** A body that arrives in several chunks. */
   #body: Buffer | undefined
+  /** The bytes of it that have arrived. */
   #filled = 0
   #skipping = false
 
-  /** @param largest the largest body that is taken, in bytes */
+  /** @param largest the largest body that is accepted, in bytes */
   constructor(private readonly largest: number) {}
 
-  /** Whether a frame has begun to come, and is not there as a whole. */
-  get within(): boolean {
-    return this.#length > 0 || this.#rest !== -1
+  /** Whether part of a frame has arrived. */
+  get partial(): boolean {
+    return this.#length > 0 || this.#remaining !== -1
   }
 
   push(chunk: Buffer): void {
@@ -65,35 +87,36 @@ export class FrameReader {
   /**
    * The line of the next frame.
    *
-   * @throws BadFrame when this is none, or it is too large
+   * @throws BadFrame when the frame is malformed or too large
    */
   line(): string | undefined {
     if (this.#skipping && !this.#skipped()) return undefined
-    if (this.#rest === -1) {
+    if (this.#remaining === -1) {
       if (this.#length < 4) return undefined
-      this.#rest = this.#take(4).readUInt32BE(0)
-      if (this.#rest > this.largest + LINE) throw new BadFrame(true, `A frame is larger than ${this.largest} bytes.`)
+      this.#remaining = this.#take(4).readUInt32BE(0)
+      if (this.#remaining > this.largest + LINE_FRAME)
+        throw new BadFrame(true, `A frame is larger than ${this.largest} bytes.`)
     }
-    const most = Math.min(this.#rest, LINE)
+    const most = Math.min(this.#remaining, LINE_FRAME)
     const found = this.#find(most)
     if (found === -1) {
       if (this.#length >= most) throw new BadFrame(false, 'A frame does not begin with a line.')
       return undefined
     }
     const line = this.#take(found + 1).toString('latin1', 0, found)
-    this.#rest -= found + 1
-    if (this.#rest > this.largest) throw new BadFrame(true, `A body is larger than ${this.largest} bytes.`)
+    this.#remaining -= found + 1
+    if (this.#remaining > this.largest) throw new BadFrame(true, `A body is larger than ${this.largest} bytes.`)
     this.#inBody = true
     return line
   }
 
-  /** The body behind the line that was given out last. */
+  /** The body of the frame whose line was read. */
   body(): Buffer | undefined {
     if (!this.#inBody) return undefined
     if (this.#body === undefined) {
-      if (this.#length >= this.#rest) return this.#ended(this.#take(this.#rest))
-      // Filled piece by piece: a sender of single bytes must not cost us a buffer for each.
-      this.#body = Buffer.allocUnsafeSlow(this.#rest)
+      if (this.#length >= this.#remaining) return this.#ended(this.#take(this.#remaining))
+      // Filled chunk by chunk: a sender of single bytes must not cost a buffer for each.
+      this.#body = Buffer.allocUnsafeSlow(this.#remaining)
       this.#filled = 0
     }
     const body = this.#body
@@ -103,14 +126,14 @@ export class FrameReader {
     return this.#filled === body.length ? this.#ended(body) : undefined
   }
 
-  /** Throw away the body behind the line that was given out last, as it comes. */
+  /** Discard the body of the frame whose line was read. */
   skip(): void {
     if (!this.#inBody) return
     this.#skipping = true
     this.#skipped()
   }
 
-  /** Throw away all that is kept: nothing more will be asked for. */
+  /** Drop all buffered bytes: nothing more will be read. */
   clear(): void {
     this.#chunks = []
     this.#length = 0
@@ -118,23 +141,23 @@ export class FrameReader {
   }
 
   #skipped(): boolean {
-    const piece = Math.min(this.#length, this.#rest)
+    const piece = Math.min(this.#length, this.#remaining)
     this.#drop(piece)
-    this.#rest -= piece
-    if (this.#rest > 0) return false
+    this.#remaining -= piece
+    if (this.#remaining > 0) return false
     this.#ended(this.#body)
     return true
   }
 
   #ended<T>(body: T): T {
-    this.#rest = -1
+    this.#remaining = -1
     this.#inBody = false
     this.#skipping = false
     this.#body = undefined
     return body
   }
 
-  /** Where the first line feed is among the first `most` bytes; -1 when there is none, or none yet. */
+  /** The position of the first line feed among the first `most` bytes; -1 when none has arrived. */
   #find(most: number): number {
     let before = 0
     for (const chunk of this.#chunks) {
@@ -146,7 +169,7 @@ export class FrameReader {
     return -1
   }
 
-  /** The first `size` bytes, of those that are there. */
+  /** Remove and return the first `size` bytes. */
   #take(size: number): Buffer {
     const [first] = this.#chunks
     if (first === undefined || size === 0) return Buffer.alloc(0)

@@ -1,25 +1,26 @@
-import type { Answer, Limits, Peer, Receiver, Request, Transport } from '../../contract'
-import type { Middleware } from '../../types'
+import type { Answer, Limits, Peer, Request } from '../../common/transport-contract'
+import type { Middleware } from '../../common/types'
+import type { Reception, ReceptionTransport } from '../receiving/reception'
 import { HttpClient, type ClientTerms } from './client'
 import { HttpServer } from './server'
-import { endpoint } from './wire'
+import { endpoint } from './protocol'
 
-/** How we talk by HTTP. */
+/** Options of the HTTP transport. */
 export interface HttpTerms extends ClientTerms {
-  /** Primus's path, below which we are asked. */
+  /** The path of Primus, below which the endpoint lies. */
   readonly pathname: () => string
 }
 
-/** What several messages together should not exceed, in bytes: more gains nothing, and delays what waits behind. */
+/** The largest batch of several messages, in bytes: more gains nothing, and delays the messages behind it. */
 const BATCH = 262_144
 
 /**
- * Servers talk to each other by HTTP, at the port where Primus listens and below its path, or at a port of their own.
+ * Servers communicate by HTTP, on the port of Primus and below its path, or on a private port.
  *
- * There is one stream to each peer, opened by an upgrade when it is first needed, on which both ends may ask. Where a proxy
- * refuses the upgrade, the same requests go one by one, each in a PUT, and nothing goes back. See `Stream` and `Single`.
+ * There is one stream to each peer, which an upgrade opens when it is first needed; both ends can send requests on it.
+ * Where a proxy refuses the upgrade, each request is a PUT, and there is no return path. See `Stream`, `PutFallback`.
  */
-export class HttpTransport implements Transport {
+export class HttpTransport implements ReceptionTransport {
   readonly name = 'http'
   readonly limits: Limits
   readonly #server: HttpServer
@@ -31,12 +32,12 @@ export class HttpTransport implements Transport {
     this.#client = new HttpClient(terms)
   }
 
-  /** A layer for Primus, before its `authorization`, or for a `Listener`: for requests and for upgrades. */
+  /** The layer for requests and upgrades: for Primus, before its `authorization`, or for a `Listener`. */
   get middleware(): Middleware {
     return this.#server.middleware
   }
 
-  open(receiver: Receiver): void {
+  open(receiver: Reception): void {
     this.#server.open(receiver)
     this.#client.open(receiver)
   }
@@ -49,8 +50,17 @@ export class HttpTransport implements Transport {
     return this.#client.send(peer, request, deadline)
   }
 
+  pipelines(address: string): boolean {
+    return this.#client.pipelines(address)
+  }
+
   release(address: string): void {
     this.#client.release(address)
+  }
+
+  /** Close the streams that peers have opened. New ones are accepted. */
+  releaseStreams(): void {
+    this.#server.release()
   }
 
   close(): Promise<void> {

@@ -1,131 +1,144 @@
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { ignore } from '../../callback'
-import type { Answer, Receiver } from '../../contract'
-import type { Middleware } from '../../types'
-import { Body, refuse, say } from './reading'
-import { IDLE, LINGER, Stream } from './stream'
-import { closing, destroyed, headerOf, headOf, judged, METROPLEX, NOTHING, pathOf, refusal, textOf, tooLarge } from './wire'
+import { ignore } from '../../common/callback'
+import type { Answer } from '../../common/transport-contract'
+import { destroyedError } from '../../common/errors'
+import type { Middleware } from '../../common/types'
+import { Body, type BodyRead } from '../../http/body'
+import { textOf } from '../../http/foreign-answer'
+import { announcesMore, pathOf } from '../../http/request-facts'
+import { headOf } from '../head-line'
+import { isRefusal, type Reception } from '../receiving/reception'
+import { answerLostUpgrade, answerRequest, refuseRequest, refuseUpgrade } from './answers'
+import { STREAM_IDLE, Stream } from './stream'
+import { METROPLEX, NO_BODY } from './protocol'
+import {
+  closingAnswer,
+  answerSafely,
+  refusalAnswer,
+  tooLargeAnswer,
+  tooSlowAnswer
+} from '../receiving/unsigned-answers'
 
 /**
- * Takes what peers ask below Primus's path: an upgrade to a stream, or single requests. Whatever else comes is left to others.
+ * Handles requests of peers below the path of Primus: upgrades to a stream, and single requests. It passes all others
+ * on.
  *
- * Whoever asks is judged by the receiver before anything of a body is read.
+ * The receiver verifies each request before any of its body is read.
  */
 export class HttpServer {
-  /** One function with three parameters, always: Primus counts them. Of an upgrade the second one is its socket. */
+  /** The layer. Primus counts its parameters, so it must have three. Of an upgrade the second one is a socket. */
   readonly middleware: Middleware
-  #receiver: Receiver | undefined
+  #receiver: Reception | undefined
   readonly #streams = new Set<Stream>()
-  /** Bodies that are being read. */
+  /** The bodies that are being read. */
   readonly #bodies = new Set<Body>()
 
-  /** @param path where we are asked; it may change */
+  /** @param path the path of the endpoint, which may change */
   constructor(private readonly path: () => string) {
-    const take = (req: IncomingMessage, res: ServerResponse | Socket): boolean => this.#take(req, res)
+    const take = (req: IncomingMessage, res: ServerResponse | Socket): boolean => this.#handle(req, res)
     this.middleware = function metroplex(req, res, next): void {
       if (!take(req, res)) next()
     }
   }
 
-  /** Begin to answer; whoever comes before is told to come later. */
-  open(receiver: Receiver): void {
+  /** Start to accept requests. Until then they get 503. */
+  open(receiver: Reception): void {
     this.#receiver = receiver
   }
 
-  /** Refuse whatever comes from now on, and what is being read, and end all streams. */
+  /** Refuse new requests and those whose body is being read, and close all streams. */
   close(): void {
     this.#receiver = undefined
-    for (const body of [...this.#bodies]) body.end(closing())
-    for (const stream of [...this.#streams]) stream.end(destroyed(stream.address, true))
+    for (const body of [...this.#bodies]) body.stop()
+    this.release()
   }
 
-  /** @returns whether it is ours */
-  #take(req: IncomingMessage, res: ServerResponse | Socket): boolean {
+  /** Close all streams. */
+  release(): void {
+    for (const stream of [...this.#streams]) stream.end(destroyedError(stream.address, true))
+  }
+
+  /** @returns whether the request is for this endpoint */
+  #handle(req: IncomingMessage, res: ServerResponse | Socket): boolean {
     if (pathOf(req.url ?? '') !== this.path()) return false
     if (!('writeHead' in res)) {
       if (req.method !== 'GET' || req.headers.upgrade?.toLowerCase() !== METROPLEX) return false
       this.#upgrade(req, res)
       return true
     }
-    // Registration has a question of its own here.
+    // A `SelfProbe` uses GET on the same path.
     if (req.method === 'GET' && req.headers[METROPLEX] === undefined) return false
     req.on('error', ignore)
     this.#request(req, res)
     return true
   }
 
-  /** A peer wants a stream, and says hello. */
+  /** Answer the hello of a peer that asks for a stream. */
   #upgrade(req: IncomingMessage, socket: Socket): void {
     socket.on('error', ignore)
     const receiver = this.#receiver
-    const answer = receiver === undefined ? closing() : judged(() => {
-      const [head, type] = headed(req)
-      return receiver.admit(head, type) ?? receiver.receive({ head, type, body: NOTHING })
-    })
+    const answer =
+      receiver === undefined
+        ? closingAnswer()
+        : answerSafely(() => {
+            const [head, type] = requestHead(req)
+            const admitted = receiver.admit(head, type)
+            return isRefusal(admitted) ? admitted : receiver.receive(admitted, NO_BODY)
+          })
     if (receiver === undefined || answer.status !== 200) {
       refuseUpgrade(socket, answer)
       return
     }
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${METROPLEX}\r\n\r\n`)
     const { maxBody, timeout } = receiver
-    const stream = new Stream(socket, { address: `${socket.remoteAddress}:${socket.remotePort}`, maxBody, timeout, idle: 2 * IDLE, receiver }, answer)
+    const stream = new Stream(
+      socket,
+      { address: `${socket.remoteAddress}:${socket.remotePort}`, maxBody, timeout, idle: 2 * STREAM_IDLE, receiver },
+      answer
+    )
     this.#streams.add(stream)
-    stream.gone = () => {
+    stream.onEnd = () => {
       this.#streams.delete(stream)
       receiver.closed(stream)
     }
   }
 
-  /** A peer asks one thing. */
+  /** Answer a single request. */
   #request(req: IncomingMessage, res: ServerResponse): void {
-    if (req.method === 'GET') return upgradeLost(req, res)
+    if (req.method === 'GET') return answerLostUpgrade(req, res)
     if (req.method !== 'PUT') {
-      refuse(req, res, refusal(405, 'EPROTOCOL', 'This takes PUT, and GET with an upgrade to metroplex.'), { allow: 'GET, PUT' })
+      refuseRequest(req, res, refusalAnswer(405, 'EPROTOCOL', 'Use PUT, or GET with an upgrade to metroplex.'), {
+        allow: 'GET, PUT'
+      })
       return
     }
     const receiver = this.#receiver
-    if (receiver === undefined) return refuse(req, res, closing())
-    if (Number(req.headers['content-length'] ?? 0) > receiver.maxBody) return refuse(req, res, tooLarge(receiver.maxBody))
-    const [head, type] = headed(req)
-    const no = judged(() => receiver.admit(head, type))
-    if (no !== undefined) return refuse(req, res, no)
+    if (receiver === undefined) return refuseRequest(req, res, closingAnswer())
+    if (announcesMore(req, receiver.maxBody)) return refuseRequest(req, res, tooLargeAnswer(receiver.maxBody))
+    const [head, type] = requestHead(req)
+    const admitted = answerSafely(() => receiver.admit(head, type))
+    if (isRefusal(admitted)) return refuseRequest(req, res, admitted)
 
     const body: Body = new Body(req, receiver, read => {
       this.#bodies.delete(body)
-      if (read === undefined) return
-      if (!Buffer.isBuffer(read)) refuse(req, res, read)
-      else say(res, judged(() => receiver.receive({ head, type, body: read })))
+      if (Buffer.isBuffer(read))
+        answerRequest(
+          res,
+          answerSafely(() => receiver.receive(admitted, read))
+        )
+      else if (read !== 'closed') refuseRequest(req, res, refusalOf(read, receiver))
     })
     this.#bodies.add(body)
   }
 }
 
-function headed({ headers }: IncomingMessage): [head: string, type: string] {
+function requestHead({ headers }: IncomingMessage): [head: string, type: string] {
   return [headOf(headers[METROPLEX]), textOf(headers['content-type'])]
 }
 
-/** Somebody on the way has taken the upgrade out of a request, or this server knows none. Without our header, so that the peer knows it. */
-function upgradeLost(req: IncomingMessage, res: ServerResponse): void {
-  const reason = 'The upgrade was lost on its way.\n'
-  res.on('error', ignore)
-  res.writeHead(426, { 'content-type': 'text/plain', 'content-length': reason.length, ...req.httpVersionMajor === 1 && { connection: 'close' } })
-  res.end(reason)
-}
-
-/** Answer an upgrade like a request, and end the connection. */
-export function refuseUpgrade(socket: Socket, { status, head, type, body }: Answer, headers: Record<string, string> = {}): void {
-  const lines = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`,
-    'connection: close',
-    `${METROPLEX}: ${headerOf(head)}`,
-    `content-type: ${type}`,
-    `content-length: ${body.length}`,
-    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-  ]
-  socket.end(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), body]))
-  const timer = setTimeout(() => { socket.destroy() }, LINGER).unref()
-  socket.once('close', () => { clearTimeout(timer) })
-  socket.on('end', () => { socket.destroy() })
-  socket.resume()
+/** The answer to a request whose body could not be read, or is not wanted any more. */
+function refusalOf(read: Exclude<BodyRead, Buffer | 'closed'>, { maxBody, timeout }: Reception): Answer {
+  if (read === 'too large') return tooLargeAnswer(maxBody)
+  return read === 'too slow' ? tooSlowAnswer(timeout) : closingAnswer()
 }

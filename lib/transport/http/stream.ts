@@ -1,94 +1,134 @@
 import type { Socket } from 'node:net'
-import { ignore } from '../../callback'
-import type { Answer, Back, Receiver, Request } from '../../contract'
-import { asError, MetroplexError } from '../../errors'
-import { Asking } from './asking'
-import { BadFrame, frame, FrameReader } from './frames'
-import { answerLine, failed, judged, malformed, readAnswer, readRequest, requestLine, tooLarge, tooSlow } from './wire'
+import { ignore } from '../../common/callback'
+import type { Answer, Back, Request } from '../../common/transport-contract'
+import { asError, peerError } from '../../common/errors'
+import { LINGER } from '../../http/response'
+import { DEFERRABLE_BATCH } from '../envelope'
+import { answerLine, readAnswerLine, readRequestLine, requestLine } from '../head-line'
+import { isRefusal, type AdmittedHead, type ReceivedAnswer, type Reception } from '../receiving/reception'
+import { DeferredAnswers } from './deferred-answers'
+import { PendingAnswers } from './pending-answers'
+import { BadFrame, FrameReader, writeFrame } from './frames'
+import { StreamTimer } from './stream-timer'
+import {
+  failedAnswer,
+  answerSafely,
+  malformedAnswer,
+  tooLargeAnswer,
+  tooSlowAnswer
+} from '../receiving/unsigned-answers'
 
-/** For how long a stream may lie idle before whoever opened it closes it, in ms. */
-export const IDLE = 60_000
+/** How long a stream may be idle before the peer that opened it closes it, in ms. */
+export const STREAM_IDLE = 60_000
 
-/** How soon after it was opened somebody must have asked on a stream who may ask, in ms. */
-const STRANGER = 1000
+/** How soon after the hello an authenticated request must arrive on a stream, in ms. */
+const AUTHENTICATION_TIMEOUT = 1000
 
-/** For how long what follows a refusal is thrown away, so that the refusal can be read before the connection ends; in ms. */
-export const LINGER = 1000
+/** In place of a line that is none: the receiver refuses it, and says what it has to be. */
+const NO_REQUEST: readonly [head: string, type: string] = ['', '']
 
-/** How a stream is used. */
+/** Options of a stream. */
 export interface StreamTerms {
-  /** Who is at the other end, for sentences and errors. */
+  /** The address of the other end, for errors. */
   readonly address: string
-  /** The largest body that is taken, in bytes. */
+  /** The largest body that is accepted, in bytes. */
   readonly maxBody: number
-  /** Of one operation, in ms; for its sentence alone. */
+  /** The duration of one operation in ms, for error messages. */
   readonly timeout: number
-  /** For how long it may lie idle, in ms. */
+  /** How long it may be idle, in ms. */
   readonly idle: number
-  /** Who answers what the other end asks. */
-  readonly receiver: Receiver
+  /** Answers the requests of the other end. */
+  readonly receiver: Reception
 }
 
 /**
- * One end of a stream. Both may ask: each one thing at a time, and each answers one thing after the other.
+ * One end of a stream. Both ends send requests, and answer those of the other end in order. Answers that may be
+ * deferred are written together. When a request is refused that others may have been sent behind, the stream ends.
  *
- * It ends when it was idle for a while, when an answer comes too late, when somebody asks who may not, when what comes is nothing that may come or too
- * large or takes too long, and when the connection breaks. Whoever waits for an answer is told at once. No request is read while
- * the answer to the last one cannot leave. It keeps the process alive while an answer is waited for, and never else.
+ * It ends when it was idle, an answer is late, a request is not authenticated, a frame is invalid, too large or too
+ * slow, or the connection breaks. A pending request then fails at once. No request is read while the last answer cannot
+ * be written. Only a pending answer keeps the process alive.
  *
- * The end that was opened by a peer ends also when nobody who may ask has asked within a second. To what it receives it is the way back.
+ * The end that a peer opened also ends when no authenticated request arrives within a second. It is the return path.
  */
 export class Stream implements Back {
   readonly #reader: FrameReader
-  readonly #asking: Asking
+  readonly #pendingAnswers: PendingAnswers
+  readonly #deferredAnswers = new DeferredAnswers(() => {
+    this.#answer()
+  })
   readonly #back: Back | undefined
-  /** A request that is not looked at while answers cannot leave. */
-  #held: string | undefined
-  /** What a line has said whose body is still to come: of an answer, or of a request that was admitted. */
-  #coming: Omit<Answer, 'body'> | readonly [head: string, type: string] | undefined
-  /** A stranger's time, or that of the frame that comes. */
-  #timer: NodeJS.Timeout | undefined
-  #timed = false
-  /** The hello is answered, so that the other end may ask. */
+  /** The line of a request that waits until answers can be written again. */
+  #heldLine: string | undefined
+  /** The current frame while its body arrives: the line of an answer, or the head of an admitted request. */
+  #current: Omit<Answer, 'body'> | AdmittedHead | undefined
+  readonly #timer: StreamTimer
+  /** Whether the hello was answered, so that the other end may send requests. */
   #welcomed: boolean
-  /** Somebody has asked here who may ask, or we have chosen whom to ask. */
-  #known: boolean
+  /** Whether the other end is authenticated. The end that opened the stream chose its peer. */
+  #authenticated: boolean
+  #used = false
   #blocked = false
   #ending = false
-  /** It has ended, or does, though nobody wanted that. */
+  /** Whether it ended unexpectedly. */
   #broke = false
-  /** Called when it has ended: whether that was nothing that we wanted. */
-  gone: (broke: boolean) => void = ignore
+  /** Called when it has ended. @param broke whether that was unexpected */
+  onEnd: (broke: boolean) => void = ignore
 
-  /** @param welcome the answer to the hello with which a peer has opened it; without one it was us who did, and `welcome` waits for theirs */
-  constructor(private readonly socket: Socket, private readonly terms: StreamTerms, welcome?: Answer) {
+  /** @param welcome our answer to the hello of the peer that opened it; `undefined` if this process opened it */
+  constructor(
+    private readonly socket: Socket,
+    private readonly terms: StreamTerms,
+    welcome?: Answer
+  ) {
     this.#reader = new FrameReader(terms.maxBody)
-    // An answer that comes after its deadline would be taken for the next one's.
-    this.#asking = new Asking(socket, () => { this.#break('EDEADLINE', `did not answer within the deadline of ${terms.timeout} ms`) })
+    // A late answer would be taken for that of the next request.
+    this.#pendingAnswers = new PendingAnswers(socket, () => {
+      this.#break('EDEADLINE', `did not answer within the deadline of ${terms.timeout} ms`)
+    })
+    const { timeout } = terms.receiver
+    this.#timer = new StreamTimer(timeout, () => {
+      this.#reject(tooSlowAnswer(timeout), `a frame took longer than ${timeout} ms`)
+    })
     socket.setNoDelay(true)
-    socket.setKeepAlive(true, IDLE)
-    socket.setTimeout(terms.idle, () => { if (!this.#asking.waits) this.end() })
+    socket.setKeepAlive(true, STREAM_IDLE)
+    socket.setTimeout(terms.idle, () => {
+      if (!this.#pendingAnswers.waits) this.end()
+    })
     socket.on('error', ignore)
-    socket.on('data', (chunk: Buffer) => { this.#come(chunk) })
-    socket.on('drain', () => { this.#drained() })
-    socket.on('end', () => { this.#break('EUNREACHABLE', 'could not be heard to the end: the connection was closed') })
+    socket.on('data', (chunk: Buffer) => {
+      this.#received(chunk)
+    })
+    socket.on('drain', () => {
+      this.#drained()
+    })
+    socket.on('end', () => {
+      this.#break('EUNREACHABLE', 'did not answer completely: the connection was closed')
+    })
     socket.on('close', () => {
-      this.#break('EUNREACHABLE', 'could not be heard to the end: the connection broke')
-      clearTimeout(this.#timer)
-      this.gone(this.#broke)
+      this.#break('EUNREACHABLE', 'did not answer completely: the connection broke')
+      this.#timer.stop()
+      this.onEnd(this.#broke)
     })
     socket.unref()
-    this.#known = welcome === undefined
-    this.#welcomed = !this.#known
+    this.#authenticated = welcome === undefined
+    this.#welcomed = !this.#authenticated
     if (welcome === undefined) return
     this.#back = this
-    this.#within(STRANGER, () => { this.end() })
-    this.#write(answerLine(welcome), welcome.body)
+    this.#timer.start(AUTHENTICATION_TIMEOUT, () => {
+      this.end()
+    })
+    writeFrame(this.socket, answerLine(welcome), welcome.body)
   }
 
-  /** Who is at the other end. */
+  /** The address of the other end. */
   get address(): string {
     return this.terms.address
+  }
+
+  /** Whether a request was sent on it. */
+  get used(): boolean {
+    return this.#used
   }
 
   /** Whether it can be used. */
@@ -97,181 +137,178 @@ export class Stream implements Back {
   }
 
   /**
-   * Send a request, and wait for its answer.
+   * Send a request and wait for its answer.
    *
-   * @param deadline until when, by `performance.now()`
-   * @throws MetroplexError `EUNREACHABLE`, `EDEADLINE`, `EPROTOCOL`, or whatever it is ended with
+   * @param deadline by `performance.now()`
+   * @throws MetroplexError `EUNREACHABLE`, `EDEADLINE`, `EPROTOCOL`, or the error that `end` was called with
    */
   ask({ head, type, body }: Request, deadline: number): Promise<Answer> {
-    return this.#wait(deadline, () => { this.#write(requestLine(head, type), body) })
+    this.#used = true
+    return this.#wait(deadline, type === DEFERRABLE_BATCH, () => {
+      writeFrame(this.socket, requestLine(head, type), body)
+    })
   }
 
   /**
-   * Wait for the answer to the hello, which comes without being asked for.
+   * Wait for the answer to the hello in the upgrade.
    *
-   * @param early what has come together with the answer to the upgrade
+   * @param early bytes that arrived with the upgrade
    */
   welcome(early: Buffer, deadline: number): Promise<Answer> {
-    return this.#wait(deadline, () => { this.#come(early) })
+    return this.#wait(deadline, false, () => {
+      this.#received(early)
+    })
   }
 
-  /** End it at once. What is waited for may have been carried out, and fails with this error. */
-  end(error = this.#error('EUNREACHABLE', 'could not be heard to the end: the connection was given up', true)): void {
-    clearTimeout(this.#timer)
+  /** Close it at once. A pending request may have been applied, and fails with this error. */
+  end(
+    error = peerError('EUNREACHABLE', this.address, 'did not answer completely: the connection was given up', {
+      maybe: true
+    })
+  ): void {
+    this.#timer.stop()
+    // The requests were applied: their answers leave, if they still can.
+    if (!this.#ending && this.socket.writable) this.#answer()
     this.#ending = true
+    this.#deferredAnswers.take()
     this.#reader.clear()
     this.socket.destroy()
-    this.#asking.fail(error)
+    this.#pendingAnswers.fail(error)
   }
 
-  /** It ends, and nobody wanted that. */
+  /** Close it unexpectedly. */
   #break(code: 'EUNREACHABLE' | 'EDEADLINE' | 'EPROTOCOL', sentence: string): void {
     this.#broke ||= !this.#ending
-    this.end(this.#error(code, sentence, true))
+    this.end(peerError(code, this.address, sentence, { maybe: true }))
   }
 
-  #wait(deadline: number, begin: () => void): Promise<Answer> {
-    if (this.#ending) return Promise.reject(this.#error('EUNREACHABLE', 'could not be reached: the connection was closed', false))
-    if (this.#asking.waits) return Promise.reject(this.#error('EUNREACHABLE', 'is still asked something else', false))
-    const answer = this.#asking.wait(deadline)
+  #wait(deadline: number, deferrable: boolean, begin: () => void): Promise<Answer> {
+    if (this.#ending || this.#pendingAnswers.blocked) {
+      const why = this.#ending ? 'could not be reached: the connection was closed' : 'has not answered the last request'
+      return Promise.reject(peerError('EUNREACHABLE', this.address, why, { maybe: false }))
+    }
+    const answer = this.#pendingAnswers.wait(deadline, deferrable)
     begin()
     return answer
   }
 
-  #come(chunk: Buffer): void {
-    // Whatever follows a refusal is thrown away.
+  #received(chunk: Buffer): void {
+    // Input after a refusal is discarded.
     if (this.#ending) return
     this.#reader.push(chunk)
-    this.#work()
+    this.#readFrames()
   }
 
   #drained(): void {
     if (!this.#blocked) return
     this.#blocked = false
-    if (this.#held === undefined) return
+    if (this.#heldLine === undefined) return
     this.socket.resume()
-    this.#work()
+    this.#readFrames()
   }
 
-  /** Take what is there. */
-  #work(): void {
+  /** Handle the frames that have arrived. */
+  #readFrames(): void {
     try {
-      while (this.open && this.#step());
+      while (this.open && this.#readFrame());
     } catch (error) {
-      this.#misunderstood(error)
+      this.#rejectFrame(error)
     }
-    if (this.open && this.#known) this.#watch()
+    if (this.open && this.#authenticated) this.#timer.watchFrame(this.#reader.partial && this.#heldLine === undefined)
   }
 
-  /** @returns whether there may be more to do */
-  #step(): boolean {
-    if (this.#coming === undefined) {
-      const line = this.#held ?? this.#reader.line()
+  /** @returns whether more may be available */
+  #readFrame(): boolean {
+    if (this.#current === undefined) {
+      const line = this.#heldLine ?? this.#reader.line()
       if (line === undefined) return false
-      this.#coming = this.#begun(line)
-      if (this.#coming === undefined) return this.#held === undefined
+      this.#current = this.#readLine(line)
+      if (this.#current === undefined) return this.#heldLine === undefined
     }
     const body = this.#reader.body()
     if (body === undefined) return false
-    const coming = this.#coming
-    this.#coming = undefined
-    this.#timed = false
+    const coming = this.#current
+    this.#current = undefined
+    this.#timer.frameEnded()
     if ('status' in coming) {
       this.#welcomed = true
-      this.#asking.answered({ ...coming, body })
+      this.#pendingAnswers.answered({ ...coming, body })
       return true
     }
-    const [head, type] = coming
-    const answer = judged(() => this.terms.receiver.receive({ head, type, body }, this.#back))
-    if (answer.status === 401) this.#refuse(answer)
+    const answer: ReceivedAnswer = answerSafely(() => this.terms.receiver.receive(coming, body, this.#back))
+    if (answer.status === 401 || (answer.status !== 200 && coming.deferrable === true)) this.#refuse(answer)
+    else if (answer.deferrable === true) this.#deferredAnswers.add(answer)
     else this.#answer(answer)
     return true
   }
 
-  /** What a line says whose body is wanted. */
-  #begun(line: string): Omit<Answer, 'body'> | [head: string, type: string] | undefined {
-    const answer = readAnswer(line)
+  /** Read a line. @returns what it says if its body is wanted */
+  #readLine(line: string): Omit<Answer, 'body'> | AdmittedHead | undefined {
+    const answer = readAnswerLine(line)
     if (answer !== undefined) {
-      if (!this.#asking.waits) throw new BadFrame(false, 'nothing was asked')
+      if (!this.#pendingAnswers.waits) throw new BadFrame(false, 'no answer was expected')
       return answer
     }
-    if (!this.#welcomed) throw new BadFrame(false, 'it is no answer')
-    this.#held = this.#blocked ? line : undefined
+    if (!this.#welcomed) throw new BadFrame(false, 'the answer to the hello was expected')
+    this.#heldLine = this.#blocked ? line : undefined
     if (this.#blocked) {
-      // Only who does not read his answers asks on before he has them.
+      // Only a peer that does not read its answers sends requests before they were written.
       this.socket.pause()
       return undefined
     }
-    const request = readRequest(line)
-    const no = judged(() => this.terms.receiver.admit(...request))
-    if (no === undefined) {
-      this.#known = true
-      return request
+    const request = readRequestLine(line) ?? NO_REQUEST
+    const admitted = answerSafely(() => this.terms.receiver.admit(...request))
+    if (!isRefusal(admitted)) {
+      this.#authenticated = true
+      return admitted
     }
-    if (no.status === 401 || !this.#known) {
-      this.#refuse(no)
+    if (admitted.status === 401 || !this.#authenticated || request[1] === DEFERRABLE_BATCH) {
+      this.#refuse(admitted)
     } else {
       this.#reader.skip()
-      this.#answer(no)
+      this.#answer(admitted)
     }
     return undefined
   }
 
-  /** Each frame has its time, from its first byte to its last. */
-  #watch(): void {
-    const coming = this.#reader.within && this.#held === undefined
-    if (coming && this.#timed) return
-    clearTimeout(this.#timer)
-    this.#timed = coming
-    const { timeout } = this.terms.receiver
-    if (coming) this.#within(timeout, () => { this.#reject(tooSlow(timeout), `it took longer than ${timeout} ms for what it said`) })
+  #rejectFrame(error: unknown): void {
+    const refusal =
+      error instanceof BadFrame
+        ? error.tooLarge
+          ? tooLargeAnswer(this.terms.maxBody)
+          : malformedAnswer()
+        : failedAnswer()
+    this.#reject(refusal, asError(error).message.replace(/\.$/, ''))
   }
 
-  #misunderstood(error: unknown): void {
-    const no = error instanceof BadFrame ? error.tooLarge ? tooLarge(this.terms.maxBody) : malformed() : failed()
-    this.#reject(no, asError(error).message.replace(/\.$/, ''))
+  /** Refuse invalid input. While an answer is pending, the peer would take the refusal for another answer: so close. */
+  #reject(refusal: Answer, why: string): void {
+    if (this.#pendingAnswers.waits)
+      this.#break('EPROTOCOL', `sent an invalid frame: ${why}. See which software listens there`)
+    else this.#refuse(refusal)
   }
 
-  /** What comes is nothing that we take. While we wait for an answer it may be meant for one, and the other end would take a refusal for that of something else. */
-  #reject(no: Answer, why: string): void {
-    if (this.#asking.waits) this.#break('EPROTOCOL', `sent what we do not understand: ${why}. See which software listens there`)
-    else this.#refuse(no)
+  /** Write an answer behind the deferred ones, or these alone. */
+  #answer(...answer: [] | [Answer]): void {
+    const answers = [...this.#deferredAnswers.take(), ...answer]
+    if (answers.length > 1) this.socket.cork()
+    for (const answer of answers) this.#blocked = !writeFrame(this.socket, answerLine(answer), answer.body)
+    if (answers.length > 1) this.socket.uncork()
   }
 
-  #answer(answer: Answer): void {
-    this.#blocked = !this.#write(answerLine(answer), answer.body)
-  }
-
-  /** @returns whether the other end keeps up with us */
-  #write(line: string, body: Buffer): boolean {
-    const { socket } = this
-    const pieces = frame(line, body)
-    if (pieces.length > 1) socket.cork()
-    let free = true
-    for (const piece of pieces) free = socket.write(piece)
-    if (pieces.length > 1) socket.uncork()
-    return free
-  }
-
-  /** Answer for the last time. */
+  /** Write a refusal, then close. */
   #refuse(answer: Answer): void {
     if (this.#ending) return
     this.#answer(answer)
     this.#ending = this.#broke = true
     this.#reader.clear()
-    this.#asking.fail(this.#error('EUNREACHABLE', 'could not be heard to the end: it asked what was refused', true))
+    this.#pendingAnswers.fail(
+      peerError('EUNREACHABLE', this.address, 'did not answer completely: its request was refused', { maybe: true })
+    )
     this.socket.end()
     this.socket.resume()
-    this.#within(LINGER, () => { this.end() })
-  }
-
-  #within(ms: number, then: () => void): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(then, ms).unref()
-  }
-
-  #error(code: 'EUNREACHABLE' | 'EDEADLINE' | 'EPROTOCOL', sentence: string, maybe: boolean): MetroplexError {
-    const { address } = this.terms
-    return new MetroplexError(code, `${address} ${sentence}.`, { address, maybe })
+    this.#timer.start(LINGER, () => {
+      this.end()
+    })
   }
 }

@@ -1,159 +1,191 @@
-import { request as requestPlain, type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http'
-import { request as requestSecure } from 'node:https'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { ignore } from '../../callback'
-import type { Answer, Peer, Receiver, Request } from '../../contract'
-import { now } from '../../deadline'
-import { MetroplexError, type ErrorCode } from '../../errors'
-import type { TlsOptions } from '../../types'
-import { Gathered } from './gathered'
-import { IDLE, Stream } from './stream'
-import { endpoint, headOf, isOurs, mayBeOurs, METROPLEX, textOf } from './wire'
+import { ignore } from '../../common/callback'
+import type { Answer, Peer, Request } from '../../common/transport-contract'
+import { now } from '../../common/async'
+import { MetroplexError, peerError } from '../../common/errors'
+import type { TlsOptions } from '../../common/types'
+import { describeAnswerer, describeNoHttp, isNoHttp, textOf } from '../../http/foreign-answer'
+import { headOf } from '../head-line'
+import { BodyBuffer } from '../../http/body-buffer'
+import { requestTo } from '../../http/request'
+import type { Reception } from '../receiving/reception'
+import { STREAM_IDLE, Stream } from './stream'
+import { endpoint, isMetroplex, METROPLEX } from './protocol'
 
-/** How a stream is opened and used. */
+/** Options of an upgrade and its stream. */
 export interface UpgradeTerms {
   readonly tls: TlsOptions | undefined
   readonly maxBody: number
-  /** Of one operation, in ms; for its sentence alone. */
+  /** The duration of one operation in ms, for error messages. */
   readonly timeout: number
-  /** For how long a stream may lie idle, in ms. @default 60000 */
+  /** How long a stream may be idle, in ms. @default 60000 */
   readonly idle?: number | undefined
 }
 
-/** What came of it: an answer, perhaps with a stream; or whoever answered does not know such upgrades; or the connection was closed in place of an answer. */
-export type Upgraded = { readonly answer: Answer; readonly stream?: Stream } | 'refused' | 'closed'
-
 /**
- * Asks a peer for a stream, with a hello. Once.
+ * The result of an upgrade: the answer of the peer, with a stream if it accepted; the answer of a proxy; an invalid
+ * stream or answer; or `'closed'` when the connection closed instead of an answer.
  */
+export type Upgraded =
+  | { readonly answer: Answer; readonly stream?: Stream }
+  | { readonly refusal: string }
+  | { readonly garbled: MetroplexError }
+  | 'closed'
+
+/** Asks a peer for a stream, with a hello. Used once. */
 export class Upgrade {
   readonly #settled: Promise<Upgraded>
   #resolve!: (upgraded: Upgraded) => void
   #reject!: (error: MetroplexError) => void
   readonly #timer: NodeJS.Timeout
-  readonly #asking: ClientRequest
+  readonly #request: ClientRequest
   #stream: Stream | undefined
   #connected = false
-  #over = false
+  #finished = false
 
   /**
-   * @param receiver who answers what the peer asks on the stream
-   * @throws Error for an address or a path that nobody can be asked at
+   * @param receiver answers the requests of the peer on the stream
+   * @throws Error for an invalid address or path
    */
-  constructor(private readonly peer: Peer, hello: Request, private readonly deadline: number, private readonly terms: UpgradeTerms, private readonly receiver: Receiver) {
+  constructor(
+    private readonly peer: Peer,
+    hello: Request,
+    private readonly deadline: number,
+    private readonly terms: UpgradeTerms,
+    private readonly receiver: Reception
+  ) {
     this.#settled = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
-    // It throws for what is no address: then nothing has begun.
-    const asking = this.#asking = this.#request(hello)
-    this.#timer = setTimeout(() => {
-      this.end(this.#error('EDEADLINE', `did not answer within the deadline of ${terms.timeout} ms`, this.#connected))
-    }, Math.max(0, deadline - now())).unref()
+    // An invalid address throws before anything has begun.
+    const asking = (this.#request = this.#startRequest(hello))
+    this.#timer = setTimeout(
+      () => {
+        const sentence = `did not answer within the deadline of ${terms.timeout} ms`
+        this.end(peerError('EDEADLINE', peer.address, sentence, { maybe: this.#connected }))
+      },
+      Math.max(0, deadline - now())
+    ).unref()
 
     asking.on('socket', socket => {
       socket.setNoDelay(true)
-      socket.once(peer.address.startsWith('https:') ? 'secureConnect' : 'connect', () => { this.#connected = true })
+      socket.once(peer.address.startsWith('https:') ? 'secureConnect' : 'connect', () => {
+        this.#connected = true
+      })
     })
-    asking.on('upgrade', (response, socket: Socket, early) => { this.#upgraded(response, socket, early) })
-    asking.on('response', response => { this.#answered(response) })
-    asking.on('error', error => { this.#broken(error) })
+    asking.on('upgrade', (response, socket: Socket, early) => {
+      this.#upgraded(response, socket, early)
+    })
+    asking.on('response', response => {
+      this.#answered(response)
+    })
+    asking.on('error', error => {
+      this.#broken(error)
+    })
     asking.end()
   }
 
   /**
-   * What has come of it, before the deadline.
+   * The result, before the deadline.
    *
-   * @throws MetroplexError `EUNREACHABLE`, `EDEADLINE`, `EPROTOCOL`, or whatever it is ended with
+   * @throws MetroplexError `EUNREACHABLE`, `EDEADLINE`, `EPROTOCOL`, or the error that `end` was called with
    */
   get settled(): Promise<Upgraded> {
     return this.#settled
   }
 
-  /** End it, and the stream that has come of it. */
+  /** Abort it, and close its stream. */
   end(error: MetroplexError): void {
     const finishing = this.#finish()
-    this.#asking.destroy()
+    this.#request.destroy()
     this.#stream?.end(error)
     if (finishing) this.#reject(error)
   }
 
-  #request({ head, type }: Request): ClientRequest {
-    const { peer, terms } = this
-    const { protocol, hostname, port } = new URL(peer.address)
-    if (protocol !== 'https:' && protocol !== 'http:') throw new Error('it is no http: or https: address')
-    const options: RequestOptions = {
-      host: hostname.replace(/^\[(.*)\]$/, '$1'),
-      path: endpoint(peer),
-      // No agent: the connection is this stream's alone.
-      agent: false,
-      headers: { 'connection': 'Upgrade', 'upgrade': METROPLEX, [METROPLEX]: head, 'content-type': type },
-      ...port !== '' && { port }
-    }
-    return protocol === 'https:' ? requestSecure({ ...terms.tls as object, ...options }) : requestPlain(options)
+  #startRequest({ head, type }: Request): ClientRequest {
+    const headers = { connection: 'Upgrade', upgrade: METROPLEX, [METROPLEX]: head, 'content-type': type }
+    return requestTo(this.peer.address, { path: endpoint(this.peer), headers }, this.terms.tls)
   }
 
-  /** Somebody speaks another language with us from here on: we hope it is ours. */
+  /** Handle 101 Switching Protocols. It is a refusal when the answer names another protocol. */
   #upgraded(response: IncomingMessage, socket: Socket, early: Buffer): void {
     socket.on('error', ignore)
-    if (this.#over || response.headers.upgrade?.toLowerCase() !== METROPLEX) {
+    if (this.#finished || response.headers.upgrade?.toLowerCase() !== METROPLEX) {
       socket.destroy()
-      this.#failed('refused')
+      this.#failed({ refusal: `status ${response.statusCode}${describeAnswerer(response.headers)}` })
       return
     }
-    const { terms: { timeout, maxBody, idle = IDLE }, receiver, peer: { address } } = this
-    const stream = this.#stream = new Stream(socket, { address, maxBody, timeout, idle, receiver })
-    stream.welcome(early, this.deadline).then(answer => {
-      if (!this.#finish()) return
-      if (answer.status !== 200) stream.end()
-      this.#resolve({ answer, ...stream.open && { stream } })
-    }, (error: unknown) => {
-      // A connection that closes now is as good as refused: somebody in between may have promised too much.
-      const failure = error instanceof MetroplexError ? error : this.#error('EPROTOCOL', 'could not be understood', true)
-      if (failure.code === 'EUNREACHABLE') this.#failed('closed')
-      else this.end(failure)
-    })
+    const {
+      terms: { timeout, maxBody, idle = STREAM_IDLE },
+      receiver,
+      peer: { address }
+    } = this
+    const stream = (this.#stream = new Stream(socket, { address, maxBody, timeout, idle, receiver }))
+    stream.welcome(early, this.deadline).then(
+      answer => {
+        if (!this.#finish()) return
+        if (answer.status !== 200) stream.end()
+        this.#resolve({ answer, ...(stream.open && { stream }) })
+      },
+      (error: unknown) => {
+        // A proxy may answer any upgrade with 101 and then close the connection, or continue with HTTP.
+        const failure =
+          error instanceof MetroplexError
+            ? error
+            : peerError('EPROTOCOL', address, 'sent an invalid answer', { maybe: true })
+        if (failure.code === 'EUNREACHABLE') this.#failed('closed')
+        else if (failure.code === 'EPROTOCOL') this.#failed({ garbled: failure })
+        else this.end(failure)
+      }
+    )
   }
 
-  /** No upgrade: a refusal of the peer's, or somebody in between. */
+  /** Handle an answer that is no upgrade: a refusal by the peer, or the answer of a proxy. */
   #answered(response: IncomingMessage): void {
     const { statusCode: status = 0, headers } = response
     response.on('error', ignore)
-    if (!mayBeOurs(headers)) {
-      this.#asking.destroy()
-      this.#failed('refused')
+    if (!isMetroplex(headers)) {
+      this.#request.destroy()
+      this.#failed({ refusal: `status ${status}${describeAnswerer(headers)}` })
       return
     }
-    const gathered = new Gathered(this.terms.maxBody)
-    response.on('data', (chunk: Buffer) => { if (!gathered.add(chunk)) response.destroy() })
+    const buffer = new BodyBuffer(this.terms.maxBody)
+    response.on('data', (chunk: Buffer) => {
+      if (!buffer.add(chunk)) response.destroy()
+    })
     response.once('close', () => {
-      this.#asking.destroy()
-      const { bytes } = gathered
+      this.#request.destroy()
+      const { bytes } = buffer
       if (!response.complete) this.#failed('closed')
-      else if (!isOurs(headers, bytes)) this.#failed('refused')
-      else if (this.#finish()) this.#resolve({ answer: { status, head: headOf(headers[METROPLEX]), type: textOf(headers['content-type']), body: bytes } })
+      else if (this.#finish())
+        this.#resolve({
+          answer: { status, head: headOf(headers[METROPLEX]), type: textOf(headers['content-type']), body: bytes }
+        })
     })
   }
 
   #broken(error: Error): void {
-    if (this.#connected) this.#failed('closed')
-    else if (this.#finish()) this.#reject(this.#error('EUNREACHABLE', `could not be reached: ${error.message}`, false, error))
+    const { address } = this.peer
+    if (isNoHttp(error))
+      this.#failed({ garbled: peerError('EPROTOCOL', address, describeNoHttp(error), { maybe: true, cause: error }) })
+    else if (this.#connected) this.#failed('closed')
+    else if (this.#finish()) {
+      const sentence = `could not be reached: ${error.message}`
+      this.#reject(peerError('EUNREACHABLE', address, sentence, { maybe: false, cause: error }))
+    }
   }
 
-  #failed(how: 'refused' | 'closed'): void {
+  #failed(how: Exclude<Upgraded, { answer: Answer }>): void {
     if (this.#finish()) this.#resolve(how)
   }
 
-  /** @returns whether it is us who end it */
+  /** @returns whether it was still open */
   #finish(): boolean {
-    if (this.#over) return false
-    this.#over = true
+    if (this.#finished) return false
+    this.#finished = true
     clearTimeout(this.#timer)
     return true
-  }
-
-  #error(code: ErrorCode, sentence: string, maybe: boolean, cause?: Error): MetroplexError {
-    const { address } = this.peer
-    return new MetroplexError(code, `${address} ${sentence}.`, { address, maybe, ...cause && { cause } })
   }
 }

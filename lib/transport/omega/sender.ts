@@ -1,10 +1,12 @@
-import type { Delivered, Whom } from '../../courier'
-import { MetroplexError, type ErrorCode } from '../../errors'
-import type { Message } from '../../message'
-import type { TlsOptions } from '../../types'
-import { Exchange } from './exchange'
+import { Agent } from 'undici'
+import type { Delivered, Recipients } from '../../common/peer-sender'
+import { destroyedError, MetroplexError, peerError, type ErrorCode } from '../../common/errors'
+import type { Message } from '../../common/encoded-message'
+import type { TlsOptions } from '../../common/types'
+import { textOf, type AnswerHeaders } from '../../http/foreign-answer'
+import { ONE_AFTER_THE_OTHER, SingleRequest } from '../../http/single-request'
 
-/** omega-supreme's wire: where it is, and how one shows who one is. */
+/** The wire of omega-supreme: its path, and the credentials. */
 export interface OmegaWire {
   readonly url: string
   readonly method: string
@@ -12,90 +14,144 @@ export interface OmegaWire {
   readonly password: string
 }
 
-/** Bounds of one request. */
-export interface Bounds {
-  /** In ms, from the call to the answer. */
+/** Limits of one request. */
+export interface OmegaBounds {
+  /** From the call to the answer, in ms. */
   readonly timeout: number
-  /** In bytes. */
+  /** The largest body, in bytes. */
   readonly maxBody: number
   readonly tls: TlsOptions | undefined
 }
 
-/** An answer is a few numbers, and ids that are missing: at most about as much as was asked. */
+/** The largest answer besides its ids, in bytes. The missing ids take at most about the size of the request. */
 const LARGEST_ANSWER = 1_048_576
 
-/** The authorization header for a name and a password. */
+/** The authorization header for a username and a password. */
 export function credentials({ username, password }: Pick<OmegaWire, 'username' | 'password'>): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 }
 
 /**
- * Speaks the wire of omega-supreme, on one kept connection per peer: a second one could overtake the first.
+ * Sends on the wire of omega-supreme, on one connection per peer: a second one could overtake the first.
  *
- * `PUT {url}` with Basic auth and `{ msg, sparks?, except? }` in JSON; the answer is `{ ok, send, missing? }`.
- * Servers that run omega-supreme's own code know neither `except` nor `missing`.
+ * `PUT {url}` with Basic auth and `{ msg, sparks?, except? }` in JSON; the answer is `{ ok, send, missing? }`. Servers
+ * that run omega-supreme itself know neither `except` nor `missing`.
  */
 export class OmegaSender {
-  readonly #exchange: Exchange
+  /** One connection per peer. */
+  readonly #agent: Agent
+  readonly #open = new Set<SingleRequest>()
+  #closed = false
   readonly #headers: Record<string, string>
 
-  constructor(private readonly wire: OmegaWire, private readonly bounds: Bounds) {
-    this.#exchange = new Exchange(bounds)
-    this.#headers = { 'authorization': credentials(wire), 'content-type': 'application/json' }
+  constructor(
+    private readonly wire: OmegaWire,
+    private readonly bounds: OmegaBounds
+  ) {
+    const { timeout, tls } = bounds
+    this.#agent = new Agent({ ...ONE_AFTER_THE_OTHER, connections: 1, connect: { ...tls, timeout } })
+    this.#headers = { authorization: credentials(wire), 'content-type': 'application/json' }
   }
 
   /**
-   * Hand a message to a server.
+   * Send a message to a server.
    *
-   * @param deadline until when, by `performance.now()`
-   * @throws MetroplexError `EUNREACHABLE`, `EDEADLINE`, `EAUTH`, `ETOOBIG`, `EMESSAGE`, `EPROTOCOL`, `ECLOSED`, with `address` and `maybe`
+   * @param deadline by `performance.now()`
+   * @throws MetroplexError `EUNREACHABLE`, `EDEADLINE`, `EAUTH`, `ETOOBIG`, `EMESSAGE`, `EPROTOCOL`, `ECLOSED`, with
+   * `address` and `maybe`
    */
-  async send(address: string, message: Message, whom: Whom, deadline: number): Promise<Delivered> {
-    if (message.blobs.length > 0) {
-      throw new MetroplexError('EMESSAGE', `Binary messages cannot travel on omega-supreme's wire, which is the one that ${address} understands.`, { address, maybe: false })
+  async send(address: string, message: Message, recipients: Recipients, deadline: number): Promise<Delivered> {
+    const { text, blobs } = message.plain
+    if (blobs.length > 0) {
+      throw new MetroplexError(
+        'EMESSAGE',
+        `Binary messages cannot be sent on the wire of omega-supreme, the only one that ${address} speaks.`,
+        { address, maybe: false }
+      )
     }
-    const body = Buffer.from(envelope(message.text, whom))
+    const body = Buffer.from(requestBody(text, recipients))
     const { maxBody } = this.bounds
     if (body.length > maxBody) {
-      throw new MetroplexError('ETOOBIG', `A message of ${body.length} bytes is larger than \`maxBody\`, ${maxBody} bytes.`, { address, maybe: false })
+      throw new MetroplexError(
+        'ETOOBIG',
+        `A message of ${body.length} bytes is larger than \`maxBody\`, ${maxBody} bytes.`,
+        { address, maybe: false }
+      )
     }
     const { url: path, method } = this.wire
-    const { status, body: answer } = await this.#exchange.ask({ address, path, method, headers: this.#headers, body }, deadline, LARGEST_ANSWER + body.length)
-    return understood(address, status, answer.toString())
+    if (this.#closed) throw destroyedError(address)
+    const request = new SingleRequest(
+      this.#agent,
+      { path, method, headers: this.#headers, body },
+      { address, deadline, timeout: this.bounds.timeout, largest: LARGEST_ANSWER + body.length, genuine: isJson }
+    )
+    this.#open.add(request)
+    try {
+      const { status, body: answer } = await request.answer
+      return readAnswer(address, status, answer.toString())
+    } finally {
+      this.#open.delete(request)
+    }
   }
 
-  /** Close all connections; what is under way fails with `ECLOSED`. */
+  /** Close all connections. What is in flight fails with `ECLOSED`. */
   async close(): Promise<void> {
-    await this.#exchange.close()
+    this.#closed = true
+    for (const request of this.#open)
+      request.fail('ECLOSED', 'metroplex was closed in this process before the answer arrived.')
+    await this.#agent.destroy()
   }
 }
 
-function envelope(text: string, { sparks, except }: Whom): string {
-  return `{"msg":${text}${sparks ? `,"sparks":${JSON.stringify(sparks)}` : ''}${except ? `,"except":${JSON.stringify(except)}` : ''}}`
+/** omega-supreme answers in JSON. Other software may answer with a page, or with a body that does not end. */
+function isJson(headers: AnswerHeaders): boolean {
+  return textOf(headers['content-type']).includes('json')
 }
 
-/** What a peer's answer means. */
-function understood(address: string, status: number, text: string): Delivered {
-  const answer = parsed(text)
-  const reason = typeof answer['reason'] === 'string' ? answer['reason'] : `it answered with status ${status}`
-  // A peer that refuses has touched no spark. One that failed half-way may have, and so may the one behind a proxy that gave up.
+function requestBody(text: string, { sparks, except }: Recipients): string {
+  const named = sparks ? `,"sparks":${JSON.stringify(sparks)}` : ''
+  const excluded = except ? `,"except":${JSON.stringify(except)}` : ''
+  return `{"msg":${text}${named}${excluded}}`
+}
+
+/** Turn an answer into a result. @throws MetroplexError */
+function readAnswer(address: string, status: number, text: string): Delivered {
+  const answer = parseObject(text)
+  const reason = typeof answer['reason'] === 'string' ? answer['reason'] : ''
+  // A refusal (4xx) wrote to no spark. After a failure in the peer, or of the proxy before it, sparks may have been
+  // written to.
   const maybe = status < 400 || status >= 500
-  const refused = (code: ErrorCode, sentence: string): MetroplexError => new MetroplexError(code, sentence, { address, maybe })
-  if (status === 401) {
-    throw refused('EAUTH', `${address} does not accept our omega-supreme credentials: set the same \`username\` and \`password\` on all servers.`)
+  const refused = (code: ErrorCode, sentence: string): MetroplexError =>
+    peerError(code, address, sentence, { maybe, status })
+  // A proxy may want credentials of its own, but does not answer as omega-supreme does.
+  if (status === 401 && answer['ok'] === false) {
+    const what = 'does not accept our omega-supreme credentials'
+    throw refused('EAUTH', `${what}: set the same \`username\` and \`password\` on all servers`)
   }
-  if (status === 413) throw refused('ETOOBIG', `${address} takes no message of this size: raise \`maxBody\` there.`)
+  if (status === 413) {
+    throw refused('ETOOBIG', 'refused a message of this size: raise `maxBody` there, or the limit of a proxy before it')
+  }
   if (status === 200 && answer['ok'] === true) {
     const { send, missing } = answer
-    return { send: typeof send === 'number' ? send : 0, ...Array.isArray(missing) && { missing: missing.map(String) } }
+    return {
+      send: typeof send === 'number' ? send : 0,
+      ...(Array.isArray(missing) && { missing: missing.map(String) })
+    }
   }
-  throw refused('EPROTOCOL', `${address} did not take the message: ${reason}. Is omega-supreme loaded there, with the same \`url\`, below Primus's \`pathname\`?`)
+  const what =
+    reason !== ''
+      ? `did not take the message: ${reason.replace(/\.$/, '')}`
+      : status === 200
+        ? 'answered with something else than omega-supreme does'
+        : `did not take the message: Invalid status code (${status}) returned`
+  const hint = "See whether omega-supreme is loaded there, with the same `url`, below Primus's `pathname`"
+  throw refused('EPROTOCOL', `${what}. ${hint}`)
 }
 
-function parsed(text: string): Record<string, unknown> {
+function parseObject(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? value as Record<string, unknown> : {}
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
   } catch {
     return {}
   }

@@ -1,98 +1,129 @@
-import type { Answer, Limits, Peer, Receiver, Request, Transport } from '../../contract'
-import { asError } from '../../errors'
+import type { Answer, Limits, Peer, Request } from '../../common/transport-contract'
+import { ThrottledReports } from '../../reporting/throttled-reports'
+import { asError } from '../../common/errors'
 import { PubSub } from '../../redis/pubsub'
-import type { RedisClient } from '../../types'
-import { Answering, type AnsweringTerms } from './answering'
-import { Asking, type AskingTerms } from './asking'
-import { LARGEST, PIECE, read } from './pieces'
+import type { RedisClient } from '../../common/types'
+import type { Reception, ReceptionTransport } from '../receiving/reception'
+import { RedisResponder, type RedisResponderTerms } from './responder'
+import { RedisRequester, type RedisRequesterTerms } from './requester'
+import { MAX_BODY, CHUNK_SIZE, readChunk } from './chunks'
 
-/** What a transport over Redis has to be told. */
-export interface RedisTerms extends Omit<AskingTerms, 'largest'>, Omit<AnsweringTerms, 'ask'> {
-  /** The user's client: ours are made like it, and it is never used itself. */
+/** Options of the Redis transport. */
+export interface RedisTerms extends Omit<RedisRequesterTerms, 'largest'>, Omit<RedisResponderTerms, 'ask'> {
+  /** The client of the application. Ours are duplicates of it; it is never used itself. */
   readonly redis: RedisClient
-  /** Of the first registry; on Redis Cluster it carries a hash tag. */
+  /** The namespace of the first shard; on Redis Cluster it carries a hash tag. */
   readonly namespace: string
-  /** How long a connection to Redis may be mute, in ms. */
+  /** How long Redis may take to answer, in ms. */
   readonly timeout: number
-  /** The largest body that is sent, in bytes, when that is less than what goes through Redis. */
+  /** The largest body that is sent, in bytes, if less than the limit of this transport. */
   readonly maxBody: number
+  /** `trouble` changed: messages pass again, or no longer pass. */
+  changed?(): void
 }
 
 /**
- * Talks to peers through Redis, for servers that cannot reach each other: each has a channel, `<namespace>:channel:<db>:<word>`.
+ * Communicates with peers through Redis, for servers that cannot reach each other. Each process has a channel,
+ * `<namespace>:channel:<db>:<node id>`.
  *
- * Redis keeps no message. So a request is published until somebody hears it, and is known to have arrived by its answer alone. When
- * none comes within a second it is given up, as one that may have arrived. What is lost in between is neither delayed nor kept.
+ * Redis stores no message. So a request is published until the peer is subscribed, and only its answer proves that it
+ * arrived. After a second without an answer it fails, as one that may have arrived.
  *
- * The way back to who asks is its channel, which outlives connections: that it has ended is never told.
+ * The return path of a process is its channel, which outlives connections. So its end is never reported.
  *
- * Bodies up to 1 MB pass, in pieces of 256 kB. On Redis Cluster it needs Redis 7.
+ * Bodies up to 1 MiB pass, in chunks of 256 KiB. On Redis Cluster it needs Redis 7.
  *
  * @example
- * const transport = new RedisTransport({ redis, namespace: 'metroplex', word, timeout: 5000, maxBody: 10_485_760, alive, failed })
+ * const transport = new RedisTransport({ redis, namespace, nodeId, timeout: 5000, maxBody: 10_485_760, alive, failed })
  * transport.open(receiver)
  * const answer = await transport.send(peer, request, now() + 5000)
  * await transport.close()
  */
-export class RedisTransport implements Transport {
+export class RedisTransport implements ReceptionTransport {
   readonly name = 'redis'
   readonly limits: Limits
   readonly #pubsub: PubSub
-  readonly #asking: Asking
-  readonly #answering: Answering
+  readonly #requester: RedisRequester
+  readonly #responder: RedisResponder
 
-  constructor(private readonly terms: RedisTerms) {
-    const { redis, namespace, word, timeout, maxBody } = terms
-    this.limits = { body: Math.min(LARGEST, maxBody), batch: Math.min(PIECE, maxBody) }
-    this.#pubsub = new PubSub(redis, { namespace, word }, timeout, {
-      heard: message => { this.#heard(message) },
-      deaf: () => { this.#asking.deaf() },
-      failed: error => { terms.failed(error) }
+  /** Failures of received messages, throttled: a process that may publish here can cause any number of them. */
+  readonly #reports: ThrottledReports
+
+  constructor(terms: RedisTerms) {
+    const { redis, namespace, nodeId, timeout, maxBody } = terms
+    this.#reports = new ThrottledReports(error => {
+      terms.failed(error)
     })
-    this.#asking = new Asking(this.#pubsub, { word, largest: this.limits.body, alive: address => terms.alive(address) })
-    this.#answering = new Answering(this.#pubsub, {
-      word,
-      // Who has no address is called by its word.
-      ask: (word, request, deadline) => this.#asking.ask({ address: word, pathname: '', word }, request, deadline),
-      failed: error => { terms.failed(error) }
+    this.limits = { body: Math.min(MAX_BODY, maxBody), batch: Math.min(CHUNK_SIZE, maxBody) }
+    this.#pubsub = new PubSub(redis, { namespace, nodeId }, timeout, {
+      received: message => {
+        this.#received(message)
+      },
+      subscriptionLost: () => {
+        this.#requester.subscriptionLost()
+      },
+      failed: error => {
+        terms.failed(error)
+      },
+      changed: () => {
+        terms.changed?.()
+      }
+    })
+    this.#requester = new RedisRequester(this.#pubsub, {
+      nodeId,
+      largest: this.limits.body,
+      alive: address => terms.alive(address)
+    })
+    this.#responder = new RedisResponder(this.#pubsub, {
+      nodeId,
+      // The node id takes the place of the address.
+      ask: (nodeId, request, deadline) =>
+        this.#requester.ask({ address: nodeId, pathname: '', word: nodeId }, request, deadline),
+      failed: error => {
+        this.#reports.complain('answer', () => error)
+      }
     })
   }
 
-  /** Begin to connect and to listen. It needs no waiting for: what is asked before that waits itself. */
-  open(receiver: Receiver): void {
-    this.#answering.open(receiver)
+  get trouble(): string | undefined {
+    return this.#pubsub.trouble
+  }
+
+  /** Start to connect and to subscribe. Requests before that wait. */
+  open(receiver: Reception): void {
+    this.#responder.open(receiver)
     this.#pubsub.open()
   }
 
-  /** As `send`: there is no way to open, only somebody to be met. */
+  /** As `send`: there is no connection to open. */
   greet(peer: Peer, hello: Request, deadline: number): Promise<Answer> {
-    return this.#asking.ask(peer, hello, deadline)
+    return this.#requester.ask(peer, hello, deadline)
   }
 
   send(peer: Peer, request: Request, deadline: number): Promise<Answer> {
-    return this.#asking.ask(peer, request, deadline)
+    return this.#requester.ask(peer, request, deadline)
   }
 
   release(address: string): void {
-    this.#asking.release(address)
+    this.#requester.release(address)
   }
 
   close(): Promise<void> {
     this.#pubsub.close()
-    this.#asking.close()
-    this.#answering.close()
+    this.#requester.close()
+    this.#responder.close()
     return Promise.resolve()
   }
 
-  #heard(message: Buffer): void {
-    const piece = read(message)
-    if (piece === undefined) return
+  #received(message: Buffer): void {
+    const chunk = readChunk(message)
+    if (chunk === undefined) return
     try {
-      if (piece.kind === '!') this.#asking.answered(piece)
-      else this.#answering.asked(piece)
+      if (chunk.kind === '!') this.#requester.answered(chunk)
+      else this.#responder.asked(chunk)
     } catch (error) {
-      // Whoever asked hears nothing: nobody knows how far it went.
-      this.terms.failed(asError(error))
+      // There is no answer: it is unknown how far the request was processed.
+      this.#reports.complain('message', () => asError(error))
     }
   }
 }

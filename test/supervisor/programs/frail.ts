@@ -10,4 +10,6 @@ async function main(): Promise<void> {
   await supervisor.start()
 }
 
-main().catch((error: unknown) => { throw error })
+main().catch((error: unknown) => {
+  throw error
+})

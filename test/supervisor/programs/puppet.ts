@@ -2,5 +2,8 @@
 import { runInThisContext } from 'node:vm'
 import { worker } from '../../../lib/supervisor'
 
-const script = runInThisContext(`(me, require) => { ${process.env['SCRIPT'] ?? ''} }`) as (me: unknown, require: NodeJS.Require) => void
+const script = runInThisContext(`(me, require) => { ${process.env['SCRIPT'] ?? ''} }`) as (
+  me: unknown,
+  require: NodeJS.Require
+) => void
 script(worker(), require)

@@ -6,7 +6,12 @@ import { worker } from '../../../lib/supervisor'
 
 const me = worker()
 const server = createServer((request, response) => {
-  sleep(request.url === '/long' ? 300 : 2).then(() => response.end(`${me?.name ?? ''} ${process.pid}`), (error: unknown) => { response.destroy(error as Error) })
+  sleep(request.url === '/long' ? 300 : 2).then(
+    () => response.end(`${me?.name ?? ''} ${process.pid}`),
+    (error: unknown) => {
+      response.destroy(error as Error)
+    }
+  )
 })
 server.listen(0, '127.0.0.1', () => {
   me?.send({ port: (server.address() as AddressInfo).port })

@@ -1,8 +1,15 @@
-/** Tells its parent whether it takes itself for a supervised worker; with `cluster`, a plain worker of node:cluster is asked in its place. */
+/**
+ * Tells its parent whether it takes itself for a supervised worker; with `cluster`, a plain worker of node:cluster is
+ * asked in its place.
+ */
 import cluster from 'node:cluster'
 import { worker } from '../../../lib/supervisor'
 
-const answer = { inherited: process.env['METROPLEX_WORKER'] !== undefined, inCluster: cluster.isWorker, name: worker()?.name ?? null }
+const answer = {
+  inherited: process.env['METROPLEX_WORKER'] !== undefined,
+  inCluster: cluster.isWorker,
+  name: worker()?.name ?? null
+}
 
 if (process.argv[2] === 'cluster' && cluster.isPrimary) {
   const plain = cluster.fork()
@@ -13,5 +20,7 @@ if (process.argv[2] === 'cluster' && cluster.isPrimary) {
     })
   })
 } else {
-  process.send?.(answer, () => { process.disconnect() })
+  process.send?.(answer, () => {
+    process.disconnect()
+  })
 }

@@ -37,19 +37,25 @@ const parts: Record<string, (me: SupervisedWorker) => unknown> = {
   },
   /** Is never ready. */
   mute(me) {
-    me.onDrain(() => { me.send('told') })
+    me.onDrain(() => {
+      me.send('told')
+    })
     me.send('loaded')
   },
   /** Is ready only when it is told to be. */
   waiting(me) {
-    process.on('message', message => { if (message === 'go') me.ready() })
+    process.on('message', message => {
+      if (message === 'go') me.ready()
+    })
   },
   /** Never comes to an end when it is told to. */
   hanging(me) {
     me.onDrain(terms => {
       me.send(terms)
       // Without anything to wait for the process would end by itself.
-      return new Promise(() => { setInterval(() => undefined, 1000) })
+      return new Promise(() => {
+        setInterval(() => undefined, 1000)
+      })
     })
     me.ready()
   },
@@ -60,18 +66,33 @@ const parts: Record<string, (me: SupervisedWorker) => unknown> = {
   },
   /** Comes to an end when it is told to, and is then told to again. */
   patient(me) {
-    me.onDrain(() => new Promise(resolve => { process.on('message', message => { if (message === 'end') resolve(undefined) }) }))
+    me.onDrain(
+      () =>
+        new Promise(resolve => {
+          process.on('message', message => {
+            if (message === 'end') resolve(undefined)
+          })
+        })
+    )
     me.ready()
   },
   /** Says something every so many ms. */
   ticking(me) {
-    setInterval(() => { me.send('tick') }, Number(detail))
+    setInterval(() => {
+      me.send('tick')
+    }, Number(detail))
     me.ready()
   },
   /** Fails when it is told to end. */
   failing(me) {
-    me.onDrain(() => { throw new Error('nothing is at hand') })
-    me.onDrain(() => sleep(20).then(() => { me.send('second') }))
+    me.onDrain(() => {
+      throw new Error('nothing is at hand')
+    })
+    me.onDrain(() =>
+      sleep(20).then(() => {
+        me.send('second')
+      })
+    )
     me.ready()
   },
   /** Leaves a file behind, in a directory, when it has been told to end, and has taken a while for it. */
@@ -105,7 +126,10 @@ const parts: Record<string, (me: SupervisedWorker) => unknown> = {
   /** Starts processes that inherit its environment, and passes on who they say they are. */
   parent(me) {
     const program = join(__dirname, 'who.js')
-    for (const how of ['alone', 'cluster']) fork(program, [how]).on('message', answer => { me.send({ how, answer }) })
+    for (const how of ['alone', 'cluster'])
+      fork(program, [how]).on('message', answer => {
+        me.send({ how, answer })
+      })
     me.ready()
   }
 }
@@ -115,9 +139,14 @@ if (stranger !== undefined) stranger()
 else {
   const me = worker()
   const play = parts[part]
-  if (me === null || play === undefined) throw new Error(`nobody plays the part '${part}' here`)
+  if (me === null || play === undefined) throw new Error(`there is no part '${part}' here`)
   process.on('message', message => {
-    const { exit, signal, echo, ops } = message as { exit?: number, signal?: NodeJS.Signals, echo?: unknown, ops?: unknown }
+    const { exit, signal, echo, ops } = message as {
+      exit?: number
+      signal?: NodeJS.Signals
+      echo?: unknown
+      ops?: unknown
+    }
     if (exit !== undefined) process.exit(exit)
     if (signal !== undefined) process.kill(process.pid, signal)
     if (echo !== undefined) me.send({ echo })

@@ -1,0 +1,88 @@
+import { LONGEST_TIMER } from './async'
+import { inspectValue } from './errors'
+
+/** @throws TypeError or RangeError for anything but a whole number of milliseconds that a timer can wait */
+export function milliseconds(what: string, given: unknown, standard: number, least: number): number {
+  return whole(what, given, standard, least, 'milliseconds', LONGEST_TIMER)
+}
+
+/** @throws TypeError or RangeError for anything but a whole number in the range */
+export function whole(
+  what: string,
+  given: unknown,
+  standard: number,
+  least: number,
+  unit: string,
+  most = Number.MAX_SAFE_INTEGER
+): number {
+  if (given === undefined) return Math.floor(standard)
+  const allowed =
+    `metroplex: \`${what}\` must be a whole number of ${unit}, from ${least} to ${most}; ` +
+    `given: ${inspectValue(given)}.`
+  if (typeof given !== 'number') throw new TypeError(allowed)
+  if (!Number.isInteger(given) || given < least || given > most) throw new RangeError(allowed)
+  return given
+}
+
+/** @throws TypeError for an unknown option; its message names the most similar known one */
+export function refuseUnknown(prefix: string, key: string, known: readonly string[]): void {
+  if (known.includes(key)) return
+  const nearest = known
+    .map(one => ({ one, off: distance(one.toLowerCase(), key.toLowerCase()) }))
+    .sort((a, b) => a.off - b.off)[0]
+  const hint =
+    nearest !== undefined && nearest.off <= 3 ? ` Did you mean \`${nearest.one}\`?` : ` Known are: ${known.join(', ')}.`
+  throw new TypeError(`metroplex: the option \`${prefix}${key}\` is not known.${hint}`)
+}
+
+/** The Levenshtein distance: how many letters must be changed, added or removed. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
+
+/** @throws TypeError for a value that is neither a function nor `undefined` */
+export function functionOrNone<F>(option: string, given: F, what: string): F {
+  if (given === undefined || typeof given === 'function') return given
+  throw new TypeError(
+    `metroplex: \`${option}\` must be a function of a spark that returns ${what}; ` + `given: ${inspectValue(given)}.`
+  )
+}
+
+/** The most bytes of JSON that the info of a spark may have. */
+const LONGEST_INFO = 1024
+
+/**
+ * The info of a spark as JSON has it; `null` for none.
+ *
+ * @throws TypeError for a value that JSON cannot express; RangeError for one that is too long
+ */
+export function plainInfo(info: unknown): unknown {
+  if (info === undefined || info === null) return null
+  let text: string | undefined
+  let cause: unknown
+  try {
+    text = JSON.stringify(info)
+  } catch (error) {
+    cause = error
+  }
+  if (text === undefined)
+    throw new TypeError(
+      `metroplex: the info of a spark must be a value that JSON can express; given: ${inspectValue(info)}.`,
+      { cause }
+    )
+  const bytes = Buffer.byteLength(text)
+  if (bytes > LONGEST_INFO)
+    throw new RangeError(
+      `metroplex: the info of a spark must have at most ${LONGEST_INFO} bytes of JSON; given: ${bytes}.`
+    )
+  return JSON.parse(text)
+}

@@ -1,0 +1,262 @@
+import { rethrow } from '../common/callback'
+import type { Settings } from '../common/options'
+import type { Parser } from '../common/parser'
+import type { Primus, Spark } from '../common/types'
+import { ClientReplies } from '../delivery/client-replies'
+import { GroupDelivery } from '../delivery/group-forwarder'
+import { LocalDelivery, NO_SPARKS, sparksOf, type Here, type LocalPrimus } from '../delivery/local'
+import { answerDescribe, DESCRIBE } from '../descriptions/describe-questions'
+import { LocalDescriptions } from '../descriptions/local-descriptions'
+import { Drain } from '../drain/drain'
+import { Gate } from '../drain/gate'
+import { answerGroupQuestions } from '../groups/group-questions'
+import type { State } from '../reporting/types'
+import { serveClientRequests } from '../rpc/client-requests'
+import { MembershipHints, type Hint } from '../rpc/membership-hints'
+import { Methods } from '../rpc/methods'
+import { RpcResponder } from '../rpc/responder'
+import { Subscriptions } from '../rpc/subscriptions'
+import { HealthCheck } from '../health/health-check'
+import { PeerReachability } from '../health/peer-reachability'
+import { period } from '../shards/shard'
+import { Backbone } from './backbone'
+import { Core, FAREWELL, within, type Emit } from './core'
+
+/**
+ * What a server adds to a process that only asks: it registers, answers peers, holds sparks, drains and has a health.
+ */
+export class ServerCore extends Core {
+  readonly healthCheck: HealthCheck
+  readonly methods: Methods
+  readonly subscriptions: Subscriptions
+  readonly clientReplies: ClientReplies
+  readonly descriptions: LocalDescriptions
+  readonly drain: Drain
+  readonly gate: Gate
+  /** Whether the HTTP server that clients connect to was closed and does not listen again. */
+  closed = false
+  /** The tag in the ids of our sparks; `''` while they have none. Set before this server registers. */
+  tag = (): string => ''
+  /** Called with the id of each spark that ends, while its groups are still known. */
+  readonly ending = new Set<(id: string) => void>()
+  readonly #responder: RpcResponder
+  readonly #hints: MembershipHints
+  /** Resolves when peers have received the last hint. */
+  #notified: Promise<void> = Promise.resolve()
+
+  /** @param parser the parser that clients and servers of this Primus share */
+  constructor(settings: Settings, primus: Partial<Primus> | undefined, parser: Parser, emit: Emit) {
+    const backbone = new Backbone(settings, parser, { primus, tag: () => this.tag() })
+    const { shards, gateway } = backbone
+    const ownAddress = (): string => shards.lives.address || shards.lives.wanted
+    // Primus does not find a spark whose id the application has changed or repeated; the table of local sparks does.
+    // Objects that an application has entered itself are listed there, but never written to.
+    const spark = (id: string): Spark | undefined => {
+      if (!shards.sparks.owns(id)) return undefined
+      const prototype = primus?.Spark?.prototype
+      return primus?.spark?.(id) ?? (prototype === undefined ? undefined : shards.sparks.spark(id, prototype))
+    }
+    const local = openLocal(backbone, primus, spark)
+    const responder = new RpcResponder(gateway, settings.maxQueue, ownAddress)
+    const descriptions = openDescriptions(backbone, primus)
+    super(backbone, emit, { local, responder, descriptions })
+
+    this.#responder = responder
+    this.methods = new Methods(responder, { ownAddress, spark, primus: primus as Primus | undefined })
+    this.subscriptions = new Subscriptions(responder, ownAddress)
+    this.clientReplies = new ClientReplies(
+      { spark, transformers: primus?.transformers ?? { incoming: [] } },
+      local,
+      parser
+    )
+    serveClientRequests(responder, this.clientReplies)
+    answerGroupQuestions(responder, this.localGroups)
+    this.descriptions = descriptions
+    answerDescribe(responder, descriptions)
+    gateway.announce(DESCRIBE)
+    this.#hints = this.#openHints()
+    this.healthCheck = this.#openHealthCheck()
+    this.gate = new Gate(primus ?? {})
+    this.drain = this.#openDrain(() => sparksOf(primus))
+    backbone
+      .on('registered', address => {
+        emit('register', address)
+        this.#notify('join')
+      })
+      .on('unregistered', address => {
+        emit('unregister', address)
+        this.#notify('leave')
+      })
+      .on('buried', () => {
+        this.#notify('leave')
+      })
+      .on('settled', () => {
+        this.#notify('join')
+      })
+      .on('healed', sparks => {
+        emit('heal', { sparks })
+      })
+      .on('reap', (address, sparks) => {
+        emit('reap', address, sparks)
+      })
+      .on('peerLost', address => {
+        responder.left(address)
+      })
+      .on('processLost', nodeId => {
+        responder.lost(nodeId)
+      })
+  }
+
+  /** The settings of this server. */
+  get settings(): Settings {
+    return this.backbone.settings
+  }
+
+  /** The time between two beats, in ms. */
+  get beats(): number {
+    return period(this.settings)
+  }
+
+  override get state(): State {
+    return this.drain.active ? 'draining' : super.state
+  }
+
+  override get open(): { asked: number; answering: number } {
+    return { ...super.open, answering: this.#responder.size }
+  }
+
+  /** A spark has ended: every part that waits for it or lists it learns of it here. */
+  disconnected(id: string, spark: Spark): void {
+    for (const listener of this.ending) listener(id)
+    this.clientReplies.disconnected(spark)
+    this.shards.sparks.disconnect(id, spark)
+    this.drain.disconnected(spark)
+  }
+
+  protected override get notified(): Promise<void> {
+    return this.#notified
+  }
+
+  protected override closeServer(): void {
+    this.healthCheck.end()
+    this.drain.close()
+    this.#responder.close()
+    this.clientReplies.close()
+  }
+
+  #openHints(): MembershipHints {
+    const { shards } = this
+    return new MembershipHints(this.gateway, {
+      peers: () => shards.peers.addresses,
+      moved: () => {
+        shards.look()
+      },
+      drains: address => {
+        const life = shards.peers.life(address)
+        if (life !== undefined) this.emit('drain', address, life)
+      }
+    })
+  }
+
+  #openHealthCheck(): HealthCheck {
+    const { shards, gateway } = this
+    const reach = new PeerReachability({
+      peers: () => shards.peers.addresses,
+      description: address => shards.peers.description(address),
+      transport: gateway.name,
+      delivers: address => gateway.delivers(address),
+      ask: gateway.reachedByHttp ? (address, pathname) => gateway.probePeer(address, pathname) : undefined
+    })
+    return new HealthCheck(
+      shards,
+      address => (gateway.reachedByHttp ? gateway.probe(address) : Promise.resolve('self')),
+      () => this.state,
+      () => this.closed,
+      reach,
+      () => gateway.trouble
+    )
+  }
+
+  #openDrain(sparks: () => Spark[]): Drain {
+    return new Drain({
+      sparks,
+      began: () => {
+        this.gate.shut(sparks())
+        this.refreshState()
+        this.emit('drain', this.shards.lives.address, this.shards.lives.id)
+        this.#notify('drain')
+      },
+      emptied: () => this.#leave(),
+      lifted: () => {
+        this.gate.open()
+        this.refreshState()
+      },
+      failed: error => {
+        this.emit('error', error)
+      }
+    })
+  }
+
+  /** Leave the registry after the last spark, and end the streams of peers, for which a closed HTTP server waits. */
+  #leave(): Promise<unknown> {
+    const left = this.shards.lives.unregister()
+    if (this.closed) {
+      // A peer that receives the hint ends its stream by itself. Without Redis or an answer, the wait is bounded.
+      within(
+        FAREWELL,
+        left.then(() => this.#notified)
+      )
+        .then(() => {
+          this.gateway.release()
+        })
+        .catch(rethrow)
+    }
+    return left
+  }
+
+  /** Send peers a hint, so that they need not wait for their next beat. */
+  #notify(hint: Hint): void {
+    this.#notified = this.#hints.send(hint)
+    this.#notified.catch(rethrow)
+  }
+}
+
+/** What this server knows of its sparks. */
+function openDescriptions({ settings, shards }: Backbone, primus: Partial<Primus> | undefined): LocalDescriptions {
+  return new LocalDescriptions({
+    owns: id => shards.sparks.owns(id),
+    // An application may have entered objects that are no sparks of Primus.
+    spark: id => shards.sparks.spark(id, Object.prototype),
+    user: id => shards.users.of(id),
+    groups: id => shards.groups.of(id),
+    server: settings.name,
+    get transport() {
+      return primus?.spec?.transformer ?? ''
+    }
+  })
+}
+
+/** What writes to the sparks of a Primus, for this process and for peers. */
+function openLocal(
+  { gateway, settings, shards, stats }: Backbone,
+  primus: Partial<Primus> | undefined,
+  spark: (id: string) => Spark | undefined
+): Here {
+  if (primus?.forEach === undefined) return NO_SPARKS
+  const local = new LocalDelivery(primus as LocalPrimus, spark, {
+    maxBuffered: settings.maxBuffered,
+    ended: () => {
+      stats.count('ended')
+    }
+  })
+  const delivery = new GroupDelivery(local, group => shards.groups.sparks(group))
+  gateway.handle(
+    {
+      some: (ids, message) => local.some(ids, message),
+      all: (message, except) => local.all(message, except),
+      groups: (groups, message, except) => delivery.groups(groups, message, except)
+    },
+    work => local.together(work)
+  )
+  return local
+}

@@ -1,0 +1,96 @@
+import { now } from '../common/async'
+import type { Spark } from '../common/types'
+
+/** A spark as its server describes it. */
+export type DescribedSpark = readonly [
+  id: string,
+  user: string | null,
+  since: number,
+  age: number,
+  groups: readonly string[],
+  info: unknown
+]
+
+/** The answer of a server that was asked to describe sparks. */
+export interface DescribedSparks {
+  readonly sparks: readonly DescribedSpark[]
+  /** The ids that the server does not hold. */
+  readonly missing: readonly string[]
+  /** The name of the server. */
+  readonly server: string
+  /** The transformer of its Primus. */
+  readonly transport: string
+}
+
+/** Describes the sparks of this process. */
+export interface Describes {
+  describe(ids: readonly string[]): DescribedSparks
+}
+
+/** What describing uses of this server. */
+export interface LocalFacts {
+  owns(id: string): boolean
+  /** The object that connected last under an id. */
+  spark(id: string): Spark | undefined
+  user(id: string): string | undefined
+  groups(id: string): readonly string[]
+  readonly server: string
+  readonly transport: string
+}
+
+/** What is noted of a spark when it connects. */
+interface Noted {
+  /** In ms since 1970. */
+  readonly since: number
+  /** By `performance.now()`. */
+  readonly began: number
+  info: unknown
+}
+
+/** A process without sparks. */
+export const NO_DESCRIPTIONS: Describes = {
+  describe: ids => ({ sparks: [], missing: ids, server: '', transport: '' })
+}
+
+/** What this server knows of its sparks. It is kept on the sparks themselves, and nowhere else. */
+export class LocalDescriptions implements Describes {
+  /** The property of a spark that holds what was noted of it. */
+  readonly #noted = Symbol('what metroplex has noted')
+
+  constructor(private readonly local: LocalFacts) {}
+
+  /** A spark has connected. */
+  connected(spark: Spark): void {
+    if (this.#of(spark) !== undefined) return
+    const noted: Noted = { since: Date.now(), began: now(), info: null }
+    Reflect.set(spark, this.#noted, noted)
+  }
+
+  /** Note what the application says of a spark. */
+  inform(spark: Spark, info: unknown): void {
+    const noted = this.#of(spark)
+    if (noted !== undefined) noted.info = info
+  }
+
+  /** Describe sparks that this server owns. */
+  describe(ids: readonly string[]): DescribedSparks {
+    const { local } = this
+    const time = now()
+    const missing: string[] = []
+    const sparks: DescribedSpark[] = []
+    for (const id of ids) {
+      if (!local.owns(id)) {
+        missing.push(id)
+        continue
+      }
+      const spark = local.spark(id)
+      const { since = Date.now(), began = time, info = null } = (spark && this.#of(spark)) ?? {}
+      sparks.push([id, local.user(id) ?? null, since, Math.round(time - began), [...local.groups(id)], info])
+    }
+    return { sparks, missing, server: local.server, transport: local.transport }
+  }
+
+  #of(spark: Spark): Noted | undefined {
+    return Reflect.get(spark, this.#noted) as Noted | undefined
+  }
+}

@@ -1,0 +1,88 @@
+import { asError } from '../common/errors'
+import type { Answerer } from '../membership/registration'
+import type { Health, State } from '../reporting/types'
+import { isMachineLocal, network } from './network-id'
+import type { PeerReachability } from './peer-reachability'
+import type { Shards } from '../shards/shards'
+
+/** Checks whether this server can do its work. */
+export class HealthCheck {
+  /** Whether our address has ever led to this server. From then on it is a failure when it does not. */
+  #reached = false
+  #ended = false
+
+  constructor(
+    private readonly shards: Shards,
+    /** Find out which process answers at an address; `'self'` also where peers are not reached by HTTP. */
+    private readonly ask: (address: string) => Promise<Answerer>,
+    /** The state of this server. */
+    private readonly state: () => State,
+    /** Whether the HTTP server has been closed and does not listen again. */
+    private readonly closed: () => boolean,
+    private readonly reach: Pick<PeerReachability, 'warnings'>,
+    /** Why no message reaches or leaves this server, in a sentence; `undefined` while messages pass. */
+    private readonly trouble: () => string | undefined
+  ) {}
+
+  /** This server has been destroyed: report that from now on. */
+  end(): void {
+    this.#ended = true
+  }
+
+  /** Check the state, Redis and our own address. Never rejects. */
+  async health(): Promise<Health> {
+    const { shards } = this
+    const { lives } = shards
+    const { address } = lives
+    const [dangers, answers] = await Promise.all([
+      shards.reachable && !this.#ended ? shards.dangers() : [],
+      shards.reachable && address !== '' ? this.#ask(address) : undefined
+    ])
+    // What Redis has answered may have changed the state.
+    const state = this.state()
+    const trouble = this.trouble()
+    const reasons = this.#ended ? ['This server has been destroyed.'] : lives.reasons
+    const warnings = this.#ended ? [] : lives.warnings
+    if (trouble !== undefined && !this.#ended) reasons.push(trouble)
+    if (this.closed()) reasons.unshift('The HTTP server has been closed: let it listen again, or destroy this Primus.')
+    if (state === 'draining') reasons.unshift('This server is draining: it takes no new sparks.')
+    if (lives.awaited !== '')
+      reasons.push(`Another live server is registered at the address of this one, ${lives.awaited}: set \`address\`.`)
+    const remote = isMachineLocal(address) ? this.#peerElsewhere() : undefined
+    if (remote !== undefined) {
+      warnings.push(
+        `Peers on other machines or in other containers cannot reach ${address}, which leads them to themselves: ` +
+          `set \`address\`. One is ${remote}.`
+      )
+    }
+    if (answers !== undefined) {
+      const { held, answerer, unreached } = answers
+      if (typeof held === 'string' && !reasons.some(reason => reason.includes(held))) reasons.push(held)
+      if (held === false) reasons.push('The lease of this server is not held by its life: peers take it for dead.')
+      if (answerer === 'self') this.#reached = true
+      else (this.#reached ? reasons : warnings).push(`Its own address, ${address}, does not lead to this server.`)
+      warnings.push(...unreached)
+    }
+    warnings.push(...dangers)
+    return { ok: reasons.length === 0, state, reasons, warnings }
+  }
+
+  /** Ask Redis for our lease, or why it does not tell; our own address which process is there; and some peers. */
+  async #ask(address: string): Promise<{ held: boolean | string; answerer: Answerer; unreached: string[] }> {
+    const [held, answerer, unreached] = await Promise.all([
+      this.shards.lives.held().catch((error: unknown) => asError(error).message),
+      this.ask(address),
+      this.reach.warnings()
+    ])
+    return { held, answerer, unreached }
+  }
+
+  /** The address of a peer that is known to be in another network; `undefined` for none. */
+  #peerElsewhere(): string | undefined {
+    const { peers } = this.shards
+    return peers.addresses.find(address => {
+      const theirs = peers.description(address)?.network ?? ''
+      return theirs !== '' && theirs !== network()
+    })
+  }
+}

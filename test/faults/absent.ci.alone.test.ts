@@ -1,0 +1,4 @@
+import { absent } from './absent'
+import { provoke } from './provoke'
+
+provoke(absent)

@@ -1,0 +1,4 @@
+import { addresses } from './addresses'
+import { provoke } from './provoke'
+
+provoke(addresses)

@@ -1,0 +1,4 @@
+import { calls } from './calls'
+import { provoke } from './provoke'
+
+provoke(calls)

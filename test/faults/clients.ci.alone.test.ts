@@ -1,0 +1,4 @@
+import { clients } from './clients'
+import { provoke } from './provoke'
+
+provoke(clients)

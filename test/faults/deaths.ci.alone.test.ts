@@ -1,0 +1,4 @@
+import { deaths } from './deaths'
+import { provoke } from './provoke'
+
+provoke(deaths)

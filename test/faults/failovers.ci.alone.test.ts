@@ -1,0 +1,4 @@
+import { failovers } from './failovers'
+import { provoke } from './provoke'
+
+provoke(failovers)

@@ -1,0 +1,4 @@
+import { groupFaults } from './groups'
+import { provoke } from './provoke'
+
+provoke(groupFaults)

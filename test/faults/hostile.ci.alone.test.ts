@@ -1,0 +1,4 @@
+import { hostile } from './hostile'
+import { provoke } from './provoke'
+
+provoke(hostile)

@@ -1,0 +1,4 @@
+import { order } from './order'
+import { provoke } from './provoke'
+
+provoke(order)

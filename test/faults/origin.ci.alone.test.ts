@@ -1,0 +1,4 @@
+import { origin } from './origin'
+import { provoke } from './provoke'
+
+provoke(origin)

@@ -1,0 +1,4 @@
+import { outages } from './outages'
+import { provoke } from './provoke'
+
+provoke(outages)

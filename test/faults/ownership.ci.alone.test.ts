@@ -1,0 +1,4 @@
+import { ownership } from './ownership'
+import { provoke } from './provoke'
+
+provoke(ownership)

@@ -1,0 +1,4 @@
+import { peers } from './peers'
+import { provoke } from './provoke'
+
+provoke(peers)

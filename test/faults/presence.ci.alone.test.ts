@@ -1,0 +1,4 @@
+import { presenceFaults } from './presence'
+import { provoke } from './provoke'
+
+provoke(presenceFaults)

@@ -1,0 +1,4 @@
+import { provoke } from './provoke'
+import { rivals } from './rivals'
+
+provoke(rivals)

@@ -1,0 +1,4 @@
+import { shutdown } from './shutdown'
+import { provoke } from './provoke'
+
+provoke(shutdown)

@@ -1,0 +1,4 @@
+import { strangers } from './strangers'
+import { provoke } from './provoke'
+
+provoke(strangers)

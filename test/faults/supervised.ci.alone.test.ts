@@ -1,0 +1,4 @@
+import { provoke } from './provoke'
+import { supervised } from './supervised'
+
+provoke(supervised)

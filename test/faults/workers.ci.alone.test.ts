@@ -1,0 +1,4 @@
+import { workers } from './workers'
+import { provoke } from './provoke'
+
+provoke(workers)

@@ -1,0 +1,38 @@
+import { namespace } from './namespace'
+import { startRedis, type RedisProcess } from './redis'
+
+/** A Redis for all tests of a suite, and a namespace for each of them. Read them in a hook or a test. */
+export interface SharedRedis {
+  readonly redis: RedisProcess
+  readonly space: string
+}
+
+/**
+ * Starts a Redis before the tests of the suite that calls this, stops it after them, and makes a namespace before each.
+ *
+ * @example
+ * describe('a server', () => {
+ *   const shared = sharedRedis()
+ *   it('registers', () => startServer({ redis: { url: shared.redis.url, namespace: shared.space } }))
+ * })
+ */
+export function sharedRedis(): SharedRedis {
+  let redis: RedisProcess | undefined
+  let space = ''
+  before(async () => {
+    redis = await startRedis({ scope: 'suite' })
+  })
+  after(() => redis?.stop())
+  beforeEach(() => {
+    space = namespace()
+  })
+  return {
+    get redis() {
+      if (redis === undefined) throw new Error('no Redis before the hooks of the suite have run')
+      return redis
+    },
+    get space() {
+      return space
+    }
+  }
+}
