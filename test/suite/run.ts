@@ -2,7 +2,8 @@
  * `npm test`: lints, and runs the tests, several files at a time. The last line says how many have passed and failed.
  *
  * `--times` lists how long each file took, and `--jobs` says how many run at a time. `--complete` is for `.ci/run`: it
- * measures the coverage, holds the times of the table of faults as they are, and also runs the files that take long.
+ * measures the coverage, holds the times of the table of faults as they are, also runs the files that take long, and
+ * runs a file with a failure a second time, alone.
  * With words as arguments it runs only the files whose paths have one of them, and does not lint.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -104,12 +105,36 @@ function counts(): Count[] {
     .map(line => JSON.parse(line) as Count)
 }
 
+/** Holds the times of the table of faults as they are. */
+const STRICT = { METROPLEX_FAULT_STRICT: '1' }
+
 const began = performance.now()
 const complaints: string[] = []
 
 function complain(text: string): void {
   complaints.push(text)
   process.stdout.write(`\n${text}\n`)
+}
+
+/**
+ * How many files may fail at the first try of a complete run. One run of thousands of tests with hundreds of processes
+ * on a machine that is shared says little about a single failure, and more about several.
+ */
+const SECOND_TRIES = 2
+
+/**
+ * Run the files with failures again, one at a time.
+ *
+ * @param strict - The files that hold times as they are
+ * @returns whether all of them have passed now; false also when there was no second try
+ */
+async function secondTry(strict: readonly string[]): Promise<boolean> {
+  const failures = counts().flatMap(count => count.failures)
+  const files = [...new Set(failures.map(({ file }) => file))]
+  if (complaints.length > 0 || files.length === 0 || files.length > SECOND_TRIES || files.includes('')) return false
+  process.stdout.write(`\nA second try of what failed:\n`)
+  for (const file of files) if (!(await mocha([file], [], strict.includes(file) ? STRICT : {}))) return false
+  return true
 }
 
 /** Lint, then check format, language and names, beside the tests: they take longer than all of these. */
@@ -134,7 +159,7 @@ async function main(): Promise<void> {
   const { usual, ci } = testFiles(positionals)
   const all = complete || positionals.length > 0
   const linting = positionals.length === 0 ? lint() : undefined
-  const covered = complete ? { NODE_V8_COVERAGE: join(folder, 'coverage') } : {}
+  const covered = complete && positionals.length === 0 ? { NODE_V8_COVERAGE: join(folder, 'coverage') } : {}
   if (positionals.length === 0) await keepModules()
 
   const beside = all ? [...ci.beside, ...usual.beside] : usual.beside
@@ -145,25 +170,26 @@ async function main(): Promise<void> {
   ok = (await mocha(usual.alone, few, covered)) && ok
   ok = (await mocha(usual.serial, [], covered)) && ok
   if (all) {
-    ok = (await mocha(ci.alone, few, complete ? { METROPLEX_FAULT_STRICT: '1' } : {})) && ok
+    ok = (await mocha(ci.alone, few, complete ? STRICT : {})) && ok
     ok = (await mocha(ci.serial, [])) && ok
   }
-  if (complete) {
-    const report = await start(
-      ['c8', 'c8.js'],
-      ['report', '--temp-directory', covered.NODE_V8_COVERAGE ?? ''],
-      {},
-      false
-    )
+  if (covered.NODE_V8_COVERAGE !== undefined) {
+    const report = await start(['c8', 'c8.js'], ['report', '--temp-directory', covered.NODE_V8_COVERAGE], {}, false)
     process.stdout.write(report.output)
     if (!report.ok) complain('Too little of the code was run by the tests.')
   }
-  finish(ok)
+  const first = counts()
+  if (complete && !ok && (await secondTry(ci.alone))) finish(true, first, true)
+  else finish(ok, first)
 }
 
-/** The end of the output: what took long, what has failed, and the counts, alone on the last line. */
-function finish(ok: boolean): void {
-  const all = counts()
+/**
+ * The end of the output: what took long, what has failed, and the counts, alone on the last line.
+ *
+ * @param all - What the first try counted
+ * @param mended - Whether all that failed then has passed at a second try
+ */
+function finish(ok: boolean, all: readonly Count[], mended = false): void {
   const times = new Map<string, number>()
   for (const { files } of all)
     for (const [file, ms] of Object.entries(files)) times.set(file, (times.get(file) ?? 0) + ms)
@@ -176,14 +202,17 @@ function finish(ok: boolean): void {
     `${seconds(performance.now() - began)}  in all`,
     ''
   ]
-  const failures = [...all.flatMap(count => count.failures), ...complaints.map(text => text.split('\n', 1)[0] ?? '')]
-  const passed = all.reduce((sum, count) => sum + count.passed, 0)
+  const failed = all.flatMap(count => count.failures.map(({ title }) => title))
+  const failures = [...(mended ? [] : failed), ...complaints.map(text => text.split('\n', 1)[0] ?? '')]
+  const passed = all.reduce((sum, count) => sum + count.passed, 0) + (mended ? failed.length : 0)
+  if (mended)
+    lines.push('Failed at the first try and passed at the second, alone:', ...failed.map(title => `  ${title}`), '')
   if (failures.length > 0) lines.push('Failed:', ...failures.map(title => `  ${title}`), '')
   // A run that ended badly, or in which there was no test, has failed, also when all tests that it counted have passed.
-  const failed = Math.max(failures.length, ok && passed > 0 ? 0 : 1)
-  process.stdout.write(`${lines.join('\n')}\n${passed} passed, ${failed} failed\n`)
+  const bad = Math.max(failures.length, ok && passed > 0 ? 0 : 1)
+  process.stdout.write(`${lines.join('\n')}\n${passed} passed, ${bad} failed\n`)
   rmSync(folder, { recursive: true, force: true })
-  process.exitCode = failed === 0 ? 0 : 1
+  process.exitCode = bad === 0 ? 0 : 1
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
@@ -201,5 +230,5 @@ process.once('exit', () => {
 })
 main().catch((error: unknown) => {
   complain(`The tests could not be run: ${String(error)}`)
-  finish(false)
+  finish(false, counts())
 })

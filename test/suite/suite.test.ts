@@ -1,14 +1,22 @@
 import { execFile, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { assume } from '../support/assume'
+import { using } from '../support/dispose'
 import { killAtExit } from '../support/orphans'
 import { sorted, testFiles } from './files'
 
 /** Run a program of this folder. @returns its exit code, and the last line that it wrote */
-async function run(program: string, ...args: string[]): Promise<{ code: unknown; last: string | undefined }> {
+async function run(
+  program: string,
+  args: string[],
+  env: NodeJS.ProcessEnv = {}
+): Promise<{ code: unknown; last: string | undefined }> {
+  const options = { timeout: 50_000, env: { ...process.env, ...env } }
   return new Promise(resolve => {
-    execFile(process.execPath, [join(__dirname, program), ...args], { timeout: 50_000 }, (error, stdout) => {
+    execFile(process.execPath, [join(__dirname, program), ...args], options, (error, stdout) => {
       resolve({ code: error === null ? 0 : error.code, last: stdout.trimEnd().split('\n').at(-1) })
     })
   })
@@ -33,12 +41,23 @@ describe('the suite', () => {
   })
 
   it('ends its output with how many tests have passed and failed', async () => {
-    assume(await run('run.js', 'support/namespace')).eql({ code: 0, last: '1 passed, 0 failed' })
-    assume(await run('run.js', 'nothing has this name')).eql({ code: 1, last: '0 passed, 1 failed' })
+    assume(await run('run.js', ['support/namespace'])).eql({ code: 0, last: '1 passed, 0 failed' })
+    assume(await run('run.js', ['nothing has this name'])).eql({ code: 1, last: '0 passed, 1 failed' })
+  })
+
+  it('gives a file with a failure a second try in the complete run, and only there', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'metroplex-suite-'))
+    using(() => rm(folder, { recursive: true, force: true }))
+    const mark = join(folder, 'mark')
+    const env = { METROPLEX_SECOND_TRY: mark }
+    assume(await run('run.js', ['suite/second-try'], env)).eql({ code: 1, last: '0 passed, 1 failed' })
+    await rm(mark)
+    const complete = await run('run.js', ['suite/second-try', '--complete'], env)
+    assume(complete).eql({ code: 0, last: '1 passed, 0 failed' })
   })
 
   it('runs on processors that are kept busy, which ends with it', async () => {
-    assume(await run('busy.js', 'support/namespace')).eql({ code: 0, last: '1 passed, 0 failed' })
+    assume(await run('busy.js', ['support/namespace'])).eql({ code: 0, last: '1 passed, 0 failed' })
   })
 
   it('keeps no processor busy when the program that wanted it has gone', async () => {

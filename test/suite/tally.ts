@@ -4,12 +4,18 @@ import Mocha from 'mocha'
 /** The variable of the environment that says where counts go. */
 export const TALLY = 'METROPLEX_TALLY'
 
+/** A test, or a hook, that failed. */
+export interface Failure {
+  readonly title: string
+  /** The compiled file it is in, or '' when it belongs to none. */
+  readonly file: string
+}
+
 /** What one run of mocha adds to the file of counts, as a line of JSON. */
 export interface Count {
   readonly passed: number
   readonly failed: number
-  /** The titles of those that failed. */
-  readonly failures: readonly string[]
+  readonly failures: readonly Failure[]
   /** How long the tests and hooks of each file took, in ms. */
   readonly files: Readonly<Record<string, number>>
 }
@@ -19,7 +25,7 @@ export default class Tally extends Mocha.reporters.Spec {
   constructor(runner: Mocha.Runner, options?: Mocha.MochaOptions) {
     super(runner, options)
     const files: Record<string, number> = {}
-    const failures: string[] = []
+    const failures: Failure[] = []
     let passed = 0
     let current = ''
     // The hooks that all files share belong to no file. When files run side by side, the events of each come one after
@@ -35,8 +41,8 @@ export default class Tally extends Mocha.reporters.Spec {
     })
     // That of a hook is one as well.
     runner.on(Mocha.Runner.constants.EVENT_TEST_FAIL, (test: Mocha.Test) => {
-      failures.push(test.fullTitle())
       add(test)
+      failures.push({ title: test.fullTitle(), file: test.file ?? '' })
     })
     runner.on(Mocha.Runner.constants.EVENT_RUN_END, () => {
       const path = process.env[TALLY]
