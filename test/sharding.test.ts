@@ -72,7 +72,7 @@ describe('shards', () => {
         startServer({
           redis: { ...cluster.target, namespace: space },
           omega: true,
-          primus: { metroplex: { shards, lease: 2000, timeout: 1000 } }
+          primus: { metroplex: { shards, lease: 6000, timeout: 1000 } }
         })
       const [a, b] = [await server(), await server()]
       const ids = Array.from({ length: 3000 }, () => randomUUID())

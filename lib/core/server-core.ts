@@ -1,4 +1,4 @@
-import { rethrow } from '../common/callback'
+import { ignore, rethrow } from '../common/callback'
 import type { Settings } from '../common/options'
 import type { Parser } from '../common/parser'
 import type { Primus, Spark } from '../common/types'
@@ -148,14 +148,26 @@ export class ServerCore extends Core {
     const { shards } = this
     return new MembershipHints(this.gateway, {
       peers: () => shards.peers.addresses,
+      current: () => shards.peers.currentOrKnown(),
       moved: () => {
         shards.look()
       },
       drains: address => {
-        const life = shards.peers.life(address)
-        if (life !== undefined) this.emit('drain', address, life)
+        // A peer that has joined since our last beat is not known yet.
+        if (!this.#drains(address()))
+          shards
+            .catchUp()
+            .then(() => this.#drains(address()), ignore)
+            .catch(rethrow)
       }
     })
+  }
+
+  /** A peer has begun to drain. @returns whether it is known */
+  #drains(address: string): boolean {
+    const life = this.shards.peers.life(address)
+    if (life !== undefined) this.emit('drain', address, life)
+    return life !== undefined
   }
 
   #openHealthCheck(): HealthCheck {

@@ -10,10 +10,12 @@ export type Hint = 'join' | 'leave' | 'drain'
 export interface HintedCluster {
   /** The last known addresses of all peers. */
   peers(): readonly string[]
+  /** The addresses of all peers by the registry; the last known ones when it cannot be asked. */
+  current(): Promise<readonly string[]>
   /** A server has joined or left; the registry says which. */
   moved(): void
-  /** A peer has begun to drain. */
-  drains(address: string): void
+  /** A peer has begun to drain. @param address tells its address, which may be unknown until the registry is read */
+  drains(address: () => string): void
 }
 
 const NOTICE = 'notice'
@@ -23,13 +25,17 @@ const NOTICE = 'notice'
  */
 const MOST_PEERS = 100
 
-/** How long to try to send one hint, in ms. */
+/** How long to try to send a hint that the next beat replaces, in ms. */
 const SEND_TIMEOUT = 2000
+
+/** How long to try to send the hint that this server drains, which nothing replaces, in ms. */
+const DRAIN_TIMEOUT = 10_000
 
 /**
  * Informs peers at once of changes that they would otherwise learn of by their next beat.
  *
- * A hint only makes a peer read the registry. So a hint that is lost, late or repeated changes nothing.
+ * A hint that a server has joined or left only makes a peer read the registry. So one that is lost, late or repeated
+ * changes nothing. That a server drains, the registry does not say: that hint goes to all peers of this moment.
  */
 export class MembershipHints {
   constructor(
@@ -41,7 +47,7 @@ export class MembershipHints {
         if (typeof to !== 'string') throw new Malformed('A notice must be a word.')
       },
       apply: ({ from, to }: ReceivedMessage) => {
-        if (to === 'drain') this.cluster.drains(channel.addressOf(from))
+        if (to === 'drain') this.cluster.drains(() => channel.addressOf(from))
         else this.cluster.moved()
         return 0
       }
@@ -52,8 +58,10 @@ export class MembershipHints {
    * Send a hint to peers, chosen at random if there are many. Resolves when it has arrived or cannot; never rejects.
    */
   async send(hint: Hint): Promise<void> {
-    const peers = sample(this.cluster.peers(), MOST_PEERS)
-    const until = now() + SEND_TIMEOUT
+    const drains = hint === 'drain'
+    const known = drains ? await this.cluster.current().catch(() => this.cluster.peers()) : this.cluster.peers()
+    const peers = sample(known, MOST_PEERS)
+    const until = now() + (drains ? DRAIN_TIMEOUT : SEND_TIMEOUT)
     await Promise.allSettled(peers.map(address => this.channel.carry(address, NOTICE, hint, EMPTY, until)))
   }
 }

@@ -177,7 +177,12 @@ describe('PROTOCOL.md', () => {
     for (const what of ['call', 'event', 'groups']) answers.handle(what, () => () => new Promise(() => undefined))
     const questions = new RpcCaller(mail, answers, () => '', 10)
     using(() => questions.close())
-    new MembershipHints(mail, { peers: () => [], moved: () => undefined, drains: () => undefined })
+    new MembershipHints(mail, {
+      peers: () => [],
+      current: () => Promise.resolve([]),
+      moved: () => undefined,
+      drains: () => undefined
+    })
     const replies = vectors.batches
       .map(({ base64 }) =>
         unpack(Buffer.from(base64, 'base64'), 'the-sender12')
