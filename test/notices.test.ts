@@ -1,3 +1,4 @@
+import type { Result } from '../lib/common/types'
 import { assume } from './support/assume'
 import { reservePort } from './support/ports'
 import type { ServerProcess } from './support/server'
@@ -134,3 +135,29 @@ for (const transport of ['http', 'redis'] as Transport[])
       }
     })
   })
+
+describe('a drain', function () {
+  this.timeout(120_000)
+
+  it('is told to a server that has not heard of the one that drains, and by one that has not heard of the other', async () => {
+    // A beat comes every 100 s, and what comes to the second server is lost while others join.
+    const trio = await Trio.start('http', { ways: true, metroplex: { lease: 300_000 } })
+    const [a, b] = trio.servers
+    const [, way] = trio.ways
+    const drain = (server: ServerProcess): Promise<unknown> => server.call('metroplex.drain', { timeout: 0 })
+    try {
+      await way?.refuse()
+      way?.cut()
+      const [one, two] = [await trio.another(), await trio.another()]
+      for (const { address } of [one, two]) await a.seen('join', { filter: joined => joined === address })
+      await way?.accept()
+      await drain(b)
+      await one.seen('drain', { filter: address => address === b.address })
+      await eventually(async () => ((await two.call('forward.broadcast', 'a message')) as Result).ok)
+      await drain(two)
+      await b.seen('drain', { filter: address => address === two.address })
+    } finally {
+      await trio.stop()
+    }
+  })
+})

@@ -211,7 +211,8 @@ export class ServerCore extends Core {
 
   /** Leave the registry after the last spark, and end the streams of peers, for which a closed HTTP server waits. */
   #leave(): Promise<unknown> {
-    const left = this.shards.lives.unregister()
+    // A peer that hears of the drain after we have left does not know us any more.
+    const left = within(FAREWELL, this.#notified).then(() => this.shards.lives.unregister())
     if (this.closed) {
       // A peer that receives the hint ends its stream by itself. Without Redis or an answer, the wait is bounded.
       within(
