@@ -1,5 +1,5 @@
 import { Registry } from '../lib/registry/registry'
-import type { PresenceKind } from '../lib/registry/presence/presence-store'
+import type { PresenceKind } from '../lib/registry/stores/presence-store'
 import type { LifeId } from '../lib/registry/records'
 import { PresenceMemory } from '../lib/sync/presence-memory'
 import { assume } from './support/assume'

@@ -7,6 +7,7 @@ const CODES = [
   'EDRAINING',
   'EGROUP',
   'EINFO',
+  'ELIMIT',
   'EMESSAGE',
   'ENOMETHOD',
   'ENOSPARK',
@@ -38,6 +39,8 @@ const CODES = [
  *   send before you return it.
  * * `EINFO`: the option `info` threw, returned a value that is no info, or has not answered in time; `cause` says
  *   which. Reported once a minute for each kind. Check what clients send before you return it.
+ * * `ELIMIT`: the user has as many sparks as the option `limit` allows, so this one is ended. Nothing is to be done, or
+ *   raise `limit.sparks`.
  * * `EMESSAGE`: the parser cannot encode the message, or JSON cannot, where servers have different parsers.
  *   Send another value.
  * * `ENOMETHOD`: a server has no method of this name. Register it there with `method`, before the server listens.

@@ -1,7 +1,7 @@
 import cluster from 'node:cluster'
 import Redis from 'ioredis'
 import { checkAddress, hostName } from './address'
-import { functionOrNone, milliseconds, plainInfo, refuseUnknown, whole } from './validate'
+import { functionOrNone, milliseconds, plainInfo, refuseUnknown, userLimit, whole, type UserLimit } from './validate'
 import { inspectValue } from './errors'
 import { isClient, isCluster, keyPrefixOf } from './ioredis-client'
 import { hashTagOf } from './hash-slots'
@@ -43,6 +43,7 @@ export interface Settings {
   readonly user: UserOption | undefined
   readonly groups: GroupsOption | undefined
   readonly grace: number | undefined
+  readonly limit: UserLimit | undefined
   readonly info: unknown
 }
 
@@ -66,6 +67,7 @@ const KNOWN = [
   'user',
   'groups',
   'grace',
+  'limit',
   'info',
   'omega',
   'tls'
@@ -143,6 +145,7 @@ export function settings(options: MetroplexOptions = {}): Settings {
     user: functionOrNone('metroplex.user', own.user, 'the name of the user behind it'),
     groups: functionOrNone('metroplex.groups', own.groups, 'the names of its groups'),
     grace: own.grace === undefined ? undefined : milliseconds('metroplex.grace', own.grace, 0, 0),
+    limit: userLimit(own.limit),
     info: typeof own.info === 'function' ? own.info : plainInfo(own.info),
     secrets: secretsOf(own.secret),
     maxQueue: queueOf(own.maxQueue),

@@ -86,3 +86,29 @@ export function plainInfo(info: unknown): unknown {
     )
   return JSON.parse(text)
 }
+
+/** How many sparks a user may have at a time, and which of them go when there are more. */
+export interface UserLimit {
+  readonly sparks: number
+  readonly over: 'oldest' | 'refuse'
+}
+
+/** The most sparks of a limit: one script of Redis reads them all. */
+const HIGHEST_LIMIT = 1000
+
+/** @throws TypeError or RangeError for anything but a limit, or `undefined` */
+export function userLimit(given: unknown): UserLimit | undefined {
+  if (given === undefined) return undefined
+  const { sparks, over = 'oldest', ...more } = (given ?? {}) as Partial<Record<string, unknown>>
+  if (
+    typeof given !== 'object' ||
+    sparks === undefined ||
+    (over !== 'oldest' && over !== 'refuse') ||
+    Object.keys(more).length > 0
+  )
+    throw new TypeError(
+      "metroplex: `metroplex.limit` must be an object such as { sparks: 5, over: 'oldest' } or " +
+        `{ sparks: 5, over: 'refuse' }; given: ${inspectValue(given)}.`
+    )
+  return { sparks: whole('metroplex.limit.sparks', sparks, 0, 1, 'sparks', HIGHEST_LIMIT), over }
+}

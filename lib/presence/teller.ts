@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { ignore } from '../common/callback'
 import { now, withTimeout } from '../common/async'
 import { asError, MetroplexError } from '../common/errors'
-import type { PresenceListener, PresenceStore } from '../registry/presence/presence-store'
+import type { PresenceListener, PresenceStore } from '../registry/stores/presence-store'
 import type { Watchers } from './watchers'
 import { readAnnouncement } from './announcement'
 

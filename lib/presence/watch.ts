@@ -1,6 +1,6 @@
 import { besides, ThrottledReports } from '../reporting/throttled-reports'
 import { MetroplexError } from '../common/errors'
-import type { PresenceStore } from '../registry/presence/presence-store'
+import type { PresenceStore } from '../registry/stores/presence-store'
 import { Teller } from './teller'
 import { Watchers } from './watchers'
 

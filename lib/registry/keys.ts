@@ -61,6 +61,11 @@ export class Keys {
     return `${this.prefix}user:${user}`
   }
 
+  /** ZSET, expiring: spark id → when it came, in epoch µs by Redis's clock, of the sparks of a user with a limit. */
+  order(user: string): string {
+    return `${this.prefix}order:${user}`
+  }
+
   /** HASH: spark id → user, of the sparks of a server. */
   usersOf(address: string): string {
     return `${this.prefix}${address}:users`

@@ -4,16 +4,17 @@ import { Cleanup, half } from './cleanup'
 import { Connection, type ConnectionEvents } from './connection'
 import { asBeat, asChanged, asJoined, asLife, asText, LIFE, words } from './decoding'
 import { NOT_SHARED, stored } from './encoding'
-import { GroupStore } from './group-store'
-import type { DependentStore } from './index-store'
+import { GroupStore } from './stores/group-store'
+import type { DependentStore } from './stores/index-store'
 import { Keys } from './keys'
-import { PresenceStore, type PresenceTerms } from './presence/presence-store'
+import { LimitStore } from './stores/limit-store'
+import { PresenceStore, type PresenceTerms } from './stores/presence-store'
 import type { Agreed, Beat, Census, Description, LifeId, Joined, LeaseTerms } from './records'
 import type { LifeRecord, Resident, SharedValues, Vital } from './records'
 import { RedisCommands } from './redis-commands'
 import { SCRIPTS } from './scripts/all'
-import { SparkStore } from './spark-store'
-import { UserStore } from './user-store'
+import { SparkStore } from './stores/spark-store'
+import { UserStore } from './stores/user-store'
 
 /**
  * One registry in Redis: which servers there are, their sparks, their users and their groups.
@@ -25,6 +26,8 @@ export class Registry {
   readonly sparks: SparkStore
   readonly users: UserStore
   readonly groups: GroupStore
+  /** Whether users have more sparks than they may. */
+  readonly limits: LimitStore
   /** Which users and groups have begun and ended. */
   readonly presence: PresenceStore
   /** The indexes whose entries go with the sparks that they belong to. */
@@ -50,6 +53,7 @@ export class Registry {
     const presence = (this.presence = new PresenceStore(keys, redis, terms))
     this.users = new UserStore(keys, batchSize, redis, presence)
     this.groups = new GroupStore(keys, batchSize, redis, presence)
+    this.limits = new LimitStore(keys, redis)
     this.dependents = [this.users, this.groups]
     this.remains = new Cleanup(keys, batchSize, redis)
   }

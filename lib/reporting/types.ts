@@ -1,4 +1,5 @@
 import type { ClusterError } from '../common/errors'
+import type { Spark } from '../common/types'
 
 /** Why a peer left: `'shutdown'`: it said so; `'expired'`: its lease ran out. */
 export type Farewell = 'shutdown' | 'expired'
@@ -121,6 +122,11 @@ export interface MetroplexEvents {
    * The registry had this many wrong entries about this server and has been repaired. With `shards`, once per shard.
    */
   heal: (healed: { sparks: number }) => void
+  /**
+   * A spark of this server is ended, because its user has more sparks than the option `limit` allows. A listener may
+   * still write to the spark. Its client does not reconnect.
+   */
+  refused: (spark: Spark, user: string, why: 'limit') => void
   /** On the one server that cleans up after a dead server: a slice of its spark ids. Each id is named at least once. */
   reap: (address: string, sparks: string[]) => void
 }

@@ -1,7 +1,7 @@
 import { now } from '../common/async'
 import { asError } from '../common/errors'
 import { SLICE, slices } from '../registry/batch-size'
-import type { IndexStore } from '../registry/index-store'
+import type { IndexStore } from '../registry/stores/index-store'
 import type { CommitOutcome, LifeId } from '../registry/records'
 import type { NumberedWrites } from './numbered-writes'
 import type { PendingWrites, Taken } from './pending-writes'

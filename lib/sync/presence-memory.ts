@@ -1,6 +1,6 @@
 import { now } from '../common/async'
 import { SLICE, slices } from '../registry/batch-size'
-import type { PresenceKind, PresenceStore, PresenceWitness } from '../registry/presence/presence-store'
+import type { PresenceKind, PresenceStore, PresenceWitness } from '../registry/stores/presence-store'
 import type { LifeId } from '../registry/records'
 import { BigMap } from './maps/big-map'
 import type { BigMultimap } from './maps/big-multimap'

@@ -1,5 +1,5 @@
 import type { LifeId, SparkChanges } from '../registry/records'
-import type { SparkStore } from '../registry/spark-store'
+import type { SparkStore } from '../registry/stores/spark-store'
 import type { LocalSparks } from './local-sparks'
 import type { NumberedWrites } from './numbered-writes'
 import { PendingSparks } from './pending-sparks'

@@ -1,5 +1,5 @@
 import type { LifeId, Named, Renamed } from '../registry/records'
-import type { UserStore } from '../registry/user-store'
+import type { UserStore } from '../registry/stores/user-store'
 import type { NumberedWrites } from './numbered-writes'
 import type { PendingUsers } from './pending-users'
 import { IndexSync, type Claimed } from './index-sync'

@@ -190,6 +190,19 @@ export interface MetroplexOptions {
      */
     grace?: number
     /**
+     * How many sparks a user may have at a time, on all servers together; the same on all of them. The sparks that go
+     * are ended, and their clients do not reconnect; the event `refused` names each on its server.
+     *
+     * * `sparks`: from 1 to 1000.
+     * * `over`: `'oldest'`: a new spark stays, and the oldest one of its user goes. `'refuse'`: the new spark goes,
+     *   after the servers of the others have confirmed that they are there; one that does not answer within a second
+     *   does not count. A connection that has broken without a word counts until Primus notices.
+     *
+     * While Redis cannot be asked, all sparks stay; who is over the limit goes when it is back.
+     * @default any number of sparks
+     */
+    limit?: { sparks: number; over?: 'oldest' | 'refuse' }
+    /**
      * What a spark is, for `describe` and `sessions`; at most 1024 bytes of JSON. A function is called when a spark
      * connects, and may return a promise; any other value is that of all sparks of this server.
      *

@@ -1,12 +1,12 @@
-import { pushTo } from '../common/multimap'
-import type { AdaptiveBatchSize } from './batch-size'
-import { accepted, paired } from './decoding'
-import { list, numbered } from './encoding'
-import type { Keys } from './keys'
+import { pushTo } from '../../common/multimap'
+import type { AdaptiveBatchSize } from '../batch-size'
+import { accepted, paired } from '../decoding'
+import { list, numbered } from '../encoding'
+import type { Keys } from '../keys'
 import type { DependentStore, IndexStore } from './index-store'
-import type { PresenceStore } from './presence/presence-store'
-import type { CommitOutcome, LifeId, Named, Page, Renamed } from './records'
-import type { RedisCommands } from './redis-commands'
+import type { PresenceStore } from './presence-store'
+import type { CommitOutcome, LifeId, Named, Page, Renamed } from '../records'
+import type { RedisCommands } from '../redis-commands'
 
 /** The users of one registry. A method is one round trip, and rejects with `EREGISTRY` when Redis fails. */
 export class UserStore implements IndexStore<Named, readonly Renamed[]>, DependentStore<Named> {

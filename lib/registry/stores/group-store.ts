@@ -1,11 +1,11 @@
-import type { AdaptiveBatchSize } from './batch-size'
-import { accepted, paired } from './decoding'
-import { list } from './encoding'
+import type { AdaptiveBatchSize } from '../batch-size'
+import { accepted, paired } from '../decoding'
+import { list } from '../encoding'
 import type { DependentStore, IndexStore } from './index-store'
-import type { Keys } from './keys'
-import type { PresenceStore } from './presence/presence-store'
-import type { CommitOutcome, GroupCount, LifeId, Page } from './records'
-import type { RedisCommands } from './redis-commands'
+import type { Keys } from '../keys'
+import type { PresenceStore } from './presence-store'
+import type { CommitOutcome, GroupCount, LifeId, Page } from '../records'
+import type { RedisCommands } from '../redis-commands'
 
 /**
  * The groups of one registry: which servers have sparks in a group, and how many.

@@ -1,10 +1,10 @@
-import { SLICE } from './batch-size'
-import { accepted, byOwner, Texts } from './decoding'
-import { list } from './encoding'
-import type { Keys } from './keys'
+import { SLICE } from '../batch-size'
+import { accepted, byOwner, Texts } from '../decoding'
+import { list } from '../encoding'
+import type { Keys } from '../keys'
 import type { IndexStore } from './index-store'
-import type { CommitOutcome, LifeId, Page, SparkChanges } from './records'
-import type { RedisCommands } from './redis-commands'
+import type { CommitOutcome, LifeId, Page, SparkChanges } from '../records'
+import type { RedisCommands } from '../redis-commands'
 
 /** The sparks of one registry. A method is one round trip, and rejects with `EREGISTRY` when Redis fails. */
 export class SparkStore implements IndexStore<string, SparkChanges> {

@@ -1,4 +1,4 @@
-import type { CommitOutcome, LifeId, Page } from './records'
+import type { CommitOutcome, LifeId, Page } from '../records'
 
 /**
  * One index of a registry in Redis: what servers have entered there, such as sparks or users.

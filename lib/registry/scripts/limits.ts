@@ -1,0 +1,99 @@
+import type { Script } from './script'
+
+/** How long the order of a user's sparks is kept after the last of them came, in ms: a week. */
+const ORDER_MS = 604_800_000
+
+/**
+ * Decide whether users with new sparks have more than they may, and who goes then.
+ *
+ * `order:<user>` says when each spark of a user came, by Redis's clock. A spark that it lacks, because its server has
+ * not said so since a flush, counts as older than all others. An entry that another server left behind, and that is not to be
+ * counted, is exempt for as long as it stands under the same address.
+ *
+ * Entries that go are removed from the sparks of the user at once, so that no two servers decide about the same place.
+ * The lists of their servers are left alone: they follow when the sparks end.
+ *
+ * KEYS     1 our users · then for each user: its sparks, their order
+ * ARGV     1 our address · 2 how many sparks a user may have · 3 'oldest' or 'refuse': who goes
+ *          4 users · 5 ids · 6 places of their users · 7 how long they have been there, in ms
+ *          8 exempt entries of each user, as id, address, id, address…
+ * Returns  entries in fours, the first of which says what they are:
+ *          'absent', id, user, '': the registry lacks it; nothing is decided
+ *          'over', id, user, address: it goes, because it is one of the oldest
+ *          'refused', id, user, '': it goes, because it is new
+ *          'holder', id, user, address: an entry because of which others were refused
+ */
+export const admit: Script = {
+  lua: `
+    local address, limit, oldest = ARGV[1], tonumber(ARGV[2]), ARGV[3] == 'oldest'
+    local users, ids, of = cjson.decode(ARGV[4]), cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
+    local ages, exempt = cjson.decode(ARGV[7]), cjson.decode(ARGV[8])
+    local time, answer, new = redis.call('TIME'), {}, {}
+    local now = time[1] * 1000000 + time[2]
+    local function say(what, id, user, owner)
+      for _, part in ipairs({what, id, user, owner}) do answer[#answer + 1] = part end
+    end
+    for i, id in ipairs(ids) do
+      local place, user = of[i], users[of[i]]
+      local key, order = KEYS[2 * place], KEYS[2 * place + 1]
+      local owner = redis.call('HGET', key, id)
+      -- It was refused, and is asked for again. Our list still has it as long as the spark is there.
+      if not owner and #exempt[place] > 0 and redis.call('HGET', KEYS[1], id) == user then
+        redis.call('HSET', key, id, address)
+        owner = address
+      end
+      if owner ~= address then
+        say('absent', id, user, '')
+      else
+        redis.call('ZADD', order, 'NX', string.format('%.0f', now - 1000 * ages[i] + i), id)
+        redis.call('PEXPIRE', order, ${ORDER_MS})
+        new[place] = new[place] or {}
+        new[place][id] = true
+      end
+    end
+    for place, ours in pairs(new) do
+      local user, key, order = users[place], KEYS[2 * place], KEYS[2 * place + 1]
+      if redis.call('HLEN', key) > limit then
+        local entries, owners, marks = redis.call('HGETALL', key), {}, {}
+        for i = 1, #entries, 2 do owners[entries[i]] = entries[i + 1] end
+        local ordered = redis.call('ZRANGE', order, 0, -1, 'WITHSCORES')
+        for i = 1, #ordered, 2 do
+          if owners[ordered[i]] then marks[ordered[i]] = tonumber(ordered[i + 1])
+          else redis.call('ZREM', order, ordered[i]) end
+        end
+        local left = {}
+        for i = 1, #exempt[place], 2 do left[exempt[place][i]] = exempt[place][i + 1] end
+        local counted = {}
+        for id, owner in pairs(owners) do
+          if left[id] ~= owner then counted[#counted + 1] = id end
+        end
+        table.sort(counted, function(a, b)
+          local first, second = marks[a] or 0, marks[b] or 0
+          if first == second then return a < b end
+          return first < second
+        end)
+        local function remove(id)
+          redis.call('HDEL', key, id)
+          redis.call('ZREM', order, id)
+        end
+        if oldest then
+          for i = 1, #counted - limit do
+            say('over', counted[i], user, owners[counted[i]])
+            remove(counted[i])
+          end
+        else
+          local refused = false
+          for i = limit + 1, #counted do
+            -- Those of other servers are refused there.
+            if ours[counted[i]] then
+              say('refused', counted[i], user, '')
+              remove(counted[i])
+              refused = true
+            end
+          end
+          for i = 1, refused and limit or 0 do say('holder', counted[i], user, owners[counted[i]]) end
+        end
+      end
+    end
+    return answer`
+}

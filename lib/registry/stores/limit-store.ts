@@ -1,0 +1,75 @@
+import { pushTo } from '../../common/multimap'
+import type { UserLimit } from '../../common/validate'
+import { list, numbered } from '../encoding'
+import type { Keys } from '../keys'
+import type { Named } from '../records'
+import type { RedisCommands } from '../redis-commands'
+
+/** An entry of a user: the id of a spark, and the address that has it. */
+export type Holder = readonly [id: string, address: string]
+
+/** A spark with a new user, and how long it has had that, in ms. */
+export interface Newcomer {
+  readonly id: string
+  readonly user: string
+  readonly age: number
+}
+
+/** What was decided about new sparks of users. Nothing is said of a spark that stays. */
+export interface Admission {
+  /** Sparks that the registry lacks: nothing is decided about them. */
+  readonly absent: readonly Named[]
+  /** Sparks that must go because they are the oldest, by the address that has them. */
+  readonly over: ReadonlyMap<string, readonly Named[]>
+  /** New sparks that must go. */
+  readonly refused: readonly Named[]
+  /** For each user with refused sparks: the entries that were counted. */
+  readonly holders: ReadonlyMap<string, readonly Holder[]>
+}
+
+/** The order in which sparks of users came, in one registry. A method is one round trip. */
+export class LimitStore {
+  constructor(
+    private readonly keys: Keys,
+    private readonly redis: RedisCommands
+  ) {}
+
+  /**
+   * Decide whether users with new sparks have too many.
+   *
+   * @param exempt entries of each user that are not to be counted, while they stand as given
+   */
+  async admit(
+    address: string,
+    { sparks, over }: UserLimit,
+    newcomers: readonly Newcomer[],
+    exempt: ReadonlyMap<string, readonly Holder[]>
+  ): Promise<Admission> {
+    const { each, at } = numbered(newcomers.map(({ user }) => user))
+    const found = (await this.redis.list('admit', [
+      2 * each.length + 1,
+      this.keys.usersOf(address),
+      ...each.flatMap(user => [this.keys.user(user), this.keys.order(user)]),
+      address,
+      sparks,
+      over,
+      list(each),
+      list(newcomers.map(({ id }) => id)),
+      JSON.stringify(at),
+      JSON.stringify(newcomers.map(({ age }) => Math.round(age))),
+      JSON.stringify(each.map(user => (exempt.get(user) ?? []).flat()))
+    ])) as string[]
+    const absent: Named[] = []
+    const refused: Named[] = []
+    const gone = new Map<string, Named[]>()
+    const holders = new Map<string, Holder[]>()
+    for (let i = 0; i < found.length; i += 4) {
+      const [what, id = '', user = '', owner = ''] = found.slice(i, i + 4)
+      if (what === 'absent') absent.push([id, user])
+      else if (what === 'refused') refused.push([id, user])
+      else if (what === 'over') pushTo(gone, owner, [id, user])
+      else pushTo(holders, user, [id, owner])
+    }
+    return { absent, over: gone, refused, holders }
+  }
+}
