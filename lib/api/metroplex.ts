@@ -173,7 +173,8 @@ export class Metroplex extends SparkQueries {
    *
    * @param spark a local spark, or its id
    * @throws TypeError or RangeError for a value that is no spark or no name; MetroplexError `ENOSPARK` when the spark
-   * is not connected here, `EREGISTRY` when Redis cannot be asked: the name is written as soon as it can be
+   * is not connected here, `ELIMIT` when its user has as many as the option `limit` allows: it is ended, `EREGISTRY`
+   * when Redis cannot be asked: the name is written as soon as it can be
    *
    * @example
    * spark.on('data', ({ login }) => { if (login) primus.metroplex.identify(spark, login).catch(console.error) })
@@ -291,7 +292,7 @@ export class Metroplex extends SparkQueries {
     const id = typeof spark === 'object' && spark !== null ? this.#idOf(spark as Spark) : idOf(spark)
     const name = user === undefined || user === null ? undefined : userOf(user)
     this.#sparkOptions.told(id)
-    await this.core.shards.users.identify(id, name)
+    await this.core.identify(id, name)
   }
 
   /** The id under which a spark was entered; its current id when it was not. */

@@ -5,6 +5,7 @@ import { functionOrNone, milliseconds, plainInfo, refuseUnknown, userLimit, whol
 import { inspectValue } from './errors'
 import { isClient, isCluster, keyPrefixOf } from './ioredis-client'
 import { hashTagOf } from './hash-slots'
+import { transportOf } from './transport-contract'
 import type { GroupsOption, Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions, UserOption } from './types'
 
 /** Where the private listener is bound. */
@@ -288,32 +289,6 @@ function listenOf(given: unknown, needed: boolean): ListenSettings | undefined {
         `or false; given: ${inspectValue(given)}.`
     )
   return { ...(typeof host === 'string' && { host }), port: port as number, beside: false }
-}
-
-const TRANSPORT = ['open', 'greet', 'send', 'release', 'close'] as const
-
-function transportOf(given: unknown): 'http' | 'redis' | object {
-  if (given === undefined) return 'http'
-  if (given === 'http' || given === 'redis') return given
-  const own = given as Partial<Record<string, unknown>> | null
-  if (
-    typeof own === 'object' &&
-    own !== null &&
-    typeof own['name'] === 'string' &&
-    TRANSPORT.every(method => typeof own[method] === 'function')
-  ) {
-    const { body, batch } = (own['limits'] ?? {}) as Partial<Record<string, unknown>>
-    // Without limits each message would fail, with an error that does not say why.
-    if (Number(body) > 0 && Number(batch) > 0) return own
-    throw new TypeError(
-      'metroplex: the `limits` of `metroplex.transport` must be an object of two numbers above 0, { ' +
-        'body, batch }, in bytes.'
-    )
-  }
-  throw new TypeError(
-    "metroplex: `metroplex.transport` must be 'http', 'redis', or an object with `name`, " +
-      `\`limits\` and the methods ${TRANSPORT.join(', ')}; given: ${inspectValue(given)}.`
-  )
 }
 
 function namespaceOf(given: unknown): string {

@@ -1,3 +1,5 @@
+import { inspectValue } from './errors'
+
 /** A server or process as the registry describes it: where it is reached. */
 export interface Peer {
   /**
@@ -133,4 +135,32 @@ export interface Transport {
   release(address: string): void
   /** Stops receiving and frees everything. Requests in flight fail with `ECLOSED`. Can be called twice. */
   close(): Promise<void>
+}
+
+/** The methods of a transport of an application. */
+const METHODS = ['open', 'greet', 'send', 'release', 'close'] as const
+
+/** The option `transport`. @throws TypeError for anything but a name of ours, or a transport */
+export function transportOf(given: unknown): 'http' | 'redis' | object {
+  if (given === undefined) return 'http'
+  if (given === 'http' || given === 'redis') return given
+  const own = given as Partial<Record<string, unknown>> | null
+  if (
+    typeof own === 'object' &&
+    own !== null &&
+    typeof own['name'] === 'string' &&
+    METHODS.every(method => typeof own[method] === 'function')
+  ) {
+    const { body, batch } = (own['limits'] ?? {}) as Partial<Record<string, unknown>>
+    // Without limits each message would fail, with an error that does not say why.
+    if (Number(body) > 0 && Number(batch) > 0) return own
+    throw new TypeError(
+      'metroplex: the `limits` of `metroplex.transport` must be an object of two numbers above 0, { ' +
+        'body, batch }, in bytes.'
+    )
+  }
+  throw new TypeError(
+    "metroplex: `metroplex.transport` must be 'http', 'redis', or an object with `name`, " +
+      `\`limits\` and the methods ${METHODS.join(', ')}; given: ${inspectValue(given)}.`
+  )
 }

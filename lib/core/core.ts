@@ -61,6 +61,8 @@ export class Core {
   /** Asks clients. */
   readonly requester: Requester
   protected readonly caller: RpcCaller
+  /** What messages and questions know of the cluster. */
+  protected readonly cluster: Pick<DescribedCluster, 'takes'>
   #closing: Promise<void> | undefined
   #reported: State = 'connecting'
 
@@ -75,7 +77,7 @@ export class Core {
     this.shards = shards
     this.gateway = gateway
     this.local = local
-    const cluster = this.#cluster()
+    const cluster = (this.cluster = this.#cluster())
     this.forwarder = new Forwarder(local, gateway.sender, cluster, {
       timeout,
       parser,

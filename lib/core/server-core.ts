@@ -1,15 +1,17 @@
 import { ignore, rethrow } from '../common/callback'
+import { Message } from '../common/encoded-message'
 import type { Settings } from '../common/options'
 import type { Parser } from '../common/parser'
 import type { Primus, Spark } from '../common/types'
 import { ClientReplies } from '../delivery/client-replies'
-import { GroupDelivery } from '../delivery/group-forwarder'
-import { LocalDelivery, NO_SPARKS, sparksOf, type Here, type LocalPrimus } from '../delivery/local'
+import { sparksOf } from '../delivery/local'
 import { answerDescribe, DESCRIBE } from '../descriptions/describe-questions'
-import { LocalDescriptions } from '../descriptions/local-descriptions'
+import type { LocalDescriptions } from '../descriptions/local-descriptions'
 import { Drain } from '../drain/drain'
 import { Gate } from '../drain/gate'
 import { answerGroupQuestions } from '../groups/group-questions'
+import { answerLimitQuestions, HOLDS, OVER, type LimitedSparks } from '../limits/limit-questions'
+import { UserLimits } from '../limits/user-limits'
 import type { State } from '../reporting/types'
 import { serveClientRequests } from '../rpc/client-requests'
 import { MembershipHints, type Hint } from '../rpc/membership-hints'
@@ -21,6 +23,7 @@ import { PeerReachability } from '../health/peer-reachability'
 import { period } from '../shards/shard'
 import { Backbone } from './backbone'
 import { Core, FAREWELL, within, type Emit } from './core'
+import { openDescriptions, openLocal } from './local-parts'
 
 /**
  * What a server adds to a process that only asks: it registers, answers peers, holds sparks, drains and has a health.
@@ -33,6 +36,8 @@ export class ServerCore extends Core {
   readonly descriptions: LocalDescriptions
   readonly drain: Drain
   readonly gate: Gate
+  /** Absent without the option `limit`. */
+  readonly limits: UserLimits | undefined
   /** Whether the HTTP server that clients connect to was closed and does not listen again. */
   closed = false
   /** The tag in the ids of our sparks; `''` while they have none. Set before this server registers. */
@@ -74,6 +79,16 @@ export class ServerCore extends Core {
     this.descriptions = descriptions
     answerDescribe(responder, descriptions)
     gateway.announce(DESCRIBE)
+    const limited: LimitedSparks = {
+      owns: id => shards.sparks.owns(id),
+      end: (id, user) => {
+        this.#endRefused(id, user, spark(id))
+      }
+    }
+    answerLimitQuestions(responder, limited)
+    gateway.announce(HOLDS)
+    gateway.announce(OVER)
+    this.limits = this.#openLimits(limited)
     this.#hints = this.#openHints()
     this.healthCheck = this.#openHealthCheck()
     this.gate = new Gate(primus ?? {})
@@ -94,6 +109,7 @@ export class ServerCore extends Core {
         this.#notify('join')
       })
       .on('healed', sparks => {
+        this.limits?.repaired()
         emit('heal', { sparks })
       })
       .on('reap', (address, sparks) => {
@@ -128,9 +144,19 @@ export class ServerCore extends Core {
   /** A spark has ended: every part that waits for it or lists it learns of it here. */
   disconnected(id: string, spark: Spark): void {
     for (const listener of this.ending) listener(id)
+    this.limits?.forget(id)
     this.clientReplies.disconnected(spark)
     this.shards.sparks.disconnect(id, spark)
     this.drain.disconnected(spark)
+  }
+
+  /**
+   * Set the user of a spark of this server; `undefined` removes it. With the option `limit` it resolves when the spark
+   * stays.
+   */
+  identify(id: string, user: string | undefined): Promise<void> {
+    const write = (): Promise<void> => this.shards.users.identify(id, user)
+    return this.limits === undefined ? write() : this.limits.named(id, user, write)
   }
 
   protected override get notified(): Promise<void> {
@@ -139,9 +165,36 @@ export class ServerCore extends Core {
 
   protected override closeServer(): void {
     this.healthCheck.end()
+    this.limits?.close()
     this.drain.close()
     this.#responder.close()
     this.clientReplies.close()
+  }
+
+  #openLimits(local: LimitedSparks): UserLimits | undefined {
+    const { shards, settings, forwarder, caller } = this
+    if (settings.limit === undefined) return undefined
+    const { takes } = this.cluster
+    const cluster = {
+      get own() {
+        return shards.lives.address
+      },
+      get open() {
+        return shards.admissions.open
+      },
+      takes,
+      decide: shards.admissions.decide.bind(shards.admissions),
+      user: (id: string) => shards.users.of(id),
+      endAt: (ids: readonly string[]) => forwarder.end(ids, false)
+    }
+    return new UserLimits(settings.limit, cluster, caller, local)
+  }
+
+  /** End a spark whose user has too many, if it still has that user. */
+  #endRefused(id: string, user: string, spark: Spark | undefined): void {
+    if (this.shards.users.of(id) !== user) return
+    if (spark !== undefined) this.emit('refused', spark, user, 'limit')
+    this.local.some([id], Message.ending(false))
   }
 
   #openHints(): MembershipHints {
@@ -232,44 +285,4 @@ export class ServerCore extends Core {
     this.#notified = this.#hints.send(hint)
     this.#notified.catch(rethrow)
   }
-}
-
-/** What this server knows of its sparks. */
-function openDescriptions({ settings, shards }: Backbone, primus: Partial<Primus> | undefined): LocalDescriptions {
-  return new LocalDescriptions({
-    owns: id => shards.sparks.owns(id),
-    // An application may have entered objects that are no sparks of Primus.
-    spark: id => shards.sparks.spark(id, Object.prototype),
-    user: id => shards.users.of(id),
-    groups: id => shards.groups.of(id),
-    server: settings.name,
-    get transport() {
-      return primus?.spec?.transformer ?? ''
-    }
-  })
-}
-
-/** What writes to the sparks of a Primus, for this process and for peers. */
-function openLocal(
-  { gateway, settings, shards, stats }: Backbone,
-  primus: Partial<Primus> | undefined,
-  spark: (id: string) => Spark | undefined
-): Here {
-  if (primus?.forEach === undefined) return NO_SPARKS
-  const local = new LocalDelivery(primus as LocalPrimus, spark, {
-    maxBuffered: settings.maxBuffered,
-    ended: () => {
-      stats.count('ended')
-    }
-  })
-  const delivery = new GroupDelivery(local, group => shards.groups.sparks(group))
-  gateway.handle(
-    {
-      some: (ids, message) => local.some(ids, message),
-      all: (message, except) => local.all(message, except),
-      groups: (groups, message, except) => delivery.groups(groups, message, except)
-    },
-    work => local.together(work)
-  )
-  return local
 }

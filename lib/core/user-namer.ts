@@ -1,8 +1,14 @@
 import { deferred } from '../common/async'
 import { ignore } from '../common/callback'
 import { OptionReports } from '../reporting/option-reports'
-import { MetroplexError } from '../common/errors'
+import { MetroplexError, type ErrorCode } from '../common/errors'
 import type { ConnectedSpark, Spark, UserOption } from '../common/types'
+
+/**
+ * What may become of a name: its spark has disconnected, or is over the limit of its user, which an event reports; or
+ * Redis has failed, and the writer retries.
+ */
+const EXPECTED: readonly ErrorCode[] = ['ENOSPARK', 'ELIMIT', 'EREGISTRY']
 
 /**
  * Asks the application for the user behind each spark that connects: the option `user`, which may return a promise.
@@ -66,9 +72,8 @@ export class UserNamer {
       known()
       await identified
     } catch (error) {
-      // A disconnected spark needs no user. After a failure of Redis, the writer retries.
-      const known = error instanceof MetroplexError && (error.code === 'ENOSPARK' || error.code === 'EREGISTRY')
-      if (!known) this.#reports.refused(id, 'no name of a user', error)
+      if (!(error instanceof MetroplexError && EXPECTED.includes(error.code)))
+        this.#reports.refused(id, 'no name of a user', error)
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Stats } from '../reporting/stats'
 import type { State } from '../reporting/types'
 import { SharedConfig } from '../membership/shared-config'
 import type { PresenceStore } from '../registry/stores/presence-store'
+import { Admissions } from './admissions'
 import { Locator } from './locator'
 import { OwnLives } from './own-lives'
 import { OwnSparks } from './own-sparks'
@@ -44,6 +45,8 @@ export class Shards {
   readonly users: Users
   /** The groups that sparks are in. */
   readonly groups: Groups
+  /** Decides whether users have too many sparks. */
+  readonly admissions: Admissions
 
   constructor(
     settings: ShardsSettings,
@@ -170,6 +173,7 @@ export class Shards {
     )
     this.users = new Users(this.#shards, this.locator, () => lives.address, timeout)
     this.groups = new Groups(this.#shards, () => lives.address, timeout)
+    this.admissions = new Admissions(this.#shards, () => lives.address)
     this.sparks = new OwnSparks(this.#shards, [this.users, this.groups], stats)
   }
 

@@ -45,10 +45,11 @@ export const admit: Script = {
       if owner ~= address then
         say('absent', id, user, '')
       else
-        redis.call('ZADD', order, 'NX', string.format('%.0f', now - 1000 * ages[i] + i), id)
-        redis.call('PEXPIRE', order, ${ORDER_MS})
         new[place] = new[place] or {}
-        new[place][id] = true
+        if redis.call('ZADD', order, 'NX', string.format('%.0f', now - 1000 * ages[i] + i), id) == 1 then
+          new[place][id] = true
+        end
+        redis.call('PEXPIRE', order, ${ORDER_MS})
       end
     end
     for place, ours in pairs(new) do
@@ -82,16 +83,17 @@ export const admit: Script = {
             remove(counted[i])
           end
         else
-          local refused = false
-          for i = limit + 1, #counted do
-            -- Those of other servers are refused there.
-            if ours[counted[i]] then
-              say('refused', counted[i], user, '')
-              remove(counted[i])
-              refused = true
-            end
+          -- One that was let in before keeps its place, even if a new one has waited for longer.
+          local over, holders = #counted - limit, {}
+          for i = #counted, 1, -1 do
+            local id = counted[i]
+            if over > 0 and ours[id] then
+              say('refused', id, user, '')
+              remove(id)
+              over = over - 1
+            else holders[#holders + 1] = id end
           end
-          for i = 1, refused and limit or 0 do say('holder', counted[i], user, owners[counted[i]]) end
+          for i = 1, #holders < #counted and #holders or 0 do say('holder', holders[i], user, owners[holders[i]]) end
         end
       end
     end

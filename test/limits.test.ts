@@ -1,0 +1,262 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import type { MetroplexOptions } from '../index'
+import type { Spark } from '../lib/common/types'
+import { assume } from './support/assume'
+import { openClient, type Client } from './support/client'
+import { createRegistered, type Registered } from './support/registered'
+import { rejection } from './support/rejection'
+import { startServer } from './support/server'
+import { sharedRedis } from './support/shared-redis'
+import { eventually } from './support/wait'
+
+type Limit = NonNullable<NonNullable<MetroplexOptions['metroplex']>['limit']>
+
+/** What the event `refused` said of a spark. */
+type Refusal = readonly [id: string, user: string, why: string]
+
+/** A server, and whom it has refused. */
+interface Limited extends Registered {
+  readonly refusals: Refusal[]
+}
+
+/** The user that a client names in its address. */
+function userOfQuery({ query }: Spark): string | undefined {
+  return (query as { user?: string }).user
+}
+
+describe('a limit', function () {
+  this.timeout(60_000)
+  const shared = sharedRedis()
+
+  const start = async (limit: Limit, own: MetroplexOptions['metroplex'] = {}): Promise<Limited> => {
+    const server = await createRegistered({
+      redis: { url: shared.redis.url, namespace: shared.space },
+      primus: { metroplex: { timeout: 1000, limit, user: userOfQuery, ...own } }
+    })
+    const refusals: Refusal[] = []
+    server.metroplex.on('refused', (spark, user, why) => refusals.push([spark.id, user, why]))
+    return { ...server, refusals }
+  }
+
+  /** A client of a user. It does not reconnect by itself after a loss. */
+  const come = (server: { url: string }, user: string): Promise<Client> =>
+    openClient(`${server.url}?user=${user}`, { options: { strategy: false } })
+
+  /** Until the registry has exactly these sparks of a user. */
+  const has = (server: Limited, user: string, ids: readonly string[]): Promise<unknown> =>
+    eventually(
+      async () =>
+        (await server.metroplex.user(user))
+          .map(({ spark }) => spark)
+          .sort()
+          .join() === [...ids].sort().join(),
+      {
+        within: 10_000,
+        what: `the sparks ${ids.join()} of ${user}`
+      }
+    )
+
+  const ended = (client: Client): Promise<unknown> =>
+    eventually(() => client.socket.readyState === 2, { what: 'the end of a client' })
+  const open = (client: Client): boolean => client.socket.readyState === 3
+
+  describe('that ends the oldest spark', () => {
+    it('lets a new one in, and ends the oldest one of its user on whichever server it is', async () => {
+      const [a, b] = [await start({ sparks: 2 }), await start({ sparks: 2 })]
+      const first = await come(a, 'alice')
+      await has(a, 'alice', [first.id])
+      const second = await come(b, 'alice')
+      await has(a, 'alice', [first.id, second.id])
+      const third = await come(b, 'alice')
+      await ended(first)
+      await has(a, 'alice', [second.id, third.id])
+      assume(a.refusals).eql([[first.id, 'alice', 'limit']])
+      assume(b.refusals).eql([])
+      assume([open(second), open(third)]).eql([true, true])
+    })
+
+    it('lets a listener write to a spark before that is ended', async () => {
+      const a = await start({ sparks: 1 })
+      a.metroplex.on('refused', spark => (spark as unknown as { write(data: unknown): void }).write('elsewhere'))
+      const first = await come(a, 'alice')
+      await has(a, 'alice', [first.id])
+      const second = await come(a, 'alice')
+      assume(await first.next()).equals('elsewhere')
+      await ended(first)
+      await has(a, 'alice', [second.id])
+    })
+
+    it('counts each user by itself, and sparks without a user not at all', async () => {
+      const a = await start({ sparks: 1 })
+      const clients = [await come(a, 'alice'), await come(a, 'bob'), await openClient(a.url), await openClient(a.url)]
+      await has(a, 'alice', [clients[0]?.id ?? ''])
+      await has(a, 'bob', [clients[1]?.id ?? ''])
+      assume(clients.map(open)).eql([true, true, true, true])
+      assume(a.refusals).eql([])
+    })
+
+    it('counts a spark that is named anew, by the time of that', async () => {
+      const a = await start({ sparks: 1 })
+      const [guest, alice] = [await openClient(a.url), await come(a, 'alice')]
+      await has(a, 'alice', [alice.id])
+      await a.metroplex.identify(guest.id, 'alice')
+      await ended(alice)
+      await has(a, 'alice', [guest.id])
+      await a.metroplex.identify(guest.id, null)
+      assume(await a.metroplex.user('alice')).eql([])
+    })
+
+    it('is kept when a user comes to many servers at once', async () => {
+      const servers = await Promise.all(Array.from({ length: 8 }, () => start({ sparks: 3 })))
+      const clients = await Promise.all(servers.flatMap(server => [come(server, 'alice'), come(server, 'alice')]))
+      await eventually(() => clients.filter(open).length === 3, { within: 10_000, what: 'the end of all but three' })
+      await has(
+        servers[0] as Limited,
+        'alice',
+        clients.filter(open).map(({ id }) => id)
+      )
+      assume(servers.flatMap(({ refusals }) => refusals).length).equals(13)
+    })
+
+    it('is kept over a flush, which ends nothing that was there before', async () => {
+      const [a, b] = [await start({ sparks: 2 }, { lease: 900 }), await start({ sparks: 2 }, { lease: 900 })]
+      const clients = [await come(a, 'alice'), await come(b, 'alice')]
+      await has(
+        a,
+        'alice',
+        clients.map(({ id }) => id)
+      )
+      await shared.redis.client().flushall()
+      await has(
+        a,
+        'alice',
+        clients.map(({ id }) => id)
+      )
+      assume([...a.refusals, ...b.refusals]).eql([])
+      const third = await come(b, 'alice')
+      await ended(clients[0] as Client)
+      await has(a, 'alice', [clients[1]?.id ?? '', third.id])
+    })
+
+    it('is decided after an outage of Redis, during which all are let in', async () => {
+      const a = await start({ sparks: 1 }, { lease: 900, timeout: 300 })
+      const first = await come(a, 'alice')
+      await has(a, 'alice', [first.id])
+      shared.redis.pause()
+      const second = await come(a, 'alice')
+      assume((await rejection(a.metroplex.identify(second.id, 'bob'))).code).equals('EREGISTRY')
+      await rejection(a.metroplex.identify(second.id, 'alice'))
+      assume([open(first), open(second)]).eql([true, true])
+      shared.redis.resume()
+      await ended(first)
+      await has(a, 'alice', [second.id])
+    })
+  })
+
+  describe('that refuses the new spark', () => {
+    const REFUSE: Limit = { sparks: 2, over: 'refuse' }
+
+    it('ends it, and leaves the others alone', async () => {
+      const [a, b] = [await start(REFUSE), await start(REFUSE)]
+      const [first, second] = [await come(a, 'alice'), await come(b, 'alice')]
+      await has(a, 'alice', [first.id, second.id])
+      const third = await come(b, 'alice')
+      await ended(third)
+      assume(b.refusals).eql([[third.id, 'alice', 'limit']])
+      await has(a, 'alice', [first.id, second.id])
+      assume([open(first), open(second), a.refusals.length]).eql([true, true, 0])
+    })
+
+    it('rejects `identify` with ELIMIT, in a sentence', async () => {
+      const a = await start({ sparks: 1, over: 'refuse' })
+      const [alice, guest] = [await come(a, 'alice'), await openClient(a.url, { options: { strategy: false } })]
+      await has(a, 'alice', [alice.id])
+      const error = await rejection(a.metroplex.identify(guest.id, 'alice'))
+      assume(error.code).equals('ELIMIT')
+      assume(error.message).equals(
+        "The user 'alice' has 1 spark already, as many as `metroplex.limit` allows: " +
+          `the spark '${guest.id}' is ended.`
+      )
+      await ended(guest)
+    })
+
+    it('has a place again as soon as one has left', async () => {
+      const a = await start({ sparks: 1, over: 'refuse' })
+      const first = await come(a, 'alice')
+      await has(a, 'alice', [first.id])
+      await first.close()
+      await has(a, 'alice', [])
+      const second = await come(a, 'alice')
+      await has(a, 'alice', [second.id])
+      assume(a.refusals).eql([])
+    })
+
+    it('never lets more in when a user comes to many servers at once', async () => {
+      const servers = await Promise.all(Array.from({ length: 8 }, () => start(REFUSE)))
+      const counts: number[] = []
+      const watch = { done: false }
+      const key = `${shared.space}:user:alice`
+      const client = shared.redis.client()
+      const watching = (async () => {
+        while (!watch.done) {
+          counts.push(await client.zcard(`${shared.space}:order:alice`))
+          await turn()
+        }
+      })()
+      const clients = await Promise.all(servers.flatMap(server => [come(server, 'alice'), come(server, 'alice')]))
+      await eventually(() => clients.filter(open).length === 2, { within: 10_000, what: 'the end of all but two' })
+      watch.done = true
+      await watching
+      assume(Math.max(...counts)).equals(2)
+      assume(await client.hlen(key)).equals(2)
+      await has(
+        servers[0] as Limited,
+        'alice',
+        clients.filter(open).map(({ id }) => id)
+      )
+      assume(servers.flatMap(({ refusals }) => refusals).length).equals(14)
+    })
+  })
+
+  for (const over of ['oldest', 'refuse'] as const)
+    it(`that knows '${over}' lets a user back in within two seconds after its server was killed`, async () => {
+      const limit: Limit = { sparks: 1, over }
+      const holder = await startServer({
+        redis: { url: shared.redis.url, namespace: shared.space },
+        primus: { metroplex: { limit } }
+      })
+      const a = await start(limit)
+      const first = await openClient(holder.url, { options: { strategy: false } })
+      await holder.call('metroplex.identify', first.id, 'alice')
+      await has(a, 'alice', [first.id])
+      await holder.kill()
+      const began = performance.now()
+      const guest = await openClient(a.url, { options: { strategy: false } })
+      await a.metroplex.identify(guest.id, 'alice')
+      // A server that is asked has a second; the rest is for a machine that is busy.
+      assume(performance.now() - began).is.below(2000)
+      assume([open(guest), a.refusals.length]).eql([true, 0])
+      assume((await a.metroplex.user('alice')).map(({ spark }) => spark)).includes(guest.id)
+    })
+
+  it('over sixteen registries is one', async () => {
+    const [a, b] = [await start({ sparks: 1 }, { shards: 16 }), await start({ sparks: 1 }, { shards: 16 })]
+    for (const user of ['alice', 'bob', 'carol']) {
+      const first = await come(a, user)
+      await has(a, user, [first.id])
+      const second = await come(b, user)
+      await ended(first)
+      await has(a, user, [second.id])
+    }
+  })
+
+  it('costs Redis one script for all users that are named in one turn', async () => {
+    const a = await start({ sparks: 5 })
+    const clients = await Promise.all(Array.from({ length: 20 }, () => openClient(a.url)))
+    const client = shared.redis.client()
+    await client.config('RESETSTAT')
+    await Promise.all(clients.map(({ id }, i) => a.metroplex.identify(id, `user ${i}`)))
+    const calls = Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1])
+    assume(calls).is.below(8)
+  })
+})
