@@ -69,6 +69,7 @@ declare namespace metroplex {
   export type Drained = types.Drained
   export type DrainOptions = types.DrainOptions
   export type EndOptions = types.EndOptions
+  export type EndUserOptions = types.EndUserOptions
   export type EventContext = types.EventContext
   export type Failure = types.Failure
   export type Farewell = reports.Farewell

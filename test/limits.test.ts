@@ -1,7 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { MetroplexOptions } from '../index'
+import { createClient, type MetroplexOptions } from '../index'
 import type { Spark } from '../lib/common/types'
+import { ignore } from '../lib/common/callback'
 import { assume } from './support/assume'
+import { using } from './support/dispose'
 import { openClient, type Client } from './support/client'
 import { createRegistered, type Registered } from './support/registered'
 import { rejection } from './support/rejection'
@@ -23,6 +25,11 @@ interface Limited extends Registered {
 function userOfQuery({ query }: Spark): string | undefined {
   return (query as { user?: string }).user
 }
+
+const ended = (client: Client): Promise<unknown> =>
+  eventually(() => client.socket.readyState === 2, { what: 'the end of a client' })
+
+const isOpen = (client: Client): boolean => client.socket.readyState === 3
 
 describe('a limit', function () {
   this.timeout(60_000)
@@ -56,10 +63,6 @@ describe('a limit', function () {
       }
     )
 
-  const ended = (client: Client): Promise<unknown> =>
-    eventually(() => client.socket.readyState === 2, { what: 'the end of a client' })
-  const open = (client: Client): boolean => client.socket.readyState === 3
-
   describe('that ends the oldest spark', () => {
     it('lets a new one in, and ends the oldest one of its user on whichever server it is', async () => {
       const [a, b] = [await start({ sparks: 2 }), await start({ sparks: 2 })]
@@ -72,7 +75,7 @@ describe('a limit', function () {
       await has(a, 'alice', [second.id, third.id])
       assume(a.refusals).eql([[first.id, 'alice', 'limit']])
       assume(b.refusals).eql([])
-      assume([open(second), open(third)]).eql([true, true])
+      assume([isOpen(second), isOpen(third)]).eql([true, true])
     })
 
     it('lets a listener write to a spark before that is ended', async () => {
@@ -91,7 +94,7 @@ describe('a limit', function () {
       const clients = [await come(a, 'alice'), await come(a, 'bob'), await openClient(a.url), await openClient(a.url)]
       await has(a, 'alice', [clients[0]?.id ?? ''])
       await has(a, 'bob', [clients[1]?.id ?? ''])
-      assume(clients.map(open)).eql([true, true, true, true])
+      assume(clients.map(isOpen)).eql([true, true, true, true])
       assume(a.refusals).eql([])
     })
 
@@ -109,11 +112,11 @@ describe('a limit', function () {
     it('is kept when a user comes to many servers at once', async () => {
       const servers = await Promise.all(Array.from({ length: 8 }, () => start({ sparks: 3 })))
       const clients = await Promise.all(servers.flatMap(server => [come(server, 'alice'), come(server, 'alice')]))
-      await eventually(() => clients.filter(open).length === 3, { within: 10_000, what: 'the end of all but three' })
+      await eventually(() => clients.filter(isOpen).length === 3, { within: 10_000, what: 'the end of all but three' })
       await has(
         servers[0] as Limited,
         'alice',
-        clients.filter(open).map(({ id }) => id)
+        clients.filter(isOpen).map(({ id }) => id)
       )
       assume(servers.flatMap(({ refusals }) => refusals).length).equals(13)
     })
@@ -146,7 +149,7 @@ describe('a limit', function () {
       const second = await come(a, 'alice')
       assume((await rejection(a.metroplex.identify(second.id, 'bob'))).code).equals('EREGISTRY')
       await rejection(a.metroplex.identify(second.id, 'alice'))
-      assume([open(first), open(second)]).eql([true, true])
+      assume([isOpen(first), isOpen(second)]).eql([true, true])
       shared.redis.resume()
       await ended(first)
       await has(a, 'alice', [second.id])
@@ -164,7 +167,7 @@ describe('a limit', function () {
       await ended(third)
       assume(b.refusals).eql([[third.id, 'alice', 'limit']])
       await has(a, 'alice', [first.id, second.id])
-      assume([open(first), open(second), a.refusals.length]).eql([true, true, 0])
+      assume([isOpen(first), isOpen(second), a.refusals.length]).eql([true, true, 0])
     })
 
     it('rejects `identify` with ELIMIT, in a sentence', async () => {
@@ -204,7 +207,7 @@ describe('a limit', function () {
         }
       })()
       const clients = await Promise.all(servers.flatMap(server => [come(server, 'alice'), come(server, 'alice')]))
-      await eventually(() => clients.filter(open).length === 2, { within: 10_000, what: 'the end of all but two' })
+      await eventually(() => clients.filter(isOpen).length === 2, { within: 10_000, what: 'the end of all but two' })
       watch.done = true
       await watching
       assume(Math.max(...counts)).equals(2)
@@ -212,7 +215,7 @@ describe('a limit', function () {
       await has(
         servers[0] as Limited,
         'alice',
-        clients.filter(open).map(({ id }) => id)
+        clients.filter(isOpen).map(({ id }) => id)
       )
       assume(servers.flatMap(({ refusals }) => refusals).length).equals(14)
     })
@@ -235,7 +238,7 @@ describe('a limit', function () {
       await a.metroplex.identify(guest.id, 'alice')
       // A server that is asked has a second; the rest is for a machine that is busy.
       assume(performance.now() - began).is.below(2000)
-      assume([open(guest), a.refusals.length]).eql([true, 0])
+      assume([isOpen(guest), a.refusals.length]).eql([true, 0])
       assume((await a.metroplex.user('alice')).map(({ spark }) => spark)).includes(guest.id)
     })
 
@@ -258,5 +261,136 @@ describe('a limit', function () {
     await Promise.all(clients.map(({ id }, i) => a.metroplex.identify(id, `user ${i}`)))
     const calls = Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1])
     assume(calls).is.below(8)
+  })
+})
+
+describe('a user that is kept out', function () {
+  this.timeout(60_000)
+  const shared = sharedRedis()
+
+  const start = async (own: MetroplexOptions['metroplex'] = {}): Promise<Limited> => {
+    const server = await createRegistered({
+      redis: { url: shared.redis.url, namespace: shared.space },
+      primus: { metroplex: { timeout: 1000, user: userOfQuery, ...own } }
+    })
+    const refusals: Refusal[] = []
+    server.metroplex.on('refused', (spark, user, why) => refusals.push([spark.id, user, why]))
+    return { ...server, refusals }
+  }
+
+  const come = (server: { url: string }, user: string): Promise<Client> =>
+    openClient(`${server.url}?user=${user}`, { options: { strategy: false } })
+
+  const known = async (server: Limited, clients: readonly Client[]): Promise<void> => {
+    for (const { id } of clients)
+      await eventually(async () => (await server.metroplex.user('alice')).some(({ spark }) => spark === id))
+  }
+
+  const guest = (server: { url: string }): Promise<Client> => openClient(server.url, { options: { strategy: false } })
+
+  /** A client comes, gets the user, and is ended. */
+  const refused = async (server: Limited): Promise<void> => {
+    const client = await guest(server)
+    assume((await rejection(server.metroplex.identify(client.id, 'alice'))).code).equals('EBARRED')
+    await ended(client)
+    assume(server.refusals.at(-1)).eql([client.id, 'alice', 'barred'])
+  }
+
+  it('loses all sparks at once, and gets no new one on any server', async () => {
+    const [a, b] = [await start(), await start()]
+    const clients = [await come(a, 'alice'), await come(b, 'alice'), await come(b, 'alice')]
+    const bob = await come(b, 'bob')
+    await known(a, clients)
+    assume(await a.metroplex.endUser(['alice', 'nobody'], { for: 60_000 })).eql({
+      ok: false,
+      send: 3,
+      missing: ['nobody']
+    })
+    await Promise.all(clients.map(ended))
+    for (const server of [a, b]) await refused(server)
+    assume(isOpen(bob)).true()
+    const error = await rejection(b.metroplex.identify(bob.id, 'alice'))
+    assume(error.code).equals('EBARRED')
+    assume(error.message).matches(/^The user 'alice' is kept out for \d+ ms more: the spark '.*' is ended\.$/)
+  })
+
+  it('is let in again when the time is over, or by 0', async () => {
+    const a = await start()
+    assume(await a.metroplex.endUser('alice', { for: 60_000 })).eql({ ok: false, send: 0, missing: ['alice'] })
+    await refused(a)
+    assume(await a.metroplex.endUser('alice', { for: 0 })).eql({ ok: true, send: 0 })
+    await known(a, [await come(a, 'alice')])
+    assume((await a.metroplex.endUser('alice', { for: 200 })).send).equals(1)
+    await eventually(async () => {
+      await a.metroplex.identify((await guest(a)).id, 'alice')
+      return true
+    })
+  })
+
+  it('is kept out by servers that start later, by one that was flushed, and by a process that has no sparks', async () => {
+    const a = await start({ lease: 900 })
+    const client = createClient({
+      redis: shared.redis.client(),
+      namespace: shared.space,
+      metroplex: { timeout: 1000 }
+    })
+    using(() => client.close())
+    await client.endUser('alice', { for: 60_000 })
+    await refused(a)
+    const heal = new Promise(resolve => a.metroplex.once('heal', resolve))
+    const bob = await come(a, 'bob')
+    await eventually(async () => (await a.metroplex.user('bob')).length === 1)
+    await shared.redis.client().flushall()
+    await heal
+    assume(isOpen(bob)).true()
+    await eventually(async () => (await shared.redis.client().zcard(`${shared.space}:barred`)) === 1)
+    const b = await start({ lease: 900 })
+    await eventually(async () => {
+      await refused(b)
+      return true
+    })
+  })
+
+  it('is kept out while Redis is away, and nothing changes when the order cannot be written', async () => {
+    const a = await start({ timeout: 300 })
+    await a.metroplex.endUser('alice', { for: 60_000 })
+    const bob = await come(a, 'bob')
+    await eventually(async () => (await a.metroplex.user('bob')).length === 1)
+    shared.redis.pause()
+    await refused(a)
+    assume((await rejection(a.metroplex.endUser('bob', { for: 60_000 }))).code).equals('EREGISTRY')
+    assume(isOpen(bob)).true()
+    shared.redis.resume()
+    await eventually(async () => (await a.metroplex.health()).ok)
+  })
+
+  it('is ended by the option `user` as well, before it has an id to tell', async () => {
+    const a = await start()
+    await a.metroplex.endUser('alice', { for: 60_000 })
+    // It is never told an id.
+    come(a, 'alice').catch(ignore)
+    await eventually(() => a.refusals.length === 1)
+    assume(a.refusals[0]?.slice(1)).eql(['alice', 'barred'])
+  })
+
+  it('must be given a time that a timer can wait, in a sentence', async () => {
+    const a = await start()
+    for (const [given, kind] of [
+      [-1, RangeError],
+      [2 ** 31, RangeError],
+      [1.5, RangeError],
+      ['1m', TypeError]
+    ] as const) {
+      const error = await rejection(a.metroplex.endUser('alice', { for: given as number }))
+      assume(error).instanceOf(kind)
+      assume(error.message).matches(
+        /^metroplex: `for` must be a whole number of milliseconds, from 0 to 2147483647; given: .*\.$/
+      )
+    }
+    const error = await rejection(a.metroplex.endUser('alice', { until: 1 } as object))
+    assume(error.message).includes(
+      'the options of `endUser` must be an object such as { reconnect: true } or { for: 60000 }'
+    )
+    await known(a, [await come(a, 'alice')])
   })
 })

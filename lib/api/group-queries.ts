@@ -3,11 +3,20 @@ import { splitCallback, callbackify, type Callback } from '../common/callback'
 import { checkAddress } from '../common/address'
 import { groupOf, groupsOf } from '../common/names'
 import { idOf, idsOf, usersOf } from '../common/names'
-import { reconnectOf } from '../delivery/end-options'
+import { endUserOptions, reconnectOf } from '../delivery/end-options'
 import { deliverResult } from '../delivery/result-callback'
 import { callTerms } from '../rpc/call-options'
 import type { Change } from '../groups/group-questions'
-import type { AskOptions, EndOptions, GroupPlace, GroupSpark, Result, ResultCallback, Spark } from '../common/types'
+import type {
+  AskOptions,
+  EndOptions,
+  EndUserOptions,
+  GroupPlace,
+  GroupSpark,
+  Result,
+  ResultCallback,
+  Spark
+} from '../common/types'
 import type { UserPresence, WatchHandlers } from '../common/types'
 
 /**
@@ -83,6 +92,35 @@ export class GroupQueries extends Queries {
   disband(groups: string | readonly string[], fn: ResultCallback): this
   disband(groups: string | readonly string[], fn?: ResultCallback): Promise<Result> | this {
     return deliverResult(this.#disband(groups), fn, this)
+  }
+
+  /**
+   * End all sparks of users, on any server: as `end`, and `missing` lists users without sparks.
+   *
+   * With `for` the users are kept out for so many ms, on all servers, also on those that start meanwhile, and over a
+   * flush or an outage of Redis: a spark that gets such a user is ended, and its client does not reconnect. `for: 0`
+   * lets them in again. `failed` names servers that could not be told; they learn of it within a lease.
+   *
+   * @throws as `end`, and RangeError for a name that is too long or a time out of bounds; with `for`, MetroplexError
+   * `EREGISTRY` when Redis cannot be asked, and then nothing has changed
+   *
+   * @example
+   * await primus.metroplex.endUser('mallory', { for: 3_600_000 })
+   */
+  endUser(users: string | readonly string[], options?: EndUserOptions): Promise<Result>
+  endUser(users: string | readonly string[], fn: ResultCallback): this
+  endUser(users: string | readonly string[], options: EndUserOptions, fn: ResultCallback): this
+  endUser(
+    users: string | readonly string[],
+    ...rest: [options?: EndUserOptions | ResultCallback, fn?: ResultCallback]
+  ): Promise<Result> | this {
+    const [options, fn] = splitCallback<EndUserOptions, ResultCallback>(rest)
+    const ended = endUserOptions(options).then(({ reconnect, out }) =>
+      out === undefined
+        ? this.core.forwarder.endUser(users, reconnect)
+        : this.core.userBar.end(usersOf(users), reconnect, out)
+    )
+    return deliverResult(ended, fn, this)
   }
 
   /**

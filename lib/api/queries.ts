@@ -242,25 +242,6 @@ export class Queries extends EventEmitter<MetroplexEvents> {
     )
   }
 
-  /**
-   * End all sparks of users, on any server: as `end`, and `missing` lists users without sparks. @throws as `end`, and
-   * RangeError for a name that is too long
-   */
-  endUser(users: string | readonly string[], options?: EndOptions): Promise<Result>
-  endUser(users: string | readonly string[], fn: ResultCallback): this
-  endUser(users: string | readonly string[], options: EndOptions, fn: ResultCallback): this
-  endUser(
-    users: string | readonly string[],
-    ...rest: [options?: EndOptions | ResultCallback, fn?: ResultCallback]
-  ): Promise<Result> | this {
-    const [options, fn] = splitCallback(rest)
-    return deliverResult(
-      reconnectOf(options).then(reconnect => this.core.forwarder.endUser(users, reconnect)),
-      fn,
-      this
-    )
-  }
-
   /** Counters since the start, and the current state: a snapshot in plain values, without I/O. */
   stats(): Statistics {
     const { shards, gateway, stats } = this.core

@@ -1,6 +1,7 @@
 const CODES = [
   'EADDRESS',
   'EAUTH',
+  'EBARRED',
   'EBUSY',
   'ECLOSED',
   'EDEADLINE',
@@ -28,6 +29,8 @@ const CODES = [
  *   Set the option `address` to a URL that reaches only this process.
  * * `EAUTH`: a peer does not accept our signature, or our omega-supreme credentials.
  *   Give all servers the same `secret`, or none, and the same `username` and `password`.
+ * * `EBARRED`: the user of a spark is kept out by `endUser`, so the spark is ended. `endUser(user, { for: 0 })` lets
+ *   the user in again.
  * * `EBUSY`: more is waiting, or being answered, than `maxQueue` allows. Look at the named peer; send less, or
  *   raise it.
  * * `ECLOSED`: the object has been closed, by `destroy`, `close` or `stop`. Do not use it any more.

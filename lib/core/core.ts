@@ -11,6 +11,7 @@ import { NO_SPARKS, type Here } from '../delivery/local'
 import type { MetroplexEvents, State } from '../reporting/types'
 import { GroupChanges, type GroupCluster } from '../groups/group-changes'
 import { GroupLists } from '../groups/group-lists'
+import { UserBar, type BarringCluster } from '../limits/user-bar'
 import { PresenceWatch } from '../presence/watch'
 import { ManyRequests } from '../groups/many-requests'
 import type { LocalGroups } from '../groups/group-questions'
@@ -40,6 +41,8 @@ export interface LocalParts {
   readonly responder?: LocalResponder
   /** Absent in a process without sparks. */
   readonly descriptions?: Describes
+  /** Keeps users out. Absent in a process without sparks. */
+  readonly bar?: BarringCluster['here']
 }
 
 /** What a process can ask of a cluster, and send to it: all that `createClient` needs. A server adds `ServerCore`. */
@@ -54,6 +57,7 @@ export class Core {
   readonly groupLists: GroupLists
   readonly presence: PresenceWatch
   readonly describer: Describer
+  readonly userBar: UserBar
   /** The groups of our own sparks. */
   protected readonly localGroups: LocalGroups
   readonly calls: Calls
@@ -69,7 +73,7 @@ export class Core {
   constructor(
     protected readonly backbone: Backbone,
     protected readonly emit: Emit,
-    { local, responder, descriptions = NO_DESCRIPTIONS }: LocalParts = { local: NO_SPARKS }
+    { local, responder, descriptions = NO_DESCRIPTIONS, bar = () => [] }: LocalParts = { local: NO_SPARKS }
   ) {
     const { settings, parser, stats, shards, gateway } = backbone
     const { timeout, maxQueue } = settings
@@ -105,6 +109,14 @@ export class Core {
       requests: (to, msg, options) => many.ask(to, msg, options)
     }
     this.describer = new Describer(this.caller, descriptions, cluster)
+    const barring: BarringCluster = {
+      write: (users, ms) => shards.admissions.bar(users, ms),
+      here: bar,
+      peers: () => this.#peers(),
+      takes: (address, kind) => cluster.takes(address, kind),
+      endUsers: (users, reconnect) => this.forwarder.endUser(users, reconnect)
+    }
+    this.userBar = new UserBar(barring, this.caller, timeout)
     backbone
       .on('joined', (address, life) => {
         emit('join', address, life)

@@ -1,5 +1,6 @@
 import { ignore, rethrow } from '../common/callback'
 import { Message } from '../common/encoded-message'
+import { inspectValue, MetroplexError } from '../common/errors'
 import type { Settings } from '../common/options'
 import type { Parser } from '../common/parser'
 import type { Primus, Spark } from '../common/types'
@@ -10,9 +11,10 @@ import type { LocalDescriptions } from '../descriptions/local-descriptions'
 import { Drain } from '../drain/drain'
 import { Gate } from '../drain/gate'
 import { answerGroupQuestions } from '../groups/group-questions'
-import { answerLimitQuestions, HOLDS, OVER, type LimitedSparks } from '../limits/limit-questions'
+import { answerLimitQuestions, BAR, HOLDS, OVER, type EndedUser, type LimitedSparks } from '../limits/limit-questions'
+import { BarredUsers } from '../limits/barred-users'
 import { UserLimits } from '../limits/user-limits'
-import type { State } from '../reporting/types'
+import type { Refused, State } from '../reporting/types'
 import { serveClientRequests } from '../rpc/client-requests'
 import { MembershipHints, type Hint } from '../rpc/membership-hints'
 import { Methods } from '../rpc/methods'
@@ -46,6 +48,9 @@ export class ServerCore extends Core {
   readonly ending = new Set<(id: string) => void>()
   readonly #responder: RpcResponder
   readonly #hints: MembershipHints
+  readonly #barred: BarredUsers
+  /** Finds an own spark. */
+  readonly #spark: (id: string) => Spark | undefined
   /** Resolves when peers have received the last hint. */
   #notified: Promise<void> = Promise.resolve()
 
@@ -64,7 +69,8 @@ export class ServerCore extends Core {
     const local = openLocal(backbone, primus, spark)
     const responder = new RpcResponder(gateway, settings.maxQueue, ownAddress)
     const descriptions = openDescriptions(backbone, primus)
-    super(backbone, emit, { local, responder, descriptions })
+    const bar: LimitedSparks['bar'] = (users, ms, reconnect) => this.#bar(users, ms, reconnect)
+    super(backbone, emit, { local, responder, descriptions, bar })
 
     this.#responder = responder
     this.methods = new Methods(responder, { ownAddress, spark, primus: primus as Primus | undefined })
@@ -82,13 +88,19 @@ export class ServerCore extends Core {
     const limited: LimitedSparks = {
       owns: id => shards.sparks.owns(id),
       end: (id, user) => {
-        this.#endRefused(id, user, spark(id))
-      }
+        if (shards.users.of(id) === user) this.#refuse(id, user, 'limit')
+      },
+      bar
     }
+    this.#spark = spark
     answerLimitQuestions(responder, limited)
     gateway.announce(HOLDS)
     gateway.announce(OVER)
+    gateway.announce(BAR)
     this.limits = this.#openLimits(limited)
+    this.#barred = new BarredUsers(shards.admissions, ([user, ms]) => {
+      this.#bar([user], ms, false)
+    })
     this.#hints = this.#openHints()
     this.healthCheck = this.#openHealthCheck()
     this.gate = new Gate(primus ?? {})
@@ -96,6 +108,7 @@ export class ServerCore extends Core {
     backbone
       .on('registered', address => {
         emit('register', address)
+        this.#barred.open(settings.lease)
         this.#notify('join')
       })
       .on('unregistered', address => {
@@ -110,6 +123,7 @@ export class ServerCore extends Core {
       })
       .on('healed', sparks => {
         this.limits?.repaired()
+        this.#barred.repaired()
         emit('heal', { sparks })
       })
       .on('reap', (address, sparks) => {
@@ -154,9 +168,24 @@ export class ServerCore extends Core {
    * Set the user of a spark of this server; `undefined` removes it. With the option `limit` it resolves when the spark
    * stays.
    */
-  identify(id: string, user: string | undefined): Promise<void> {
+  async identify(id: string, user: string | undefined): Promise<void> {
     const write = (): Promise<void> => this.shards.users.identify(id, user)
-    return this.limits === undefined ? write() : this.limits.named(id, user, write)
+    const left = user === undefined || !this.shards.sparks.owns(id) ? 0 : this.#barred.left(user)
+    if (left === 0) return this.limits === undefined ? write() : this.limits.named(id, user, write)
+    this.#refuse(id, String(user), 'barred')
+    throw new MetroplexError(
+      'EBARRED',
+      `The user ${inspectValue(user)} is kept out for ${left} ms more: the spark ${inspectValue(id)} is ended.`
+    )
+  }
+
+  /** Keep users out. @returns the users whose sparks were ended */
+  #bar(users: readonly string[], ms: number, reconnect: boolean): EndedUser[] {
+    this.#barred.bar(users, ms)
+    if (ms === 0) return []
+    return users
+      .map((user): EndedUser => [user, this.local.some(this.shards.users.own(user), Message.ending(reconnect)).send])
+      .filter(([, sparks]) => sparks > 0)
   }
 
   protected override get notified(): Promise<void> {
@@ -166,6 +195,7 @@ export class ServerCore extends Core {
   protected override closeServer(): void {
     this.healthCheck.end()
     this.limits?.close()
+    this.#barred.close()
     this.drain.close()
     this.#responder.close()
     this.clientReplies.close()
@@ -174,7 +204,7 @@ export class ServerCore extends Core {
   #openLimits(local: LimitedSparks): UserLimits | undefined {
     const { shards, settings, forwarder, caller } = this
     if (settings.limit === undefined) return undefined
-    const { takes } = this.cluster
+    const known = this.cluster
     const cluster = {
       get own() {
         return shards.lives.address
@@ -182,7 +212,7 @@ export class ServerCore extends Core {
       get open() {
         return shards.admissions.open
       },
-      takes,
+      takes: (address: string, kind: string) => known.takes(address, kind),
       decide: shards.admissions.decide.bind(shards.admissions),
       user: (id: string) => shards.users.of(id),
       endAt: (ids: readonly string[]) => forwarder.end(ids, false)
@@ -190,10 +220,10 @@ export class ServerCore extends Core {
     return new UserLimits(settings.limit, cluster, caller, local)
   }
 
-  /** End a spark whose user has too many, if it still has that user. */
-  #endRefused(id: string, user: string, spark: Spark | undefined): void {
-    if (this.shards.users.of(id) !== user) return
-    if (spark !== undefined) this.emit('refused', spark, user, 'limit')
+  /** End a spark because of its user. */
+  #refuse(id: string, user: string, why: Refused): void {
+    const spark = this.#spark(id)
+    if (spark !== undefined) this.emit('refused', spark, user, why)
     this.local.some([id], Message.ending(false))
   }
 

@@ -5,10 +5,10 @@ import { MetroplexError, type ErrorCode } from '../common/errors'
 import type { ConnectedSpark, Spark, UserOption } from '../common/types'
 
 /**
- * What may become of a name: its spark has disconnected, or is over the limit of its user, which an event reports; or
+ * What may become of a name: its spark has disconnected, or must go, which an event reports; or
  * Redis has failed, and the writer retries.
  */
-const EXPECTED: readonly ErrorCode[] = ['ENOSPARK', 'ELIMIT', 'EREGISTRY']
+const EXPECTED: readonly ErrorCode[] = ['ENOSPARK', 'ELIMIT', 'EBARRED', 'EREGISTRY']
 
 /**
  * Asks the application for the user behind each spark that connects: the option `user`, which may return a promise.

@@ -28,6 +28,8 @@ export class Keys {
   readonly marks: string
   /** STRING, expiring: the process whose turn it is to tell. */
   readonly teller: string
+  /** ZSET: users that are kept out → until when, in epoch ms by Redis's clock. */
+  readonly barred: string
 
   constructor(namespace: string) {
     this.prefix = `${namespace}:`
@@ -44,6 +46,7 @@ export class Keys {
     this.untold = `${this.prefix}untold`
     this.marks = `${this.prefix}marks`
     this.teller = `${this.prefix}teller`
+    this.barred = `${this.prefix}barred`
   }
 
   /** STRING, expiring: the time of the server's last beat, in epoch ms by Redis's clock. */

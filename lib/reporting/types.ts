@@ -1,6 +1,9 @@
 import type { ClusterError } from '../common/errors'
 import type { Spark } from '../common/types'
 
+/** Why a spark is refused. */
+export type Refused = 'limit' | 'barred'
+
 /** Why a peer left: `'shutdown'`: it said so; `'expired'`: its lease ran out. */
 export type Farewell = 'shutdown' | 'expired'
 
@@ -123,10 +126,10 @@ export interface MetroplexEvents {
    */
   heal: (healed: { sparks: number }) => void
   /**
-   * A spark of this server is ended, because its user has more sparks than the option `limit` allows. A listener may
-   * still write to the spark. Its client does not reconnect.
+   * A spark of this server is ended, because its user has more sparks than the option `limit` allows (`'limit'`), or is
+   * kept out by `endUser` (`'barred'`). A listener may still write to the spark. Its client does not reconnect.
    */
-  refused: (spark: Spark, user: string, why: 'limit') => void
+  refused: (spark: Spark, user: string, why: Refused) => void
   /** On the one server that cleans up after a dead server: a slice of its spark ids. Each id is named at least once. */
   reap: (address: string, sparks: string[]) => void
 }

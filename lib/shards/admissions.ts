@@ -2,10 +2,10 @@ import { allSettled } from '../common/async'
 import { pushTo } from '../common/multimap'
 import type { UserLimit } from '../common/validate'
 import type { Admission, Holder, Newcomer } from '../registry/stores/limit-store'
-import { shardOf } from '../registry/sharding'
+import { eachOf, shardOf } from '../registry/sharding'
 import type { Shard } from './shard'
 
-/** Decides in the shards of users whether these have more sparks than they may. */
+/** Which sparks of users may stay, as the shards of these users say. */
 export class Admissions {
   constructor(
     private readonly shards: readonly Shard[],
@@ -18,7 +18,11 @@ export class Admissions {
     return this.self() !== ''
   }
 
-  /** @throws MetroplexError `EREGISTRY` when Redis does not answer */
+  /**
+   * Decide whether users with new sparks have too many.
+   *
+   * @throws MetroplexError `EREGISTRY` when Redis does not answer
+   */
   async decide(
     limit: UserLimit,
     newcomers: readonly Newcomer[],
@@ -27,5 +31,18 @@ export class Admissions {
     const parts = new Map<Shard, Newcomer[]>()
     for (const one of newcomers) pushTo(parts, this.shards[shardOf(one.user, this.shards.length)] as Shard, one)
     return allSettled([...parts].map(([{ registry }, some]) => registry.limits.admit(this.self(), limit, some, exempt)))
+  }
+
+  /** Keep users out for so many ms; 0 lets them in again. @throws MetroplexError `EREGISTRY` when Redis does not answer */
+  async bar(users: readonly string[], ms: number): Promise<void> {
+    await eachOf(this.shards, users, async ({ registry }, some) => {
+      await registry.limits.bar(some, ms)
+      return []
+    })
+  }
+
+  /** The users that are kept out, and for how many ms more. @throws MetroplexError `EREGISTRY` as above */
+  async barred(): Promise<(readonly [user: string, ms: number])[]> {
+    return (await allSettled(this.shards.map(({ registry }) => registry.limits.barred()))).flat()
   }
 }

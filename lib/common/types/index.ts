@@ -28,6 +28,7 @@ export type {
   DrainOptions,
   Drained,
   EndOptions,
+  EndUserOptions,
   Failure,
   GroupOptions,
   GroupPlace,

@@ -76,6 +76,15 @@ export interface EndOptions {
   reconnect?: boolean
 }
 
+/** How all sparks of a user are ended. */
+export interface EndUserOptions extends EndOptions {
+  /**
+   * For how long the user is kept out, in ms, from 0 to 2147483647; 0 lets it in again. New sparks that get this user
+   * are ended meanwhile. @default the user may come back at once
+   */
+  for?: number
+}
+
 /**
  * A callback that gets the first failure *and* the whole result. Callers of 1.x see the error, new ones see
  * everything.

@@ -2,7 +2,7 @@ import * as dead from './dead'
 import * as former from './former'
 import * as groups from './groups'
 import * as life from './life'
-import { admit } from './limits'
+import * as limits from './limits'
 import { doubt, due, take } from './presence'
 import * as sparks from './sparks'
 import * as users from './users'
@@ -16,7 +16,7 @@ export const SCRIPTS: Readonly<Record<string, Script>> = {
   ...dead,
   ...users,
   ...groups,
-  admit,
+  ...limits,
   doubt,
   due,
   take

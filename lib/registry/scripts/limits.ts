@@ -3,6 +3,11 @@ import type { Script } from './script'
 /** How long the order of a user's sparks is kept after the last of them came, in ms: a week. */
 const ORDER_MS = 604_800_000
 
+/** `ms`: the time of Redis in epoch ms. */
+const NOW = `
+    local time = redis.call('TIME')
+    local ms = time[1] * 1000 + math.floor(time[2] / 1000)`
+
 /**
  * Decide whether users with new sparks have more than they may, and who goes then.
  *
@@ -97,5 +102,38 @@ export const admit: Script = {
         end
       end
     end
+    return answer`
+}
+
+/**
+ * Keep users out for a while, or let them in again. An earlier order that lasts longer stays.
+ *
+ * KEYS     1 the users that are kept out
+ * ARGV     1 for how long, in ms; '0' lets them in again · 2 users
+ * Returns  1
+ */
+export const bar: Script = {
+  numberOfKeys: 1,
+  lua: `${NOW}
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms)
+    for _, user in ipairs(cjson.decode(ARGV[2])) do
+      local before = tonumber(redis.call('ZSCORE', KEYS[1], user) or 0)
+      if ARGV[1] == '0' then redis.call('ZREM', KEYS[1], user)
+      elseif before < ms + ARGV[1] then redis.call('ZADD', KEYS[1], ms + ARGV[1], user) end
+    end
+    return 1`
+}
+
+/**
+ * The users that are kept out.
+ *
+ * KEYS     1 the users that are kept out
+ * Returns  user and for how many ms more, of each
+ */
+export const barred: Script = {
+  numberOfKeys: 1,
+  lua: `${NOW}
+    local answer = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ms, '+inf', 'WITHSCORES')
+    for i = 2, #answer, 2 do answer[i] = string.format('%.0f', answer[i] - ms) end
     return answer`
 }

@@ -1,5 +1,6 @@
 import { pushTo } from '../../common/multimap'
 import type { UserLimit } from '../../common/validate'
+import { paired } from '../decoding'
 import { list, numbered } from '../encoding'
 import type { Keys } from '../keys'
 import type { Named } from '../records'
@@ -27,7 +28,10 @@ export interface Admission {
   readonly holders: ReadonlyMap<string, readonly Holder[]>
 }
 
-/** The order in which sparks of users came, in one registry. A method is one round trip. */
+/**
+ * The order in which sparks of users came, and the users that are kept out, in one registry. A method is one round
+ * trip, and rejects with `EREGISTRY` when Redis fails.
+ */
 export class LimitStore {
   constructor(
     private readonly keys: Keys,
@@ -71,5 +75,15 @@ export class LimitStore {
       else pushTo(holders, user, [id, owner])
     }
     return { absent, over: gone, refused, holders }
+  }
+
+  /** Keep users out for so many ms; 0 lets them in again. */
+  async bar(users: readonly string[], ms: number): Promise<void> {
+    await this.redis.run('bar', [this.keys.barred, ms, list(users)])
+  }
+
+  /** The users that are kept out, and for how many ms more. */
+  async barred(): Promise<(readonly [user: string, ms: number])[]> {
+    return paired(await this.redis.list('barred', [this.keys.barred])).map(([user, ms]) => [user, Number(ms)])
   }
 }
