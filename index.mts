@@ -18,6 +18,7 @@ export type {
   Drained,
   DrainOptions,
   EndOptions,
+  EndUserOptions,
   ErrorCode,
   EventContext,
   Failure,

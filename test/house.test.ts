@@ -11,7 +11,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['lib/reporting', 'lib/redis', 'lib/http', 'lib/supervisor', 'lib/lookup'],
   ['lib/registry', 'lib/transport'],
   ['lib/sync', 'lib/delivery', 'lib/rpc', 'lib/drain', 'lib/presence'],
-  ['lib/membership', 'lib/groups', 'lib/rooms', 'lib/descriptions'],
+  ['lib/membership', 'lib/groups', 'lib/rooms', 'lib/descriptions', 'lib/limits'],
   ['lib/shards'],
   ['lib/health'],
   ['lib/core'],

@@ -35,6 +35,35 @@ describe('options', () => {
     })
   })
 
+  it('know a limit by its number, and name what is wrong with it', () => {
+    assume(settings({ redis, metroplex: { limit: { sparks: 5 } } }).limit).eql({ sparks: 5, over: 'oldest' })
+    const form =
+      "metroplex: `metroplex.limit` must be an object such as { sparks: 5, over: 'oldest' } or " +
+      "{ sparks: 5, over: 'refuse' }; given: "
+    for (const limit of [
+      5,
+      null,
+      'oldest',
+      [],
+      {},
+      { over: 'oldest' },
+      { sparks: 1, over: 'newest' },
+      { sparks: 1, x: 1 }
+    ]) {
+      const error = said({ redis, metroplex: { limit } })
+      assume(error).instanceOf(TypeError)
+      assume(error.message.startsWith(form)).true()
+    }
+    for (const sparks of [0, -1, 1.5, 1001, NaN]) {
+      const error = said({ redis, metroplex: { limit: { sparks } } })
+      assume(error).instanceOf(RangeError)
+      assume(error.message).equals(
+        `metroplex: \`metroplex.limit.sparks\` must be a whole number of sparks, from 1 to 1000; given: ${sparks}.`
+      )
+    }
+    assume(said({ redis, metroplex: { limit: { sparks: '5' } } })).instanceOf(TypeError)
+  })
+
   it('keep latency below a short interval, and the lease within it', () => {
     const { latency, lease } = settings({ redis, interval: 1000 })
     assume({ latency, lease }).eql({ latency: 500, lease: 1000 })
