@@ -195,7 +195,7 @@ describe('a limit', function () {
     })
 
     it('never lets more in when a user comes to twenty servers at once', async () => {
-      const servers = await Promise.all(Array.from({ length: 20 }, () => start(REFUSE)))
+      const servers = await Promise.all(Array.from({ length: 20 }, () => start(REFUSE, { timeout: 5000 })))
       const counts: number[] = []
       const watch = { done: false }
       const key = `${shared.space}:user:alice`
@@ -236,7 +236,7 @@ describe('a limit', function () {
       const began = performance.now()
       const guest = await openClient(a.url, { options: { strategy: false } })
       await a.metroplex.identify(guest.id, 'alice')
-      // A server that is asked has a second; the rest is for a machine that is busy.
+      // Nothing listens at the address of the killed server, so the question fails at once.
       assume(performance.now() - began).is.below(2000)
       assume([isOpen(guest), a.refusals.length]).eql([true, 0])
       assume((await a.metroplex.user('alice')).map(({ spark }) => spark)).includes(guest.id)

@@ -213,11 +213,13 @@ export class ServerCore extends Core {
         return shards.admissions.open
       },
       takes: (address: string, kind: string) => known.takes(address, kind),
+      knows: (address: string) => shards.peers.life(address) !== undefined,
+      catchUp: () => shards.catchUp(),
       decide: shards.admissions.decide.bind(shards.admissions),
       user: (id: string) => shards.users.of(id),
       endAt: (ids: readonly string[]) => forwarder.end(ids, false)
     }
-    return new UserLimits(settings.limit, cluster, caller, local)
+    return new UserLimits(settings.limit, cluster, caller, local, settings.timeout)
   }
 
   /** End a spark because of its user. */

@@ -62,7 +62,9 @@ export class UserLimits {
     private readonly limit: UserLimit,
     private readonly cluster: LimitedCluster,
     private readonly caller: RpcCaller,
-    private readonly local: LimitedSparks
+    private readonly local: LimitedSparks,
+    /** How long servers have for an answer, in ms. */
+    private readonly timeout: number
   ) {}
 
   /**
@@ -209,7 +211,7 @@ export class UserLimits {
     const exempt: Holder[] = []
     let holders = first
     for (let round = 0; round < ROUNDS; round++) {
-      const gone = await vanished(holders, this.caller, this.cluster, this.local)
+      const gone = await vanished(holders, this.caller, this.cluster, this.local, this.timeout)
       if (gone.length === 0) return true
       exempt.push(...gone)
       const newcomer = { id, user, age: this.#age(id) }

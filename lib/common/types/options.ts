@@ -195,7 +195,7 @@ export interface MetroplexOptions {
      *
      * * `sparks`: from 1 to 1000.
      * * `over`: `'oldest'`: a new spark stays, and the oldest one of its user goes. `'refuse'`: the new spark goes,
-     *   after the servers of the others have confirmed that they are there; one that does not answer within a second
+     *   after the servers of the others have confirmed that they are there; one that does not answer within `timeout`
      *   does not count. A connection that has broken without a word counts until Primus notices.
      *
      * While Redis cannot be asked, all sparks stay; who is over the limit goes when it is back.

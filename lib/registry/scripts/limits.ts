@@ -26,7 +26,7 @@ const NOW = `
  *          'absent', id, user, '': the registry lacks it; nothing is decided
  *          'over', id, user, address: it goes, because it is one of the oldest
  *          'refused', id, user, '': it goes, because it is new
- *          'holder', id, user, address: an entry because of which others were refused
+ *          'holder', id, user, address: one of so many entries that fill the limit, because of which others were refused
  */
 export const admit: Script = {
   lua: `
@@ -98,7 +98,9 @@ export const admit: Script = {
               over = over - 1
             else holders[#holders + 1] = id end
           end
-          for i = 1, #holders < #counted and #holders or 0 do say('holder', holders[i], user, owners[holders[i]]) end
+          -- So many are enough to be confirmed; those that were let in before are the likelier ones.
+          table.sort(holders, function(a, b) return (marks[a] or now) < (marks[b] or now) end)
+          for i = 1, #holders < #counted and limit or 0 do say('holder', holders[i], user, owners[holders[i]]) end
         end
       end
     end
