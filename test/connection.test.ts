@@ -12,6 +12,7 @@ import { synced } from './support/redis-replication'
 import { openRedis } from './support/redis-target'
 import { startSentinel, type SentinelledRedis } from './support/redis-sentinel'
 import { rejection } from './support/rejection'
+import { twoAddresses } from './support/two-addresses'
 import { elapsed, eventually } from './support/wait'
 
 /** A connection of ours, and what it told. */
@@ -107,6 +108,18 @@ describe('our connection', () => {
       assume(value.code).equals('EREGISTRY')
       assume(value.message).includes('ECONNREFUSED')
       assume(lost).has.length(1)
+    })
+
+    it('names each address of the host when none can be reached', async () => {
+      await proxy.refuse()
+      const host = twoAddresses()
+      const { connection, lost } = beside(new Redis(proxy.port, host, { lazyConnect: true }), 300)
+      const { message } = await rejection(connection.run('GET', ['key']))
+      for (const sentence of [message, lost[0]?.message ?? '']) {
+        assume(sentence).includes(`ECONNREFUSED 127.0.0.1:${proxy.port}`)
+        assume(sentence).includes(`::1:${proxy.port}`)
+      }
+      assume((lost[0]?.cause as NodeJS.ErrnoException).code).equals('ECONNREFUSED')
     })
 
     it('is given up when a server accepts it and says nothing', async () => {

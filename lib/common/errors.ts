@@ -191,14 +191,22 @@ function codeOf(error: Error): string {
   return typeof code === 'string' ? code : ''
 }
 
-/** The thrown value as an `Error`. It never throws. */
+/** The thrown value as an `Error` that says what happened. It never throws. */
 export function asError(thrown: unknown): Error {
   try {
-    return thrown instanceof Error ? thrown : new Error(String(thrown))
+    if (!(thrown instanceof Error)) return new Error(String(thrown))
+    return thrown instanceof AggregateError && thrown.message === '' ? gathered(thrown) : thrown
   } catch {
     // An object without a prototype has no text.
     return new Error(inspectValue(thrown))
   }
+}
+
+/** Node.js gives no message when it reached none of the addresses of a host: it is what was said of each of them. */
+function gathered(error: AggregateError): Error {
+  const message = error.errors.map(one => asError(one).message).join('; ')
+  const code = codeOf(error)
+  return Object.assign(new AggregateError(error.errors, message), code !== '' && { code })
 }
 
 /** Describes a value for an error message: short, on one line. It never throws. */

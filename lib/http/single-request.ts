@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { deferred, now } from '../common/async'
-import { MetroplexError, peerError, type ErrorCode } from '../common/errors'
+import { asError, MetroplexError, peerError, type ErrorCode } from '../common/errors'
 import { BodyBuffer } from './body-buffer'
 import { describeNoHttp, FOREIGN_BODY_TIMEOUT, isNoHttp, type AnswerHeaders } from './foreign-answer'
 
@@ -143,7 +143,7 @@ export class SingleRequest {
     else if (this.#status !== 0 && !this.#genuine) this.#succeed()
     else {
       const what = this.#sent ? 'did not answer completely' : 'could not be reached'
-      this.#fail('EUNREACHABLE', `${what}: ${error.message}`, error)
+      this.#fail('EUNREACHABLE', `${what}: ${asError(error).message}`, error)
     }
   }
 

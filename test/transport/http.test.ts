@@ -14,6 +14,7 @@ import { using } from '../support/dispose'
 import { reservePort } from '../support/ports'
 import { startProxy, type TcpProxy } from '../support/proxy'
 import { tls } from '../support/tls'
+import { twoAddresses } from '../support/two-addresses'
 import { startUpgradeless, type Fate } from '../support/upgradeless'
 import { eventually } from '../support/wait'
 import { after, contract, echo, Echo, failure, hello, MOST, request, type Served, type Stage } from './contract'
@@ -195,6 +196,15 @@ describe('HTTP between servers', () => {
       assume(error.code).equals('EUNREACHABLE')
       assume(error.maybe).is.false()
     }
+  })
+
+  it('names each address of the host of a peer when none can be reached', async () => {
+    const port = await reservePort()
+    const peer = { ...peerAt(port), address: `http://${twoAddresses()}:${port}` }
+    const { message, maybe } = await failure(transport().greet(peer, hello(), after()))
+    assume(message).includes(`ECONNREFUSED 127.0.0.1:${port}`)
+    assume(message).includes(`::1:${port}`)
+    assume(maybe).is.false()
   })
 
   it('lets a new hello take the place of one that is under way', async () => {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { ignore } from '../../common/callback'
 import type { Answer, Peer, Request } from '../../common/transport-contract'
 import { now } from '../../common/async'
-import { MetroplexError, peerError } from '../../common/errors'
+import { asError, MetroplexError, peerError } from '../../common/errors'
 import type { TlsOptions } from '../../common/types'
 import { describeAnswerer, describeNoHttp, isNoHttp, textOf } from '../../http/foreign-answer'
 import { headOf } from '../head-line'
@@ -172,7 +172,7 @@ export class Upgrade {
       this.#failed({ garbled: peerError('EPROTOCOL', address, describeNoHttp(error), { maybe: true, cause: error }) })
     else if (this.#connected) this.#failed('closed')
     else if (this.#finish()) {
-      const sentence = `could not be reached: ${error.message}`
+      const sentence = `could not be reached: ${asError(error).message}`
       this.#reject(peerError('EUNREACHABLE', address, sentence, { maybe: false, cause: error }))
     }
   }
