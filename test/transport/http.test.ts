@@ -13,7 +13,7 @@ import { assume } from '../support/assume'
 import { using } from '../support/dispose'
 import { reservePort } from '../support/ports'
 import { startProxy, type TcpProxy } from '../support/proxy'
-import { tls } from '../support/tls'
+import { chain, tls } from '../support/tls'
 import { twoAddresses } from '../support/two-addresses'
 import { startUpgradeless, type Fate } from '../support/upgradeless'
 import { eventually } from '../support/wait'
@@ -443,6 +443,26 @@ describe('HTTP between servers', () => {
       assume(open.address).startsWith('https://127.0.0.1:')
       const asker = transport(new Echo(), { tls: { ca: tls.cert, servername: 'localhost' } })
       await asker.greet({ ...peerAt(0), address: open.address }, hello(), after())
+    })
+
+    it('serves the certificate that the application has renewed, to the next connection', async () => {
+      const { middleware } = transport(receiver)
+      const renewed = { ...tls }
+      const open = new Listener({ host: '127.0.0.1', address: '', tls: renewed }, (req, res, next) => {
+        middleware.call(undefined as never, req, res, next)
+      })
+      using(() => open.close())
+      await open.open()
+      const peer = { ...peerAt(0), address: open.address }
+      const ask = (): Promise<unknown> =>
+        transport(new Echo(), { tls: { ca: chain.ca, servername: chain.servername } }).greet(peer, hello(), after())
+      assume((await failure(ask())).message).includes('certificate')
+      // A key without its certificate serves no client, so the former pair goes on.
+      renewed.key = chain.key
+      const former = transport(new Echo(), { tls: { ca: tls.cert, servername: 'localhost' } })
+      await former.greet(peer, hello(), after())
+      renewed.cert = chain.cert
+      await ask()
     })
 
     it('says where it cannot listen', async () => {

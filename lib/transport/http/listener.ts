@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createSecureServer } from 'node:https'
+import { createServer as createSecureServer, Server as SecureServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { interfaceOf, interfaces, parse } from '../../common/address'
 import { ignore } from '../../common/callback'
@@ -19,6 +19,8 @@ export class Listener {
   /** All connections, including idle and upgraded ones. */
   readonly #sockets = new Set<Socket>()
   readonly #closing = new AbortController()
+  /** The parts of `tls` that are served. */
+  #certificate: readonly unknown[]
   #opened: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
@@ -27,6 +29,7 @@ export class Listener {
     handle: RequestHandler
   ) {
     const { tls } = where
+    this.#certificate = [tls?.key, tls?.cert, tls?.ca, tls?.passphrase]
     const serve = (req: IncomingMessage, res: ServerResponse): void => {
       handle(req, res, () => {
         res.writeHead(404, { connection: 'close' }).end()
@@ -40,7 +43,9 @@ export class Listener {
         socket.destroy()
       })
     })
-    this.#server.on('connection', socket => {
+    // Before the handshake begins.
+    this.#server.prependListener('connection', socket => {
+      this.#followCertificate()
       this.#sockets.add(socket)
       socket.unref()
       socket.once('close', () => {
@@ -50,6 +55,23 @@ export class Listener {
     this.#server.on('clientError', (_error, socket) => {
       socket.destroy()
     })
+  }
+
+  /**
+   * Use what the application has renewed in `tls` since the last connection: a process may outlive its certificate, and
+   * the application cannot reach this server.
+   */
+  #followCertificate(): void {
+    const { tls } = this.where
+    if (!(this.#server instanceof SecureServer) || tls === undefined) return
+    const current = [tls.key, tls.cert, tls.ca, tls.passphrase]
+    if (current.every((part, at) => part === this.#certificate[at])) return
+    try {
+      this.#server.setSecureContext(tls)
+      this.#certificate = current
+    } catch {
+      // The former one serves until key and certificate fit together.
+    }
   }
 
   /** The address at which peers reach it; `''` while it does not listen. */
