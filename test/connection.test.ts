@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { Cluster, Redis } from 'ioredis'
 import { ignore } from '../lib/common/callback'
 import { Connection } from '../lib/registry/connection'
@@ -120,6 +121,51 @@ describe('our connection', () => {
         assume(sentence).includes(`::1:${proxy.port}`)
       }
       assume((lost[0]?.cause as NodeJS.ErrnoException).code).equals('ECONNREFUSED')
+    })
+
+    it('says that Redis is loading its data, and is open soon after that', async () => {
+      const slow = await startRedis({ args: ['--loading-process-events-interval-bytes', '1024'] })
+      await slow.ask(async client => {
+        const pipeline = client.pipeline()
+        for (let key = 0; key < 3000; key++) pipeline.set(`key ${key}`, 'x'.repeat(50))
+        await pipeline.exec()
+        await client.save()
+      })
+      const { connection, lost } = beside(slow.client(), 500)
+      await connection.run('GET', ['key 1'])
+      await slow.kill()
+      // ms per key, so that it takes as long as a test can see.
+      const loading = slow.start(['--key-load-delay', '1000'])
+      const says = /^The connection to Redis cannot be used: Redis is loading its data\./
+      await eventually(() => says.test(connection.trouble ?? ''), { within: 15_000 })
+      assume((await rejection(connection.run('GET', ['key 1']))).message).includes('is loading its data')
+      await loading
+      await eventually(() => connection.run('GET', ['key 1']))
+      assume(lost.filter(({ message }) => says.test(message))).has.length(1)
+    })
+
+    it('lets no argument of a command into an error, which may get into a log', async () => {
+      const guarded = await startRedis({ args: ['--requirepass', 'right', '--rename-command', 'HGET', ''] })
+      const wrong = beside(guarded.client({ password: 'the password' }), 300)
+      const errors: Error[] = [await rejection(wrong.connection.run('GET', ['key']))]
+      errors.push(...wrong.lost)
+      const { connection } = beside(guarded.client())
+      errors.push(await rejection(connection.run('SET', ['key', 'the secret', 'WRONG'])))
+      errors.push(await rejection(connection.run('HGET', ['key', 'the secret'])))
+      errors.push(await rejection(connection.pipeline([['INCR', 'key', 'the secret']])))
+      assume(errors.length >= 5).is.true()
+      for (const error of errors) assume(inspect(error, { depth: 9 })).does.not.match(/the (password|secret)/)
+      assume(errors.at(-2)?.message).matches(/^Redis refused a command: ERR unknown command 'hget'\. docs/i)
+    })
+
+    it('says that a command was cut off, without advice about an option that is not used', async () => {
+      const own = await startRedis()
+      const { connection } = beside(own.client())
+      await connection.run('GET', ['key'])
+      own.pause()
+      const failing = rejection(connection.run('GET', ['key']))
+      await own.kill()
+      assume((await failing).message).equals('The connection to Redis broke: it closed before an answer came')
     })
 
     it('is given up when a server accepts it and says nothing', async () => {

@@ -7,8 +7,8 @@ import type { RedisClient } from '../common/types'
 import { DISCONNECT_TIMEOUT, NO_PURPOSE, UNBOUNDED } from './fixed-options'
 import { followOptions } from './followed-options'
 import { MasterFinder } from './master-finder'
-import { needsNewConnection, RedisUnusable } from './refusal'
-import { readInfo, replicaOf } from './server-info'
+import { needsNewConnection, RedisUnusable, withoutArguments } from './refusal'
+import { loadingOf, readInfo, replicaOf } from './server-info'
 import { watchTurnedAway } from './turned-away'
 
 /** What a connection reports. */
@@ -127,15 +127,10 @@ export class MasterConnection {
   #connect(client: Redis, ended: () => void): void {
     this.#client = client
     this.prepare(client)
-    // A server may accept the connection and never answer. The timeout of ioredis 5 outlives its connection, so it is
-    // not used.
-    const watchForSilence = (): void => {
-      this.#timer = setTimeout(() => this.drop(client, new Error('Redis did not answer.')), this.timeout).unref()
-    }
     watchTurnedAway(client, error => (this.#turnedAway = error))
     client.on('connect', () => {
       this.#dropped = this.#turnedAway = undefined
-      watchForSilence()
+      this.#watchForSilence(client)
     })
     client.on('ready', () => {
       clearTimeout(this.#timer)
@@ -155,6 +150,28 @@ export class MasterConnection {
     client.on('end', ended)
     // The events report the result.
     client.connect().catch(ignore)
+  }
+
+  /**
+   * A server may accept the connection and never answer. The timeout of ioredis 5 outlives its connection, so it is not
+   * used. A server that loads its data does answer, but ioredis only waits for the end of that.
+   */
+  #watchForSilence(client: Redis): void {
+    const half = this.timeout / 2
+    let silence = new Error('Redis did not answer.')
+    const drop = (): void => {
+      this.drop(client, silence)
+    }
+    const look = async (): Promise<void> => {
+      const loading = loadingOf(await readInfo(client, 'persistence', half))
+      if (loading === undefined || client !== this.#client || client.status !== 'connect') return
+      silence = loading
+      this.#lost(loading)
+    }
+    this.#timer = setTimeout(() => {
+      this.#timer = setTimeout(drop, half).unref()
+      if (this.#hasInfo) look().catch(ignore)
+    }, half).unref()
   }
 
   /** Report a client as ready once it is known to be of use. */
@@ -219,7 +236,7 @@ export class MasterConnection {
   }
 
   #lost(cause = this.#cause): void {
-    this.#cause = cause
+    this.#cause = withoutArguments(cause)
     if (!this.#closed) this.events.lost(this.#cause)
   }
 
@@ -273,6 +290,8 @@ export class MasterConnection {
       // With Sentinels: connect to the master, notice a failover at once, and retry for ever.
       role: 'master',
       enableReadyCheck: this.#hasInfo,
+      // It would be believed how long loading takes, which it only guesses.
+      maxLoadingRetryTime: Math.min(this.timeout, 1000),
       failoverDetector: true,
       sentinelRetryStrategy: () => this.#pause(),
       sentinelCommandTimeout: Math.min(this.timeout, 1000)

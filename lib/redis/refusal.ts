@@ -45,7 +45,8 @@ const REFUSALS: readonly (readonly [RegExp, RedisRefusal['kind'], Advice])[] = [
       `\`${cluster ? 'redisOptions.' : ''}password\`. ` +
       'Where only trusted machines reach Redis, `protected-mode no` is enough.'
   ],
-  [/\bNOPERM\b/, 'rights', () => 'docs/keys.md lists the rights that a server needs.'],
+  // Redis 7.0 says the latter of a command in a script.
+  [/\bNOPERM\b|\buser executing the script\b/, 'rights', () => 'docs/keys.md lists the rights that a server needs.'],
   [
     /\bCROSSSLOT\b|hash to the same slot|non local key/,
     'slots',
@@ -106,7 +107,7 @@ export function isAnswer(cause: Error | undefined): boolean {
 /** Say why a connection is of no use. @param purpose what it is for, as ` for messages`; `''` for the registry */
 export function describeLoss(purpose: string, cause: Error | undefined): string {
   if (cause === undefined) return `The connection to Redis${purpose} is down.`
-  const because = cause.message.replace(/\.$/, '')
+  const because = wordsOf(cause).replace(/\.$/, '')
   if (cause instanceof RedisUnusable) return `The connection to Redis${purpose} cannot be used: ${because}.`
   const what = isReply(cause) ? `Redis refused a command${purpose}` : `The connection to Redis${purpose} is down`
   return `${what}: ${because}.`
@@ -120,16 +121,37 @@ export function describeRetry(purpose: string, cause: Error | undefined): string
 /** The kind of a loss that passes by itself. */
 function kindOfLoss(cause: Error | undefined): string {
   if (cause === undefined || !isAnswer(cause)) return DOWN
+  if (/\bLOADING\b|\bis loading\b/.test(cause.message)) return 'loading'
   // A replica says in several ways that it is one.
   return cause instanceof RedisUnusable || /(^|-)(READONLY|MASTERDOWN)\b/.test(cause.message)
     ? 'replica'
     : kindOf(cause)
 }
 
+/** What a failed command says. ioredis names an option that our connections do not take from the application. */
+export function wordsOf(cause: Error): string {
+  return cause.name === 'MaxRetriesPerRequestError' ? 'it closed before an answer came' : cause.message
+}
+
+/**
+ * Take out of an error of our client what must not get into a log: the arguments of a command, which may be the password
+ * of Redis, the secret of the cluster, or names of users. ioredis adds them to the error, and Redis quotes some of them.
+ */
+export function withoutArguments<E extends Error | undefined>(error: E): E {
+  if (error === undefined) return error
+  const { command, cause, message, stack = '' } = error as Error & { command?: { name?: unknown } }
+  if (command !== undefined) Object.assign(error, { command: { name: command.name } })
+  const words = message.replace(/, with args beginning with: [^]*/, '')
+  if (words !== message) Object.assign(error, { message: words, stack: stack.replace(message, () => words) })
+  if (cause instanceof Error) withoutArguments(cause)
+  return error
+}
+
 /** Turn the failure of PUBLISH or SUBSCRIBE into an error. @param sharded whether it is SPUBLISH or SSUBSCRIBE */
-export function refusedCommand(cause: Error, what: 'publish' | 'subscribe', sharded: boolean): MetroplexError {
+export function refusedCommand(error: Error, what: 'publish' | 'subscribe', sharded: boolean): MetroplexError {
+  const cause = withoutArguments(error)
   const command = `${sharded ? 's' : ''}${what}`.toUpperCase()
-  if (isUnknownCommand(cause)) {
+  if (sharded && isUnknownCommand(cause)) {
     return new MetroplexError(
       'EPROTOCOL',
       `This Redis Cluster does not know ${command}: messages between servers need Redis 7 on a Cluster.`,
@@ -138,8 +160,8 @@ export function refusedCommand(cause: Error, what: 'publish' | 'subscribe', shar
   }
   const refused = isReply(cause)
   const sentence = refused
-    ? `Redis refused ${command}: ${cause.message}`
-    : `The connection to Redis broke: ${cause.message}`
+    ? `Redis refused ${command}: ${wordsOf(cause)}`
+    : `The connection to Redis broke: ${wordsOf(cause)}`
   const maybe = !refused && !/isn't writeable/.test(cause.message)
   return new MetroplexError('EREGISTRY', explainRefusal(sentence, cause, sharded), { cause, maybe })
 }

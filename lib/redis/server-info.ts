@@ -4,7 +4,7 @@ import { isReply } from '../common/errors'
 import { RedisUnusable } from './refusal'
 
 /** The sections of INFO that are read. */
-type Section = 'memory' | 'replication'
+type Section = 'memory' | 'persistence' | 'replication'
 
 /**
  * Read a section of INFO, as text; `''` where Redis refuses it, as an ACL or a managed service may.
@@ -46,6 +46,11 @@ export function replicaOf(replication: string): RedisUnusable | undefined {
     `Redis is a replica of ${master}, and the registry belongs on a master.${writable} ` +
       'Connect to the master, through Sentinel or Cluster where it may change.'
   )
+}
+
+/** Why Redis may not be used yet, by its section `persistence`: it was started with data, and refuses all commands. */
+export function loadingOf(persistence: string): RedisUnusable | undefined {
+  return field(persistence, 'loading') === '1' ? new RedisUnusable('Redis is loading its data.') : undefined
 }
 
 function field(section: string, name: string): string | undefined {

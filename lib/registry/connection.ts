@@ -9,7 +9,9 @@ import {
   explainRefusal,
   isAnswer,
   needsNewConnection,
-  ReportedFailures
+  ReportedFailures,
+  withoutArguments,
+  wordsOf
 } from '../redis/refusal'
 import { evictionOf, readInfo, replicaOf } from '../redis/server-info'
 import type { RedisClient } from '../common/types'
@@ -275,9 +277,9 @@ export class Connection {
 
   #refused(error: unknown): MetroplexError {
     if (error instanceof MetroplexError) return error
-    const cause = asError(error)
+    const cause = withoutArguments(asError(error))
     const what = isReply(cause) ? 'Redis refused a command' : 'The connection to Redis broke'
-    return new MetroplexError('EREGISTRY', this.#explained(`${what}: ${cause.message}`, cause), { cause })
+    return new MetroplexError('EREGISTRY', this.#explained(`${what}: ${wordsOf(cause)}`, cause), { cause })
   }
 
   #because(): string {

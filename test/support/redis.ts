@@ -147,11 +147,18 @@ export class RedisProcess {
     return this.#child?.pid
   }
 
-  /** Starts it. Resolves when it answers PING. `startRedis` and `restart` call this. */
-  async start(): Promise<void> {
+  /**
+   * Starts it. Resolves when it answers PING. `startRedis` and `restart` call this.
+   *
+   * @param more - Arguments for this time only.
+   */
+  async start(more: readonly string[] = []): Promise<void> {
     await this.#furnish()
     const output = openSync(join(this.directory, log), 'w')
-    const child = spawn(this.binary, this.#args, { stdio: ['ignore', output, output], cwd: this.directory })
+    const child = spawn(this.binary, [...this.#args, ...more], {
+      stdio: ['ignore', output, output],
+      cwd: this.directory
+    })
     closeSync(output)
     this.#child = child
     killAtExit(child, this.directory)

@@ -437,6 +437,18 @@ describe('the transport over Redis', () => {
     })
   })
 
+  it('names a command that Redis lacks, and speaks of no Cluster', async () => {
+    for (const lacking of ['PUBLISH', 'SUBSCRIBE']) {
+      const lame = await startRedis({ args: ['--rename-command', lacking, ''] })
+      const one = open(lame.client())
+      const two: Peer = { address: 'http://two:1', pathname: '/primus', word: 'the-other-one' }
+      const { message } = await rejection(one.transport.greet(two, request(), soon()))
+      assume(message).includes(`Redis refused ${lacking}: ERR unknown command '${lacking.toLowerCase()}'. docs/keys.md`)
+      assume(one.failed).has.length(1)
+      assume(one.transport.trouble).includes(`Redis refused ${lacking}`)
+    }
+  })
+
   describe('when its connections fail', () => {
     let proxy: TcpProxy
     beforeEach(async () => {
