@@ -41,6 +41,8 @@ export class Reaper {
   /** The survey that was sent with the last beat. */
   #surveyed: Promise<Survey | undefined> | undefined
   #sweeping: Promise<void> | undefined
+  /** Whether the clock of Redis was set back, so that leases may last too long. */
+  #clockSetBack = false
   #renewed = 0
   #stopped = false
 
@@ -60,6 +62,11 @@ export class Reaper {
     if (this.#hadTurn && this.#sweeping === undefined)
       this.#surveyed = this.registry.remains.survey(this.#known).catch(() => undefined)
     this.#hadTurn = false
+  }
+
+  /** The clock of Redis was set back: the next sweep sees to it that leases end in time. */
+  clockSetBack(): void {
+    this.#clockSetBack = true
   }
 
   /** Check all other servers once and clean up after the dead ones. Calls made during a sweep share it. */
@@ -192,6 +199,10 @@ export class Reaper {
     const others = [...new Set([...servers, ...kept])].filter(address => address !== me.address)
     this.#known = others
     for (const address of this.#missing.keys()) if (full || !servers.has(address)) this.#missing.delete(address)
+    if (this.#clockSetBack) {
+      await registry.remains.shorten(others)
+      this.#clockSetBack = false
+    }
     const doubtful = others.filter(address => !leased.has(address))
     if (doubtful.length === 0) return
     const [lives, vitals] = await Promise.all([registry.lives(doubtful), registry.vitals(doubtful)])

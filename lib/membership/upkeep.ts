@@ -45,6 +45,7 @@ export class Upkeep {
       })
     )
     this.clear(me)
+    if (beat.back) reaper.clockSetBack()
     if (beat.turn) this.run('sweep', reaper.sweep({ me, breaks: beat.breaks, full: !beat.room }))
   }
 

@@ -1,7 +1,7 @@
 import { byOwner } from './decoding'
 import { list } from './encoding'
 import type { Keys } from './keys'
-import { SLICE, type AdaptiveBatchSize } from './batch-size'
+import { SLICE, slices, type AdaptiveBatchSize } from './batch-size'
 import type { LifeId, Slice, Survey, Sweeper, LeaseTerms } from './records'
 import type { RedisCommands } from './redis-commands'
 
@@ -38,6 +38,14 @@ export class Cleanup {
       servers: new Set(listed),
       kept: new Set(kept),
       leased: new Set(known.filter((_, i) => typeof held[i] === 'string'))
+    }
+  }
+
+  /** Let the leases of these servers end in time, although the clock of Redis was set back. */
+  async shorten(addresses: readonly string[]): Promise<void> {
+    for (const slice of slices(addresses, SLICE)) {
+      const names = slice.flatMap(address => [this.keys.life(address), this.keys.lease(address)])
+      await this.redis.run('shorten', [names.length, ...names])
     }
   }
 

@@ -39,7 +39,7 @@ export function asJoined([as, detail, over]: readonly unknown[]): Joined {
 export function asBeat([as, ...rest]: readonly unknown[]): Beat {
   if (as === 'former') return { as, holder: asText(rest[0]) }
   if (as !== 'ok') return { as: as as 'gone' | 'other' | 'ended' }
-  const [seq, sparks, whole, members, servers, turn, prompt, breaks, users, room, agreed, groups] = rest
+  const [seq, sparks, whole, members, servers, turn, prompt, breaks, users, room, agreed, groups, back] = rest
   return {
     as,
     seq: Number(seq),
@@ -53,7 +53,8 @@ export function asBeat([as, ...rest]: readonly unknown[]): Beat {
     users: Number(users),
     room: room === 1,
     agreed: agreed === 1,
-    groups: Number(groups)
+    groups: Number(groups),
+    back: back === 1
   }
 }
 

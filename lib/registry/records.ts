@@ -98,6 +98,8 @@ export type Beat =
       readonly room: boolean
       /** Whether the registry keeps the shared configuration that the beat was given. */
       readonly agreed: boolean
+      /** Whether the clock of Redis was set back since our last beat: keys now last longer than they should. */
+      readonly back: boolean
     }
 
 /** A spark, and the user behind it. */

@@ -76,6 +76,21 @@ export const bury: Script = {
 }
 
 /**
+ * Let no lease last longer than its server asked for. It does when the clock of Redis was set back since its last beat.
+ *
+ * KEYS     of each server, its life and its lease
+ */
+export const shorten: Script = {
+  lua: `
+    for i = 1, #KEYS, 2 do
+      -- A life of an earlier release has no such field.
+      local lease = tonumber(redis.call('HGET', KEYS[i], 'lease') or '')
+      if lease and redis.call('PTTL', KEYS[i + 1]) > lease then redis.call('PEXPIRE', KEYS[i + 1], lease) end
+    end
+    return 1`
+}
+
+/**
  * Read a slice of the sparks of a life that has ended, so that they are reported before they are removed.
  *
  * KEYS     1 life · 2 lease · 3 alive · 4 sparks · 5 sparks of the life

@@ -57,7 +57,7 @@ export const join: Script = {
     local stamp = now()
     redis.call('DEL', KEYS[4])
     redis.call('HSET', KEYS[4], 'id', ARGV[2], 'state', 'up', 'stamp', stamp, 'aside', aside, 'over', over,
-      unpack(ARGV, 8))
+      'lease', ARGV[5], unpack(ARGV, 8))
     if former ~= ARGV[2] and former ~= '' then
       redis.call('HSET', KEYS[4], 'former', former, 'farewell', state == 'left' and 'shutdown' or 'expired')
     end
@@ -85,7 +85,8 @@ export const join: Script = {
  *          'ok', seq, number of our sparks, 1 if nothing was missing, members, number of servers,
  *          1 if the sweep is ours, 1 if the beat was prompt, how many beats were not,
  *          how many of our sparks have a user, 1 if Redis has memory for new entries,
- *          1 if the secret and the layout are as given, number of our groups
+ *          1 if the secret and the layout are as given, number of our groups,
+ *          1 if the clock of Redis was set back since our last beat
  */
 export const beat: Script = {
   numberOfKeys: 14,
@@ -109,7 +110,10 @@ export const beat: Script = {
     -- Each command of a script costs about the same, so one reads all texts.
     local texts = redis.call('MGET', KEYS[2], KEYS[5], KEYS[7], KEYS[12], KEYS[13])
     local whole, members, holder = texts[1] == ARGV[1], texts[2] or '', texts[3]
-    local prompt = whole and redis.call('PTTL', KEYS[2]) >= tonumber(ARGV[6])
+    local left = whole and redis.call('PTTL', KEYS[2]) or 0
+    local prompt = left >= tonumber(ARGV[6])
+    -- No lease has more left than it was given, unless the clock was set back.
+    local back = left > tonumber(ARGV[2])
     local breaks = life[4] or '0'
     local stamp = now()
     -- A full Redis must not end a lease.
@@ -128,6 +132,8 @@ export const beat: Script = {
       members = bump(KEYS[5], KEYS[9], ARGV[4])
     end
     local turn = 0
+    -- The holder may have died at the same time.
+    if back and holder then redis.call('PEXPIRE', KEYS[7], ARGV[2]) end
     if ARGV[5] ~= '0' and prompt then
       if holder == ARGV[1] then
         redis.call('PEXPIRE', KEYS[7], ARGV[5])
@@ -149,7 +155,7 @@ export const beat: Script = {
     return {'ok', life[3] or '0', redis.call('SCARD', KEYS[6]), whole and 1 or 0,
       members, redis.call('SCARD', KEYS[4]), turn, prompt and 1 or 0, breaks,
       redis.call('HLEN', KEYS[10]), room and 1 or 0, agreed and 1 or 0,
-      redis.call('SCARD', KEYS[14])}`
+      redis.call('SCARD', KEYS[14]), back and 1 or 0}`
 }
 
 /**

@@ -69,7 +69,7 @@ export const TOLD: PresenceLua = { begin: TELLING, keys: 3, args: 3, when: lua =
  * Find out what is to be told. One process has the turn, and renews it by this.
  *
  * KEYS     1 teller · 2 leaving · 3 untold
- * ARGV     1 our name · 2 ms of a turn · 3 how many
+ * ARGV     1 our name · 2 ms of a turn · 3 how many · 4 grace in ms · 5 the longest turn of any process, in ms
  * Returns  1 if the turn is ours · names whose grace is over · announcements that are to be told again; without the
  *          turn, only those that are late by a turn
  */
@@ -77,12 +77,18 @@ export const due: Script = {
   numberOfKeys: 3,
   lua: `${TIME}
     local holder = redis.call('GET', KEYS[1])
-    if holder and holder ~= ARGV[1] then
+    -- No turn has more left, unless the clock was set back. The holder may have died before it could renew it.
+    if holder and holder ~= ARGV[1] and redis.call('PTTL', KEYS[1]) <= tonumber(ARGV[5]) then
       return {0, {}, redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', ms - ARGV[2], 'LIMIT', 0, ARGV[3])}
     end
     -- After a DEL, a full Redis does not refuse the SET.
     redis.call('DEL', KEYS[1])
     redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    -- Nor has a grace. Names with a '!' are kept for longer.
+    local latest = ms + ARGV[4]
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. latest, '+inf', 'LIMIT', 0, ARGV[3])) do
+      if string.sub(name, 1, 1) ~= '!' then redis.call('ZADD', KEYS[2], 'XX', latest, name) end
+    end
     return {1, redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ms, 'LIMIT', 0, ARGV[3]),
       redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', ms, 'LIMIT', 0, ARGV[3])}`
 }

@@ -138,7 +138,9 @@ export class PresenceStore {
       untold,
       holder,
       this.turn,
-      most
+      most,
+      this.#grace,
+      LONGEST_TURN
     ])
     return { turn: turn === 1, names: names as string[], announcements: announcements as string[] }
   }
