@@ -3,9 +3,11 @@ import { connect as connectHttp2, createSecureServer, type ClientHttp2Session } 
 import { createServer as createHttps } from 'node:https'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { ignore } from '../../lib/common/callback'
+import { Message } from '../../lib/common/encoded-message'
 import { DEFERRABLE_BATCH } from '../../lib/transport/envelope'
 import { HttpClient } from '../../lib/transport/http/client'
 import { Listener } from '../../lib/transport/http/listener'
+import { OmegaSender } from '../../lib/transport/omega/sender'
 import type { ReceivedAnswer } from '../../lib/transport/receiving/reception'
 import { SelfProbe } from '../../lib/transport/self-probe'
 import type { Middleware } from '../../lib/common/types'
@@ -377,6 +379,41 @@ describe('HTTP between servers', () => {
         assume(receiver.judged).deep.equals([])
       })
     }
+
+    it("trusts what the application has renewed, also by single requests and on omega-supreme's wire", async () => {
+      const server = createHttps(tls)
+      server.on('upgrade', (_req: unknown, socket: Socket) => {
+        socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+      })
+      const { middleware } = (await serve(receiver)).transport
+      server.on('request', (req, res) => {
+        // Each request has a connection of its own.
+        res.shouldKeepAlive = false
+        if (req.url === '/omega') res.setHeader('content-type', 'application/json').end('{"ok":true,"send":1}')
+        else middleware.call(undefined as never, req, res, () => undefined)
+      })
+      await new Promise<void>(resolve => {
+        server.listen(0, '127.0.0.1', resolve)
+      })
+      using(() => server.close())
+      const renewed = { ca: tls.cert, servername: 'localhost' }
+      const asker = client({ tls: renewed })
+      const wire = { url: '/omega', method: 'PUT', username: 'omega', password: 'secret' }
+      const omega = new OmegaSender(wire, { timeout: 5000, maxBody: MOST, tls: renewed })
+      using(() => omega.close())
+      const peer = peerAt((server.address() as AddressInfo).port)
+      const secure = { ...peer, address: peer.address.replace('http:', 'https:') }
+      const send = async (): Promise<void> => {
+        assume((await asker.send(secure, request('head'), after())).head).equals('re head')
+        const { send } = await omega.send(secure.address, Message.of('x', false), { sparks: ['id'] }, after())
+        assume(send).equals(1)
+      }
+      await asker.greet(secure, hello(), after())
+      await send()
+      server.setSecureContext(chain)
+      Object.assign(renewed, { ca: chain.ca, servername: chain.servername })
+      await send()
+    })
 
     it('answers HTTP/2 requests', async () => {
       // Without Primus, whose own layers throw on HTTP/2.

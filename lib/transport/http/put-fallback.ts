@@ -82,13 +82,14 @@ export class PutFallback {
 
   #connection(): Client {
     if (this.#client !== undefined) return this.#client
-    const establish = buildConnector({ ...(this.terms.tls as object), timeout: 0 }) as (
-      ...args: Parameters<buildConnector.connector>
-    ) => Socket
     return (this.#client = new Client(this.address, {
       ...ONE_AFTER_THE_OTHER,
       // Undici destroys a connecting socket only when the attempt ends, which may never happen.
       connect: (options, callback) => {
+        // The application may have renewed `tls` since the last connection.
+        const establish = buildConnector({ ...(this.terms.tls as object), timeout: 0 }) as (
+          ...args: Parameters<buildConnector.connector>
+        ) => Socket
         this.#connecting = establish(options, (...established) => {
           this.#connecting = undefined
           callback(...established)

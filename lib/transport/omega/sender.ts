@@ -1,4 +1,4 @@
-import { Agent } from 'undici'
+import { Agent, buildConnector } from 'undici'
 import type { Delivered, Recipients } from '../../common/peer-sender'
 import { destroyedError, MetroplexError, peerError, type ErrorCode } from '../../common/errors'
 import type { Message } from '../../common/encoded-message'
@@ -49,7 +49,14 @@ export class OmegaSender {
     private readonly bounds: OmegaBounds
   ) {
     const { timeout, tls } = bounds
-    this.#agent = new Agent({ ...ONE_AFTER_THE_OTHER, connections: 1, connect: { ...tls, timeout } })
+    this.#agent = new Agent({
+      ...ONE_AFTER_THE_OTHER,
+      connections: 1,
+      // The application may have renewed `tls` since the last connection.
+      connect: (options, callback) => {
+        buildConnector({ ...tls, timeout })(options, callback)
+      }
+    })
     this.#headers = { authorization: credentials(wire), 'content-type': 'application/json' }
   }
 
