@@ -290,7 +290,7 @@ export class MasterConnection {
       // With Sentinels: connect to the master, notice a failover at once, and retry for ever.
       role: 'master',
       enableReadyCheck: this.#hasInfo,
-      // It would be believed how long loading takes, which it only guesses.
+      // Otherwise ioredis waits for as long as Redis guesses that loading takes, up to ten seconds.
       maxLoadingRetryTime: Math.min(this.timeout, 1000),
       failoverDetector: true,
       sentinelRetryStrategy: () => this.#pause(),

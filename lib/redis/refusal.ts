@@ -134,8 +134,8 @@ export function wordsOf(cause: Error): string {
 }
 
 /**
- * Take out of an error of our client what must not get into a log: the arguments of a command, which may be the password
- * of Redis, the secret of the cluster, or names of users. ioredis adds them to the error, and Redis quotes some of them.
+ * Take out of an error of our client what must not get into a log: the arguments of a command. They may be the password
+ * of Redis, the secret of the cluster, or names of users. ioredis adds them to the error, and Redis quotes some.
  */
 export function withoutArguments<E extends Error | undefined>(error: E): E {
   if (error === undefined) return error
