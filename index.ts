@@ -1,4 +1,4 @@
-import { createClient, type Client as ClientClass } from './lib/api/client'
+import { createClient, type Client as ClientClass } from './lib/api/cluster-client'
 import { clientHalf } from './lib/browser/client-half'
 import type * as contract from './lib/common/transport-contract'
 import type { Forward as ForwardFunction } from './lib/delivery/forward-api'

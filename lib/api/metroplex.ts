@@ -1,7 +1,7 @@
 import { parse } from '../common/address'
 import { ServerCore } from '../core/server-core'
-import { SparkNamer } from '../core/spark-namer'
-import { SparkQueries } from './spark-queries'
+import { SparkOptionReader } from '../core/spark-option-reader'
+import { DescriptionQueries } from './description-queries'
 import { isCallback, splitCallback, callbackify, type Callback } from '../common/callback'
 import { drainTerms } from '../drain/drain'
 import { deferred } from '../common/async'
@@ -9,7 +9,7 @@ import { asError, MetroplexError } from '../common/errors'
 import { idOf, userOf } from '../common/names'
 import { settings } from '../common/options'
 import { Parser } from '../common/parser'
-import { AutomaticRegistration } from './automatic-registration'
+import { AddressRegistration } from './address-registration'
 import type { Health } from '../reporting/types'
 import type { Drained, DrainOptions, Handler, Method, Primus, PrimusOptions, Spark } from '../common/types'
 
@@ -25,7 +25,7 @@ import type { Drained, DrainOptions, Handler, Method, Primus, PrimusOptions, Spa
  * primus.plugin('metroplex', require('metroplex'))
  * primus.metroplex.spark(id).then(address => console.log(address ?? 'no server has it'))
  */
-export class Metroplex extends SparkQueries {
+export class Metroplex extends DescriptionQueries {
   /** How long the alive key lives, in ms. */
   readonly interval: number
   /** How long before its expiry the alive key is renewed, in ms. */
@@ -36,12 +36,12 @@ export class Metroplex extends SparkQueries {
   /** All parts of this server. @internal */
   declare readonly core: ServerCore
   /** Registers this server. @internal */
-  declare readonly presence: AutomaticRegistration
+  declare readonly presence: AddressRegistration
 
   /** The property of a spark that holds the id under which it was entered. */
   readonly #entered = Symbol('the id that metroplex has registered')
   #ready = deferred<string>()
-  readonly #sparkOptions: SparkNamer
+  readonly #sparkOptions: SparkOptionReader
 
   constructor(primus?: Partial<Primus>, options: PrimusOptions = {}) {
     const set = settings(options)
@@ -49,7 +49,7 @@ export class Metroplex extends SparkQueries {
     const failed = (error: Error): void => {
       this.tell('error', error)
     }
-    this.#sparkOptions = new SparkNamer(this.core, (id, name) => this.#identify(id, name), failed)
+    this.#sparkOptions = new SparkOptionReader(this.core, (id, name) => this.#identify(id, name), failed)
     this.interval = set.interval
     this.latency = set.latency
     this.name = set.name
@@ -60,7 +60,7 @@ export class Metroplex extends SparkQueries {
       this.#ready.resolve(address)
     })
     const server = (): unknown => primus?.server
-    const presence = new AutomaticRegistration(this.core, () => set.address || server(), server, {
+    const presence = new AddressRegistration(this.core, () => set.address || server(), server, {
       refused: error => {
         this.#refuse(error)
       },

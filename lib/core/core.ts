@@ -13,7 +13,7 @@ import { GroupChanges, type GroupCluster } from '../groups/group-changes'
 import { GroupLists } from '../groups/group-lists'
 import { UserBar, type BarringCluster } from '../limits/user-bar'
 import { PresenceWatch } from '../presence/watch'
-import { ManyRequests } from '../groups/many-requests'
+import { ClientPolls } from '../groups/client-polls'
 import type { LocalGroups } from '../groups/group-questions'
 import type { KnownServers } from '../rpc/addressees'
 import { RpcCaller, type LocalResponder } from '../rpc/caller'
@@ -103,7 +103,7 @@ export class Core {
     this.presence = new PresenceWatch(shards.presences, error => {
       emit('error', error)
     })
-    const many = new ManyRequests(requests, this.groupLists, cluster, timeout)
+    const many = new ClientPolls(requests, this.groupLists, cluster, timeout)
     this.requester = {
       request: (id, msg, options) => requests.request(id, msg, options),
       requests: (to, msg, options) => many.ask(to, msg, options)

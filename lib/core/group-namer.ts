@@ -1,6 +1,6 @@
 import { ignore } from '../common/callback'
 import { groupsOf } from '../common/names'
-import { OptionReports } from '../reporting/option-reports'
+import { SparkOptionReports } from '../reporting/spark-option-reports'
 import type { ConnectedSpark, GroupsOption, Spark } from '../common/types'
 
 /** What resolving groups uses of this server. */
@@ -18,7 +18,7 @@ export interface ResolvedSparks {
 export class GroupNamer {
   /** Sparks whose groups the application has not returned yet, by id. */
   readonly #pending = new Map<string, Spark>()
-  readonly #reports: OptionReports
+  readonly #reports: SparkOptionReports
 
   constructor(
     private readonly groups: GroupsOption | undefined,
@@ -26,7 +26,7 @@ export class GroupNamer {
     /** After how many ms an answer that has not come is reported. */
     private readonly timeout: number
   ) {
-    this.#reports = new OptionReports('groups', 'EGROUP', 'which is in no group because of it', error => {
+    this.#reports = new SparkOptionReports('groups', 'EGROUP', 'which is in no group because of it', error => {
       sparks.failed(error)
     })
   }

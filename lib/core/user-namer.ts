@@ -1,6 +1,6 @@
 import { deferred } from '../common/async'
 import { ignore } from '../common/callback'
-import { OptionReports } from '../reporting/option-reports'
+import { SparkOptionReports } from '../reporting/spark-option-reports'
 import { MetroplexError, type ErrorCode } from '../common/errors'
 import type { ConnectedSpark, Spark, UserOption } from '../common/types'
 
@@ -18,14 +18,14 @@ const EXPECTED: readonly ErrorCode[] = ['ENOSPARK', 'ELIMIT', 'EBARRED', 'EREGIS
 export class UserNamer {
   /** Sparks whose user the application has not returned yet, by id. */
   readonly #pending = new Map<string, Spark>()
-  readonly #reports: OptionReports
+  readonly #reports: SparkOptionReports
 
   constructor(
     private readonly user: UserOption | undefined,
     private readonly identify: (id: string, name: unknown) => Promise<void>,
     failed: (error: Error) => void
   ) {
-    this.#reports = new OptionReports('user', 'EUSER', 'which stays without a user', failed)
+    this.#reports = new SparkOptionReports('user', 'EUSER', 'which stays without a user', failed)
   }
 
   /** Ask for the user of a spark that has connected. @returns when the answer is known here; at once: `undefined` */

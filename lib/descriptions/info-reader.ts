@@ -1,13 +1,13 @@
 import { ignore } from '../common/callback'
 import { plainInfo } from '../common/validate'
 import type { ConnectedSpark, Spark } from '../common/types'
-import { OptionReports } from '../reporting/option-reports'
+import { SparkOptionReports } from '../reporting/spark-option-reports'
 
 /**
  * Asks the application what each spark is that connects: the option `info`, which may return a promise.
  */
 export class InfoReader {
-  readonly #reports: OptionReports
+  readonly #reports: SparkOptionReports
 
   constructor(
     /** A function, or the value for all sparks. */
@@ -16,7 +16,7 @@ export class InfoReader {
     /** After how many ms an answer that has not come is reported. */
     private readonly timeout: number
   ) {
-    this.#reports = new OptionReports('info', 'EINFO', 'which has no info because of it', failed)
+    this.#reports = new SparkOptionReports('info', 'EINFO', 'which has no info because of it', failed)
   }
 
   /** Ask for the info of a spark that has connected. @param keep called with each answer that is no failure */

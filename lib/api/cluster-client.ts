@@ -1,6 +1,6 @@
 import { Backbone } from '../core/backbone'
 import { Core } from '../core/core'
-import { SparkQueries } from './spark-queries'
+import { DescriptionQueries } from './description-queries'
 import { ignore, callbackify, type Callback } from '../common/callback'
 import { FailureReports } from '../reporting/failure-reports'
 import { forwardApi, type Forward } from '../delivery/forward-api'
@@ -21,7 +21,7 @@ const SERVER_ONLY = ['listen', 'user', 'groups', 'info', 'maxBuffered', 'omega']
  * It can look up sparks, users and groups, send them messages, call methods and publish events. Answers arrive on the
  * connections that it opens. It reads the list of servers three times per `lease`.
  */
-export class Client extends SparkQueries {
+export class Client extends DescriptionQueries {
   /** Sends messages to sparks, as `primus.forward` of a server does. */
   readonly forward: Forward
   readonly #heartbeat: Heartbeat

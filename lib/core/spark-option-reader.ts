@@ -14,7 +14,7 @@ export interface ServedSparks {
 }
 
 /** Asks the application for what its options say of each spark that connects: its info, its user, then its groups. */
-export class SparkNamer {
+export class SparkOptionReader {
   readonly #users: UserNamer
   readonly #groups: GroupNamer
   readonly #info: InfoReader

@@ -9,7 +9,7 @@ import { GroupQueries } from './group-queries'
 type Terms = Pick<AskOptions, 'timeout' | 'signal'>
 
 /** The methods that say what sparks are, which servers and clients of a cluster share. */
-export class SparkQueries extends GroupQueries {
+export class DescriptionQueries extends GroupQueries {
   /**
    * What sparks are: for each id the user, the groups, the server, how long it has been connected, and what the option
    * `info` says of it. One question to each server that holds some; a local spark needs none. Redis has nothing of it.

@@ -16,7 +16,7 @@ export interface AutomaticRegistrationEvents {
  * Registers this server under the address at which it listens, and follows the HTTP server when that closes or listens
  * elsewhere. An address that the application registers or leaves by itself takes precedence.
  */
-export class AutomaticRegistration {
+export class AddressRegistration {
   /** Peers can reach the transport. The server must not register before. */
   #open = false
   /** An address has been registered, or the attempt continues. */

@@ -89,7 +89,7 @@ class Poll {
 }
 
 /** Asks many clients, on whichever servers their sparks are, and hands their replies on as they come. */
-export class ManyRequests {
+export class ClientPolls {
   constructor(
     private readonly requests: Pick<ClientRequests, 'ask' | 'message'>,
     private readonly lists: Pick<GroupLists, 'sparksIn'>,

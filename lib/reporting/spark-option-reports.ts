@@ -6,7 +6,7 @@ import { besides, ThrottledReports } from './throttled-reports'
  *
  * A wrong answer usually comes from a client, so each kind of error is reported at most once a minute.
  */
-export class OptionReports {
+export class SparkOptionReports {
   readonly #reports: ThrottledReports
 
   constructor(
