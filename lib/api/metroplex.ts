@@ -36,7 +36,7 @@ export class Metroplex extends DescriptionQueries {
   /** All parts of this server. @internal */
   declare readonly core: ServerCore
   /** Registers this server. @internal */
-  declare readonly presence: AddressRegistration
+  declare readonly registration: AddressRegistration
 
   /** The property of a spark that holds the id under which it was entered. */
   readonly #entered = Symbol('the id that metroplex has registered')
@@ -60,17 +60,17 @@ export class Metroplex extends DescriptionQueries {
       this.#ready.resolve(address)
     })
     const server = (): unknown => primus?.server
-    const presence = new AddressRegistration(this.core, () => set.address || server(), server, {
+    const registration = new AddressRegistration(this.core, () => set.address || server(), server, {
       refused: error => {
         this.#refuse(error)
       },
       failed
     })
-    Object.defineProperty(this, 'presence', { value: presence })
+    Object.defineProperty(this, 'registration', { value: registration })
     // Peers must not find this server before they can reach its transport.
     this.core.start().then(
       () => {
-        presence.open()
+        registration.open()
       },
       (error: unknown) => {
         this.#refuse(asError(error))
@@ -84,7 +84,7 @@ export class Metroplex extends DescriptionQueries {
    * address.
    */
   get address(): string {
-    return this.presence.address
+    return this.registration.address
   }
 
   /** The random id of this server's life, a new one for each start; `''` until it is registered. */
@@ -124,7 +124,7 @@ export class Metroplex extends DescriptionQueries {
   register(address: unknown, fn: Callback<string>): this
   register(address?: unknown, fn?: Callback<string>): Promise<string> | this {
     const [given, callback] = splitCallback([address, fn])
-    return callbackify(this.presence.register(given), callback, this)
+    return callbackify(this.registration.register(given), callback, this)
   }
 
   /**
@@ -139,7 +139,7 @@ export class Metroplex extends DescriptionQueries {
   unregister(address: unknown, fn: Callback<string>): this
   unregister(address?: unknown, fn?: Callback<string>): Promise<string> | this {
     const [given, callback] = splitCallback([address, fn])
-    return callbackify(this.presence.unregister(given), callback, this)
+    return callbackify(this.registration.unregister(given), callback, this)
   }
 
   /**

@@ -87,10 +87,10 @@ export function server(primus: Primus, options: PrimusOptions): void {
   })
   const watch = new ServerWatch(primus.server, {
     listening: () => {
-      metroplex.presence.listened()
+      metroplex.registration.listened()
     },
     closed: () => {
-      metroplex.presence.closed()
+      metroplex.registration.closed()
     }
   })
   const looks = setInterval(() => {
@@ -98,7 +98,7 @@ export function server(primus: Primus, options: PrimusOptions): void {
     watch.look()
   }, core.beats).unref()
   const releaseTransformer = keepTransformer(primus)
-  metroplex.presence.begin()
+  metroplex.registration.begin()
 
   // Before the gate, so that peers are answered during a drain.
   const removeEndpoint = placeFirst(primus, core.gateway.middleware)
