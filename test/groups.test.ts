@@ -65,6 +65,7 @@ describe('groups', () => {
           const [one, two, three] = (await clients(servers)) as [PrimusClient, PrimusClient, PrimusClient]
           await a.metroplex.join(one.id, ['news', 'sport'])
           await b.metroplex.join(two.id, 'news')
+          assume(servers.map(({ metroplex }) => metroplex.stats().groups)).eql([2, 1, 0])
           for (const { forward } of [...servers, outside(own)]) {
             assume(await forward.group(['news', 'sport'], 'hello')).eql({ ok: true, send: 2 })
             assume(await one.next()).equals('hello')

@@ -251,6 +251,7 @@ export class Queries extends EventEmitter<MetroplexEvents> {
       sparks: shards.sparks.size,
       disowned: shards.sparks.disowned,
       users: shards.users.size,
+      groups: shards.groups.size,
       waiting: shards.sparks.waiting,
       peers: shards.peers.addresses.length,
       places: shards.locator.remembered,

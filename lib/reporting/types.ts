@@ -51,6 +51,8 @@ export interface Statistics {
   disowned: number
   /** Sparks of this server that have a user. */
   users: number
+  /** Groups that sparks of this server are in. */
+  groups: number
   /** Ids of connects and disconnects that wait to be written into the registry. */
   waiting: number
   /** Live peers. */

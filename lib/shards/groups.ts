@@ -37,6 +37,11 @@ export class Groups {
     this.#sources = shards.map(shard => ({ shard, reads: new SharedReads(groups => this.#ask(shard, groups)) }))
   }
 
+  /** In how many groups owned sparks of this server are. */
+  get size(): number {
+    return this.shards.reduce((sum, { pendingGroups }) => sum + pendingGroups.names.keys, 0)
+  }
+
   /** The groups of a spark of this server. */
   of(id: string): string[] {
     return this.#groups.get(id)
