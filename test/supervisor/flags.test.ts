@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { flagsOf } from '../../lib/supervisor/process/node-flags'
+import { flagsOf, nodeOptionsOf } from '../../lib/supervisor/process/node-flags'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
 import { killAtExit } from '../support/orphans'
@@ -33,6 +33,7 @@ describe('supervisor: flags of Node.js that it was started with', function () {
       join(folder, 'job.js'),
       `process.send({ job: true, hook: globalThis.hook ?? null, env: process.env.FROM_FILE ?? null, wasWaiting: process.execArgv.some(flag => /brk/.test(flag)) }, () => process.send('ready')); setInterval(() => {}, 1000)`
     )
+    writeFileSync(join(folder, 'job.mjs'), `import './job.js'`)
     writeFileSync(join(folder, 'main.js'), MAIN)
     writeFileSync(join(folder, 'hook.js'), `globalThis.hook = 'required'`)
     writeFileSync(join(folder, 'hook.mjs'), `globalThis.hook = 'imported'`)
@@ -65,6 +66,7 @@ describe('supervisor: flags of Node.js that it was started with', function () {
     ['-pe', ['-pe', MAIN]],
     ['--print', ['--print', MAIN]],
     ['--input-type', ['--input-type=commonjs', '-e', MAIN]],
+    ['--input_type, for a module', ['--input_type=commonjs', '-e', MAIN.replace('job.js', 'job.mjs')]],
     ['standard input', ['-'], MAIN],
     ['--test', ['--test', 'one.test.js']]
   ]
@@ -98,6 +100,19 @@ describe('supervisor: flags of Node.js that it was started with', function () {
     // What the supervisor's own port had become of does not matter here; the next one is taken.
     assume(text).does.not.include(`127.0.0.1:${port} failed`)
     assume(flagsOf(['--inspect-brk=0', '--inspect-wait'], '/')).deep.equals(['--inspect=0', '--inspect'])
+  })
+
+  it('have no worker wait for a debugger either when they are in NODE_OPTIONS', async () => {
+    // The process of the supervisor would wait, too, if it had been started with this.
+    const { job: found } = await said(['-e', `process.env.NODE_OPTIONS = '--no-warnings --inspect-brk=0'; ${MAIN}`])
+    assume(found).deep.equals(job)
+    const cases: [given: string, wanted: string][] = [
+      ['--inspect-brk', '--inspect'],
+      ['-r ./a.js --inspect-wait=127.0.0.1:0 --no-warnings', '-r ./a.js --inspect=127.0.0.1:0 --no-warnings'],
+      ['"--inspect_brk=0" --inspect_wait', '"--inspect=0" --inspect'],
+      ['--title=--inspect-brk --inspect-port=0 --inspect', '--title=--inspect-brk --inspect-port=0 --inspect']
+    ]
+    for (const [given, wanted] of cases) assume(nodeOptionsOf(given)).equals(wanted)
   })
 
   it('have relative paths made absolute, and nothing else changed', () => {
@@ -156,6 +171,10 @@ describe('supervisor: flags of Node.js that it was started with', function () {
           '--no-warnings'
         ],
         ['--no-warnings']
+      ],
+      [
+        ['--input_type=module', '--watch_path', 'src', '--env_file=.env', '--max_old_space_size=200', '--title=a_b'],
+        ['--env-file=/srv/web/.env', '--max-old-space-size=200', '--title=a_b']
       ],
       [
         ['-e', 'a = 1', '-p', '-r', './a.js', '--print=1', '-pe', '1'],

@@ -46,12 +46,26 @@ export function flagsOf(given: readonly string[], from: string): string[] {
   return flags
 }
 
+/**
+ * NODE_OPTIONS of the supervisor as its workers get it: no worker waits for a debugger. It cannot name a program, and
+ * its relative paths begin at the working directory of the worker.
+ */
+export function nodeOptionsOf(given: string): string {
+  return given.replaceAll(/(?<=^|[\s"])--inspect[-_](?:brk|wait)(?=$|[\s"=])/g, '--inspect')
+}
+
 /** A flag, its value, and whether both are one argument. An argument without a leading dash is a value. */
 function split(given: readonly string[], at: number): [flag: string, value: string | undefined, inline: boolean] {
   const [argument = '', next] = [given[at], given[at + 1]]
   const equals = argument.indexOf('=')
-  if (argument.startsWith('--') && equals !== -1) return [argument.slice(0, equals), argument.slice(equals + 1), true]
-  return [argument, next?.startsWith('-') === false ? next : undefined, false]
+  if (argument.startsWith('--') && equals !== -1)
+    return [dashed(argument.slice(0, equals)), argument.slice(equals + 1), true]
+  return [dashed(argument), next?.startsWith('-') === false ? next : undefined, false]
+}
+
+/** The name of a flag with dashes, in place of which Node.js takes underscores as well. */
+function dashed(flag: string): string {
+  return flag.startsWith('--') ? flag.replaceAll('_', '-') : flag
 }
 
 function absolute(flag: string, value: string, from: string): string {

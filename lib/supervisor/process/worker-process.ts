@@ -3,7 +3,7 @@ import { rethrow, ignore } from '../../common/callback'
 import { deferred, now } from '../../common/async'
 import { asError, MetroplexError } from '../../common/errors'
 import { readToEnd } from './output-end'
-import { flagsOf } from './node-flags'
+import { flagsOf, nodeOptionsOf } from './node-flags'
 import { lines } from './lines'
 import { isDirectory } from '../paths'
 import type { SupervisorTerms, TypeTerms } from '../options'
@@ -217,7 +217,14 @@ export class WorkerProcess {
       // Ports counted up from that of the supervisor may be taken by workers of another supervisor.
       ...(!('inspectPort' in cluster.settings) && { inspectPort: 0 })
     })
-    return cluster.fork({ PWD: cwd, ...env, METROPLEX_NAME: name, [ENVIRONMENT]: JSON.stringify(badge) })
+    const { NODE_OPTIONS } = process.env
+    return cluster.fork({
+      PWD: cwd,
+      ...(NODE_OPTIONS !== undefined && { NODE_OPTIONS: nodeOptionsOf(NODE_OPTIONS) }),
+      ...env,
+      METROPLEX_NAME: name,
+      [ENVIRONMENT]: JSON.stringify(badge)
+    })
   }
 
   #startFailed(error: unknown): void {
