@@ -16,6 +16,9 @@ const FLUSH = 10_000
 /** Whether a supervisor of this process handles its signals. */
 let handlingSignals = false
 
+/** The supervisors of this process that run. The one that handles signals ends it for all of them. */
+const running = new Set<Supervisor>()
+
 /**
  * Keeps worker processes running on one machine: as many of each type as are configured, in slots with stable names,
  * `web-1` to `web-n`.
@@ -95,6 +98,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
         handlingSignals = true
       }
       this.#running = setInterval(ignore, LONGEST_TIMER)
+      running.add(this)
       if (this.#terms.signals)
         this.#removeSignalHandlers = handleSignals({
           stop: () => {
@@ -122,6 +126,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       if (this.#running !== undefined && this.#terms.signals) handlingSignals = false
       clearInterval(this.#running)
       this.#running = undefined
+      running.delete(this)
       this.#removeSignalHandlers()
       this.#removeSignalHandlers = ignore
       this.#stopping = undefined
@@ -225,7 +230,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
 
   #exitOnSignal(): void {
     if (this.#exiting) return
-    this.#exiting = true
+    for (const supervisor of running) supervisor.#exiting = true
     // A second signal would end this process before its output is flushed.
     ignoreSignals()
     this.#exit().catch((error: unknown) => {
@@ -234,7 +239,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   async #exit(): Promise<void> {
-    const { killed } = await this.stop()
+    // Workers of another supervisor would lose this process, and with it their last output.
+    const { killed } = merge(await Promise.all([...running].map(supervisor => supervisor.stop())))
     await flush(FLUSH)
     process.exit(killed.length === 0 ? 0 : 1)
   }

@@ -50,7 +50,7 @@ export interface SupervisorOptions {
   readonly flap?: { readonly crashes?: number; readonly window?: number }
   /**
    * Whether SIGTERM, SIGINT, SIGHUP and the message `'shutdown'` of PM2 end all workers and then this process, and
-   * SIGUSR2 replaces all workers. @default true
+   * SIGUSR2 replaces all workers. The workers of its other supervisors end before this process, too. @default true
    */
   readonly signals?: boolean
   /**

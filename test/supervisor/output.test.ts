@@ -152,6 +152,34 @@ describe('supervisor: the output of its own process', function () {
     return read
   }
 
+  it('is that of all supervisors of a process, which a signal to one of them ends', async () => {
+    const types = (name: string): string =>
+      JSON.stringify({
+        [name]: puppet(`me.onDrain(() => { ${writes(300)} }); setInterval(() => {}, 1000); me.ready()`)
+      })
+    const child = spawn(process.execPath, [
+      '-e',
+      `const { Supervisor } = require('${LIB}/supervisor')
+      const [a, b] = [
+        new Supervisor(${types('a')}, { output: 'event' }),
+        new Supervisor(${types('b')}, { output: 'event', signals: false })
+      ]
+      for (const one of [a, b]) {
+        one.on('output', ({ name }, stream, line) => console.log(name, line))
+        one.on('ended', ({ name }) => console.log(name, 'has ended'))
+      }
+      Promise.all([a.start(), b.start()]).then(() => process.kill(process.pid, 'SIGTERM'))`
+    ])
+    killAtExit(child)
+    const exit = once(child, 'exit', { within: 60_000 })
+    const said = (await all(child.stdout)).split('\n')
+    for (const name of ['a-1', 'b-1']) {
+      const expected = Array.from({ length: 300 }, (_, at) => `${name} line ${at}`).concat(`${name} has ended`)
+      assume(said.filter(line => line.startsWith(name)).map(line => line.replace(/ x+$/, ''))).deep.equals(expected)
+    }
+    assume((await exit)[0]).equals(0)
+  })
+
   it('is flushed before it exits, also when its reader comes late', async () => {
     const child = writer(30_000)
     const exit = once(child, 'exit', { within: 30_000 })
