@@ -1,3 +1,4 @@
+import * as metroplex from '../index'
 import { createClient, type Client as Cluster } from '../index'
 import { assume } from './support/assume'
 import type { Client } from './support/client'
@@ -76,6 +77,15 @@ const attached = {
 /** A plugin that puts another parser in the place of the one of Primus. */
 function replace(this: object): void {
   Object.assign(this, v8)
+}
+
+/** Our plugin, and that one behind it. */
+const followed = {
+  ...metroplex,
+  server: function (this: object, primus: object, options: object): void {
+    ;(metroplex.server as (primus: object, options: object) => void).call(this, primus, options)
+    Object.assign(primus, v8)
+  }
 }
 
 type Parsers = string | typeof v8 | typeof lines | typeof attached
@@ -272,19 +282,22 @@ describe('a parser', function () {
     return { messages }
   }
 
-  it('that a plugin replaced before ours is used as well', async () => {
-    const space = namespace()
-    const started = async (): Promise<Registered> =>
-      createRegistered({
-        redis: { url: redis.url, namespace: space },
-        primus: { plugin: { aaa: { server: replace } } }
-      })
-    const [near, far] = [await started(), await started()]
-    const client = await connected(near, far)
-    for (const { forward } of [near, far]) await forward.spark(client.id, { d: new Date(0) })
-    const brought = await eventually(() => client.messages.length === 2 && client.messages)
-    assume(brought.map(shown)).eql(Array.from({ length: 2 }, () => shown({ d: new Date(0) })))
-  })
+  for (const behind of [false, true]) {
+    it(`that a plugin ${behind ? 'behind' : 'before'} ours replaced is used as well`, async () => {
+      const space = namespace()
+      const started = async (): Promise<Registered> =>
+        createRegistered({
+          redis: { url: redis.url, namespace: space },
+          ...(behind ? { plugin: followed } : { primus: { plugin: { aaa: { server: replace } } } })
+        })
+      const [near, far] = [await started(), await started()]
+      const client = await connected(near, far)
+      for (const { forward } of [near, far]) await forward.spark(client.id, { d: new Date(0) })
+      const brought = await eventually(() => client.messages.length === 2 && client.messages)
+      assume(brought.map(shown)).eql(Array.from({ length: 2 }, () => shown({ d: new Date(0) })))
+      assume(shown(await near.forward.request(client.id, { d: new Date(1) }))).equals(shown({ d: new Date(1) }))
+    })
+  }
 
   it('that calls back later has messages between servers be JSON, and encodes for each spark', async () => {
     const { near, far, client } = await pair([later, later])

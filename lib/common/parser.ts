@@ -14,6 +14,15 @@ export interface Codec {
   readonly library?: unknown
 }
 
+/** What a parser is known by. */
+interface Identity {
+  /** The same on all servers that have this parser; `''`: messages are JSON. */
+  readonly name: string
+  /** Whether the parser carries binary. */
+  readonly binary: boolean
+  readonly codec?: Codec
+}
+
 /** Parsers that come with Primus, except JSON. */
 const BUILT_IN = ['ejson', 'binary', 'msgpack']
 
@@ -34,19 +43,27 @@ const NO_SPARK = new Proxy({}, { get: forbidden, set: forbidden, has: forbidden 
  *
  * An application's own parser that calls back later, or uses its spark, can make no packet for another server.
  * Messages are JSON and binary then, too.
+ *
+ * It is identified when it is first used, because a plugin that is loaded behind this one may replace it.
  */
 export class Parser implements Packer {
+  #known: Identity | undefined
   /** Whether the parser can make packets; `undefined`: an application's own parser has not been tried yet. */
   #packs: boolean | undefined
 
-  private constructor(
-    /** The same on all servers that have this parser; `''`: messages are JSON. */
-    readonly name: string,
-    /** Whether the parser carries binary. */
-    private readonly binary: boolean,
-    private readonly codec: Codec | undefined
-  ) {
-    this.#packs = name === '' ? false : BUILT_IN.includes(name) || undefined
+  private constructor(private readonly identify: () => Identity) {}
+
+  /** The same on all servers that have this parser; `''`: messages are JSON. */
+  get name(): string {
+    return this.#identity.name
+  }
+
+  get #identity(): Identity {
+    if (this.#known === undefined) {
+      const { name } = (this.#known = this.identify())
+      this.#packs = name === '' ? false : BUILT_IN.includes(name) || undefined
+    }
+    return this.#known
   }
 
   /**
@@ -57,19 +74,7 @@ export class Parser implements Packer {
    * parser is JSON
    */
   static of(option: unknown, primus: object = {}): Parser {
-    const named = typeof option === 'string' ? option.toLowerCase() : undefined
-    const { encoder, decoder, parser } = primus as Partial<Codec> & { readonly parser?: Codec }
-    // Another plugin may have replaced the encoder or decoder of Primus before us.
-    const replaced = parser !== undefined && (parser.encoder !== encoder || parser.decoder !== decoder)
-    if (!replaced && (option === undefined || option === null || named === '' || named === 'json'))
-      return new Parser('', false, undefined)
-    if (typeof encoder !== 'function' || typeof decoder !== 'function') return new Parser('', true, undefined)
-    const codec = { encoder, decoder, library: parser?.library }
-    return new Parser(
-      !replaced && named !== undefined && BUILT_IN.includes(named) ? named : fingerprint(codec),
-      true,
-      codec
-    )
+    return new Parser(() => identityOf(option, primus))
   }
 
   /**
@@ -106,8 +111,9 @@ export class Parser implements Packer {
 
   /** Encodes a message of the application. @throws MetroplexError `EMESSAGE` for a value that cannot be sent */
   message(value: unknown): Message {
+    const { binary } = this.#identity
     const packet = this.#packs === false ? undefined : this.#encoded(value)
-    return packet === undefined ? Message.of(value, this.binary) : Message.packed(packet, this)
+    return packet === undefined ? Message.of(value, binary) : Message.packed(packet, this)
   }
 
   /**
@@ -120,7 +126,9 @@ export class Parser implements Packer {
   }
 
   read(packet: string | Buffer): unknown {
-    const { error, result } = this.#run(this.codec?.decoder, packet) ?? { error: new Error('It calls back later.') }
+    const { error, result } = this.#run(this.#identity.codec?.decoder, packet) ?? {
+      error: new Error('It calls back later.')
+    }
     if (error)
       throw new MetroplexError('EMESSAGE', `The parser cannot decode a message: ${asError(error).message}`, {
         cause: error
@@ -130,7 +138,7 @@ export class Parser implements Packer {
 
   /** Encodes a value; `undefined`: the parser can make no packet for another server. */
   #encoded(value: unknown): string | Buffer | undefined {
-    const outcome = this.#run(this.codec?.encoder, value)
+    const outcome = this.#run(this.#identity.codec?.encoder, value)
     if (outcome?.error instanceof Attached) this.#packs = false
     if (outcome === undefined || this.#packs === false) return undefined
     const { error, result } = outcome
@@ -152,7 +160,7 @@ export class Parser implements Packer {
   }
 
   #decodes(packet: string | Buffer): boolean {
-    const outcome = this.#run(this.codec?.decoder, packet)
+    const outcome = this.#run(this.#identity.codec?.decoder, packet)
     return outcome !== undefined && !outcome.error
   }
 
@@ -168,6 +176,19 @@ export class Parser implements Packer {
     }
     return outcome
   }
+}
+
+/** What the parser of a Primus is known by. Plugins may have replaced its encoder or decoder. */
+function identityOf(option: unknown, primus: object): Identity {
+  const named = typeof option === 'string' ? option.toLowerCase() : undefined
+  const { encoder, decoder, parser } = primus as Partial<Codec> & { readonly parser?: Codec }
+  const replaced = parser !== undefined && (parser.encoder !== encoder || parser.decoder !== decoder)
+  if (!replaced && (option === undefined || option === null || named === '' || named === 'json'))
+    return { name: '', binary: false }
+  if (typeof encoder !== 'function' || typeof decoder !== 'function') return { name: '', binary: true }
+  const codec = { encoder, decoder, library: parser?.library }
+  const builtIn = !replaced && named !== undefined && BUILT_IN.includes(named)
+  return { name: builtIn ? named : fingerprint(codec), binary: true, codec }
 }
 
 /** A name from the source text of the parser. Primus sends this text to clients, so it is complete. */

@@ -58,6 +58,8 @@ export class Gateway {
   #omega: OmegaUse | undefined
   /** Words that this server names among its kinds besides. */
   readonly #announced: string[] = []
+  /** Accept more kinds, which our parser packs, once it is known; `undefined`: it is. */
+  #accepting: (() => void)[] | undefined = []
 
   constructor(
     private readonly settings: Settings,
@@ -179,12 +181,17 @@ export class Gateway {
   /** Handle a kind of messages. @see PROTOCOL.md */
   take(kind: string, handler: MessageHandler): void {
     this.#links.handle(kind, handler)
+    if (!PACKED.has(kind)) return
     const { parser } = this
-    if (parser.name === '' || !PACKED.has(kind)) return
-    this.#links.handle(packedKind(kind, parser.name), {
-      ...handler,
-      read: message => ({ ...message, message: parser.received(message.message) })
-    })
+    const accept = (): void => {
+      if (parser.name === '') return
+      this.#links.handle(packedKind(kind, parser.name), {
+        ...handler,
+        read: message => ({ ...message, message: parser.received(message.message) })
+      })
+    }
+    if (this.#accepting === undefined) accept()
+    else this.#accepting.push(accept)
   }
 
   /** The address of the peer with this node id; `''` for any other process. */
@@ -269,6 +276,11 @@ export class Gateway {
   /** Start to accept messages. */
   async open(): Promise<void> {
     await this.#links.open()
+    // Plugins that are loaded behind this one have replaced the parser by now.
+    this.#accepting?.forEach(accept => {
+      accept()
+    })
+    this.#accepting = undefined
     if (!this.followsPublicPort) await this.#endpoint.listen()
   }
 
