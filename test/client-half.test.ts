@@ -145,6 +145,30 @@ describe('the client half', function () {
     assume(await server.forward.request(spark.id, 'well?')).equals('well?')
   })
 
+  for (const [parser, what, value] of [
+    ['json', 'a big number', 10n],
+    ['msgpack', 'a big number', 10n],
+    ['binary', 'a map', new Map()],
+    ['binary', 'an object of another context', runInContext('({ list: [1] })', createContext()) as object]
+  ] as const) {
+    it(`says why the parser ${parser} cannot send a reply, ${what}, and sends the next one`, async () => {
+      const { server, url } = await start({ parser })
+      const socket = new server.Socket(url)
+      using(() => socket.end())
+      const replies: unknown[] = [value, { fine: value }, { fine: true }]
+      socket.on('request', (_data, reply) => {
+        ;(reply as Reply)(replies.shift())
+      })
+      const [{ id }] = (await once(server, 'connection')) as [Spark]
+      for (const request of [server.forward.request(id, 1), server.forward.request(id, 2)]) {
+        const error = await rejection(request)
+        assume(error.code).equals('EREMOTE')
+        assume(error.message).matches(/could not answer: .*(BigInt|bigint|not yet supported|Unsupported|type)/i)
+      }
+      assume(await server.forward.request(id, 3)).eql({ fine: true })
+    })
+  }
+
   it('adds itself to the parts of a URL, too, as engine.io has it', () => {
     const made = (url: string | { query?: string }): string | { query?: string } => {
       const primus = { uri: () => url, on: () => undefined } as unknown as Parameters<typeof half>[0]

@@ -5,6 +5,7 @@ export interface ClientPrimus {
   readonly socket: unknown
   readonly readyState: number
   readonly transformers: { incoming: unknown[] } | null
+  encoder: (data: unknown, fn: (error: unknown, packet?: unknown) => void) => unknown
   uri: (options: unknown) => string | { query?: string }
   on(event: string, listener: () => void): unknown
   listeners(event: string): ((data: unknown, reply: (value?: unknown) => void) => unknown)[]
@@ -27,6 +28,8 @@ export interface ClientPrimus {
  *   the application. They are known when the connection opens.
  * * It drops a reply when the connection has gone, because Primus would keep the reply for the next connection. 3 is
  *   Primus's number for an open connection.
+ * * It sends a failure in place of a reply that the parser cannot encode, because Primus drops what it cannot encode.
+ *   The encoder is watched, because outgoing transformers of the application come before it.
  * * It makes what it sends with `Object` and `Array`, and not with literals. In Node.js Primus runs the library in a
  *   context of its own and gives it these two of the application. A parser that looks at constructors, such as
  *   `binary`, refuses objects of another context.
@@ -35,6 +38,7 @@ const TEXT = `function client(primus) {
   var key = 'metroplex::request'
   var word = 'm' + Math.random().toString(36).slice(2)
   var uri = primus.uri
+  var encoder = primus.encoder
 
   primus.uri = function (options) {
     var url = uri.call(primus, options)
@@ -44,11 +48,32 @@ const TEXT = `function client(primus) {
     return url
   }
 
+  primus.encoder = function (data, fn) {
+    return encoder.call(primus, data, function (error, packet) {
+      var reply = error && data ? data[key] : undefined
+      fn(error, packet)
+      if (reply && reply.length < 3) send(reply[0], 2, null, reason(error))
+    })
+  }
+
   primus.on('incoming::open', function () {
     var transformers = primus.transformers
     if (!transformers) return
     transformers.incoming = transformers.incoming.filter(function (fn) { return fn !== swallow }).concat(swallow)
   })
+
+  function send(id, size, value, error) {
+    var message = new Object()
+    var rest = new Array()
+    rest.push(id)
+    if (size > 0) rest.push(value)
+    if (size > 1) rest.push(error)
+    message[key] = rest
+    primus.write(message)
+  }
+  function reason(error) {
+    return String(error && error.message || error)
+  }
 
   function swallow(packet) {
     var request = packet.data ? packet.data[key] : undefined
@@ -60,18 +85,12 @@ const TEXT = `function client(primus) {
     var answered = false
 
     function answer(size, value, error) {
-      var message = new Object()
-      var rest = new Array()
       if (answered) return
       answered = true
-      rest.push(id)
-      if (size > 0) rest.push(value)
-      if (size > 1) rest.push(error)
-      message[key] = rest
-      if (primus.socket === socket && primus.readyState === 3) primus.write(message)
+      if (primus.socket === socket && primus.readyState === 3) send(id, size, value, error)
     }
     function fail(error) {
-      answer(2, null, String(error && error.message || error))
+      answer(2, null, reason(error))
     }
     function reply(value) {
       if (Object.prototype.toString.call(value) === '[object Error]') fail(value)
