@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { ignore } from '../common/callback'
 import type { Middleware, TlsOptions } from '../common/types'
 import { requestTo } from '../http/request'
+import { pathOf } from '../http/request-facts'
 import { describeAnswerer } from '../http/foreign-answer'
 import { soleAnswer } from '../http/sole-answer'
 
@@ -42,7 +43,7 @@ export class SelfProbe {
       next
     ): void {
       const question = req.headers[HEADER]
-      if (req.method !== 'GET' || typeof question !== 'string' || req.url !== path()) return next()
+      if (req.method !== 'GET' || typeof question !== 'string' || pathOf(req.url ?? '') !== path()) return next()
       const known = answers.get(question)
       // 421 Misdirected Request: the address of another server leads to this one.
       const headers = { [HEADER]: known ?? 'other', 'cache-control': 'no-store' }

@@ -1,4 +1,4 @@
-import { createServer as createPlain, type Server, type ServerResponse } from 'node:http'
+import { createServer as createPlain, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecure } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { MetroplexOptions } from '../../index'
@@ -19,6 +19,18 @@ function portOf(server: Server): number {
   return (server.address() as AddressInfo).port
 }
 
+/** A server that gets each URL with a query, as from a proxy that says where a request came from. */
+function queried(): Server {
+  const server = createPlain()
+  const emit = server.emit.bind(server) as (event: string, ...args: unknown[]) => boolean
+  server.emit = (event: string, ...args: unknown[]) => {
+    const req = args[0] as IncomingMessage
+    if (event === 'request' || event === 'upgrade') req.url = `${req.url ?? ''}?by=proxy`
+    return emit(event, ...args)
+  }
+  return server
+}
+
 interface Case {
   readonly name: string
   readonly options: MetroplexOptions & Record<string, unknown>
@@ -37,6 +49,7 @@ const CASES: readonly Case[] = [
     name: "at the pathname '/' of a private listener",
     options: { pathname: '/', metroplex: { listen: { host: '127.0.0.1' } } }
   },
+  { name: 'through software that adds to the query', options: {}, server: queried },
   { name: 'by mutual TLS', options: { metroplex: { tls: PAIR } }, server: () => createSecure(MUTUAL) },
   {
     name: "by mutual TLS at the pathname '/'",
