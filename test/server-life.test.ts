@@ -1,8 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { Server as NetServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Metroplex } from '../index'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
+import { using } from './support/dispose'
 import { namespace } from './support/namespace'
 import { createPrimus } from './support/primus'
 import { startRedis, type RedisProcess } from './support/redis'
@@ -100,6 +104,24 @@ describe('the HTTP server of a Primus', () => {
     await eventually(async () => (await moved.metroplex.health()).ok)
     assume((await moved.metroplex.health()).warnings).eql([])
     assume(await redis.client().exists(`${space}:${moved.address}`, `${space}:${moved.address}:lease`)).equals(0)
+  })
+
+  it('has its server leave the registry when it goes on to a unix socket, and come back with a port', async () => {
+    const [peer, moved] = await pair()
+    const folder = await mkdtemp(join(tmpdir(), 'metroplex-socket-'))
+    using(() => rm(folder, { recursive: true, force: true }))
+    const told = once(moved.metroplex, 'error')
+    // In one turn, so that the server is never seen closed.
+    moved.server.close()
+    moved.server.listen(join(folder, 'socket'))
+    assume(((await told)[0] as { code?: string }).code).equals('EADDRESS')
+    await eventually(async () => (await peer.metroplex.servers()).length === 0)
+    assume(moved.metroplex.address).equals('')
+    assume((await moved.metroplex.health()).reasons).eql(['This server is not registered.'])
+    moved.server.close()
+    const address = await listen(moved)
+    await eventually(async () => (await peer.metroplex.servers()).join() === address)
+    assume((await moved.metroplex.health()).reasons).eql([])
   })
 
   it('is followed to another port with the sparks that are connected', async () => {

@@ -91,8 +91,18 @@ export class AddressRegistration {
       },
       (error: unknown) => {
         this.#reportOnce(asError(error), this.events.failed)
+        this.#abandon()
       }
     )
+  }
+
+  /** The HTTP server listens where no peer can reach it, and no longer at the address that is registered: leave it. */
+  #abandon(): void {
+    const { closing, shards } = this.core
+    if (closing || shards.lives.wanted === '') return
+    this.#begun = false
+    this.#target = ''
+    shards.lives.unregister().catch(ignore)
   }
 
   /**
