@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Cluster, Redis } from 'ioredis'
+import { Cluster, type Redis } from 'ioredis'
 import type { Health, Metroplex, MetroplexOptions, Result } from '../index'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
@@ -327,6 +327,18 @@ describe('a Redis', () => {
         within: SECONDS
       })
       assume(said.filter(sentence => sentence.includes('Redis.Cluster'))).has.length(1)
+      // With several registries `namespace` must carry no hash tag, so that advice alone would be refused.
+      space = namespace()
+      const split = { metroplex: { ...QUICK.metroplex, shards: 4 } }
+      const { errors } = one(split)
+      await eventually(() => errors.length > 0, { within: SECONDS })
+      assume(errors[0]).matches(/MOVED.*With `metroplex\.shards` above 1 it needs none/)
+      const advised = new Cluster([{ host: '127.0.0.1', port: redis.port }])
+      using(() => {
+        advised.disconnect()
+      })
+      const three = member(advised as unknown as Redis, space, 'http://three:1', { ...QUICK, ...split })
+      assume(await three.ready()).equals('http://three:1')
     })
   })
 

@@ -59,7 +59,8 @@ const REFUSALS: readonly (readonly [RegExp, RedisRefusal['kind'], Advice])[] = [
     'mode',
     () =>
       'This Redis is a node of a Redis Cluster, and not the one that has our keys: ' +
-      `hand over \`new Redis.Cluster(nodes)\` instead of \`new Redis()\`, and ${TAG}.`
+      `hand over \`new Redis.Cluster(nodes)\` instead of \`new Redis()\`, and ${TAG}. ` +
+      'With `metroplex.shards` above 1 it needs none, and must have none.'
   ],
   [
     /cluster support disabled/,
