@@ -358,6 +358,19 @@ describe("compatibility: what omega-supreme's own tests hold", () => {
     assume((primus as Stage['primus']).indexOfLayer('omega-supreme')).is.above(-1)
   })
 
+  it('a layer that wants credentials of its own is not taken for omega-supreme, also where it answers in JSON', async () => {
+    const { primus } = await createPrimus({ redis: { url: redis.url, namespace: space }, omega: true })
+    for (const [body, words] of [
+      ['{"ok":false,"reason":"Log in first."}', 'did not take the message: Log in first (status 401)'],
+      ['{"ok":false,"error":"log in"}', 'Invalid status code (401) returned']
+    ] as const) {
+      const guard = await answering(401, 'application/json', body)
+      const { failed = [] } = await (primus as Primus).forward(guard, 'foo')
+      assume(failed.map(({ code, status }) => [code, status])).eql([['EPROTOCOL', 401]])
+      assume(failed[0]?.message).includes(words)
+    }
+  })
+
   it('a wrong answer is explained in the result, and in the cause of the error', async () => {
     const foreign = await answering(200, 'text/plain', 'hi')
     const { primus } = await createPrimus({ redis: { url: redis.url, namespace: space }, omega: true })

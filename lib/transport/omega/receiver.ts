@@ -7,7 +7,7 @@ import type { Middleware, OmegaOptions, Primus } from '../../common/types'
 import { Body, type BodyBounds } from '../../http/body'
 import { announcesMore, pathOf } from '../../http/request-facts'
 import { respond, respondAndClose, type HttpAnswer } from '../../http/response'
-import { credentials, type OmegaWire } from './sender'
+import { credentials, UNAUTHORIZED, type OmegaWire } from './sender'
 
 /** A refusal of a request: its status and the reason. */
 class OmegaRefusal extends Error {
@@ -28,9 +28,6 @@ export interface OmegaMessage {
 
 /** Writes a message to the sparks. */
 export type Deliver = (message: OmegaMessage) => Delivered
-
-/** The answer of omega-supreme to wrong credentials, verbatim: senders look for it. */
-const UNAUTHORIZED = 'I am programmed to protect, and sacrifice if necessary. Feel the power of my lazers! Pew pew!'
 
 /** Its answer to a body that is no message. */
 const INVALID = 'invalid data structure'

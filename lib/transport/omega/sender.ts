@@ -26,6 +26,10 @@ export interface OmegaBounds {
 /** The largest answer besides its ids, in bytes. The missing ids take at most about the size of the request. */
 const LARGEST_ANSWER = 1_048_576
 
+/** The answer of omega-supreme to wrong credentials, verbatim: senders look for it. */
+export const UNAUTHORIZED =
+  'I am programmed to protect, and sacrifice if necessary. Feel the power of my lazers! Pew pew!'
+
 /** The authorization header for a username and a password. */
 export function credentials({ username, password }: Pick<OmegaWire, 'username' | 'password'>): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
@@ -130,8 +134,8 @@ function readAnswer(address: string, status: number, text: string): Delivered {
   const maybe = status < 400 || status >= 500
   const refused = (code: ErrorCode, sentence: string): MetroplexError =>
     peerError(code, address, sentence, { maybe, status })
-  // A proxy may want credentials of its own, but does not answer as omega-supreme does.
-  if (status === 401 && answer['ok'] === false) {
+  // A proxy or a layer may want credentials of its own, but does not answer in the words of omega-supreme.
+  if (status === 401 && reason === UNAUTHORIZED) {
     const what = 'does not accept our omega-supreme credentials'
     throw refused('EAUTH', `${what}: set the same \`username\` and \`password\` on all servers`)
   }
@@ -147,7 +151,7 @@ function readAnswer(address: string, status: number, text: string): Delivered {
   }
   const what =
     reason !== ''
-      ? `did not take the message: ${reason.replace(/\.$/, '')}`
+      ? `did not take the message: ${reason.replace(/\.$/, '')} (status ${status})`
       : status === 200
         ? 'answered with something else than omega-supreme does'
         : `did not take the message: Invalid status code (${status}) returned`
