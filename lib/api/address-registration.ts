@@ -76,7 +76,11 @@ export class AddressRegistration {
     const { core } = this
     const halted = this.#halted
     core.closed = this.#halted = false
-    if (halted) core.drain.lift()
+    if (halted) {
+      // Left late, the registry would lose what is registered below.
+      core.departure.now()
+      core.drain.lift()
+    }
     if (!this.#begun) {
       this.begin()
       return

@@ -8,6 +8,7 @@ import { ClientReplies } from '../delivery/client-replies'
 import { sparksOf } from '../delivery/local'
 import { answerDescribe, DESCRIBE } from '../descriptions/describe-questions'
 import type { LocalDescriptions } from '../descriptions/local-descriptions'
+import { Departure } from '../drain/departure'
 import { Drain } from '../drain/drain'
 import { Gate } from '../drain/gate'
 import { answerGroupQuestions } from '../groups/group-questions'
@@ -38,6 +39,7 @@ export class ServerCore extends Core {
   readonly descriptions: LocalDescriptions
   readonly drain: Drain
   readonly gate: Gate
+  readonly departure = new Departure(() => this.shards.lives.unregister())
   /** Absent without the option `limit`. */
   readonly limits: UserLimits | undefined
   /** Whether the HTTP server that clients connect to was closed and does not listen again. */
@@ -285,6 +287,7 @@ export class ServerCore extends Core {
       },
       emptied: () => this.#leave(),
       lifted: () => {
+        this.departure.cancel()
         this.gate.open()
         this.refreshState()
       },
@@ -296,14 +299,11 @@ export class ServerCore extends Core {
 
   /** Leave the registry after the last spark, and end the streams of peers, for which a closed HTTP server waits. */
   #leave(): Promise<unknown> {
-    // A peer that hears of the drain after we have left does not know us any more.
-    const left = within(FAREWELL, this.#notified).then(() => this.shards.lives.unregister())
+    const left = this.departure.after(within(FAREWELL, this.#notified))
     if (this.closed) {
       // A peer that receives the hint ends its stream by itself. Without Redis or an answer, the wait is bounded.
-      within(
-        FAREWELL,
-        left.then(() => this.#notified)
-      )
+      const told = left.then(() => this.#notified)
+      within(FAREWELL, told)
         .then(() => {
           this.gateway.release()
         })
