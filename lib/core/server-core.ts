@@ -15,7 +15,7 @@ import { answerGroupQuestions } from '../groups/group-questions'
 import { answerLimitQuestions, BAR, HOLDS, OVER, type EndedUser, type LimitedSparks } from '../limits/limit-questions'
 import { BarredUsers } from '../limits/barred-users'
 import { UserLimits } from '../limits/user-limits'
-import type { Refused, State } from '../reporting/types'
+import type { RefusalReason, State } from '../reporting/types'
 import { serveClientRequests } from '../rpc/client-requests'
 import { MembershipHints, type Hint } from '../rpc/membership-hints'
 import { Methods } from '../rpc/methods'
@@ -225,7 +225,7 @@ export class ServerCore extends Core {
   }
 
   /** End a spark because of its user. */
-  #refuse(id: string, user: string, why: Refused): void {
+  #refuse(id: string, user: string, why: RefusalReason): void {
     const spark = this.#spark(id)
     if (spark !== undefined) this.emit('refused', spark, user, why)
     this.local.some([id], Message.ending(false))

@@ -2,7 +2,7 @@ import type { ClusterError } from '../common/errors'
 import type { Spark } from '../common/types'
 
 /** Why a spark is refused. */
-export type Refused = 'limit' | 'barred'
+export type RefusalReason = 'limit' | 'barred'
 
 /** Why a peer left: `'shutdown'`: it said so; `'expired'`: its lease ran out. */
 export type Farewell = 'shutdown' | 'expired'
@@ -131,7 +131,7 @@ export interface MetroplexEvents {
    * A spark of this server is ended, because its user has more sparks than the option `limit` allows (`'limit'`), or is
    * kept out by `endUser` (`'barred'`). A listener may still write to the spark. Its client does not reconnect.
    */
-  refused: (spark: Spark, user: string, why: Refused) => void
+  refused: (spark: Spark, user: string, why: RefusalReason) => void
   /** On the one server that cleans up after a dead server: a slice of its spark ids. Each id is named at least once. */
   reap: (address: string, sparks: string[]) => void
 }

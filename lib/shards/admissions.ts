@@ -33,7 +33,11 @@ export class Admissions {
     return allSettled([...parts].map(([{ registry }, some]) => registry.limits.admit(this.self(), limit, some, exempt)))
   }
 
-  /** Keep users out for so many ms; 0 lets them in again. @throws MetroplexError `EREGISTRY` when Redis does not answer */
+  /**
+   * Keep users out for so many ms; 0 lets them in again.
+   *
+   * @throws MetroplexError `EREGISTRY` when Redis does not answer
+   */
   async bar(users: readonly string[], ms: number): Promise<void> {
     await eachOf(this.shards, users, async ({ registry }, some) => {
       await registry.limits.bar(some, ms)

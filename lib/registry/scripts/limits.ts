@@ -12,8 +12,8 @@ const NOW = `
  * Decide whether users with new sparks have more than they may, and who goes then.
  *
  * `order:<user>` says when each spark of a user came, by Redis's clock. A spark that it lacks, because its server has
- * not said so since a flush, counts as older than all others. An entry that another server left behind, and that is not to be
- * counted, is exempt for as long as it stands under the same address.
+ * not said so since a flush, counts as older than all others. An entry that another server left behind, and that is
+ * not to be counted, is exempt for as long as it stands under the same address.
  *
  * Entries that go are removed from the sparks of the user at once, so that no two servers decide about the same place.
  * The lists of their servers are left alone: they follow when the sparks end.
@@ -26,7 +26,7 @@ const NOW = `
  *          'absent', id, user, '': the registry lacks it; nothing is decided
  *          'over', id, user, address: it goes, because it is one of the oldest
  *          'refused', id, user, '': it goes, because it is new
- *          'holder', id, user, address: one of so many entries that fill the limit, because of which others were refused
+ *          'holder', id, user, address: one of the entries that fill the limit
  */
 export const admit: Script = {
   lua: `
