@@ -34,13 +34,19 @@ export type Subject = Plugin | SocketIo | Control
 export const ours: Plugin = { name: 'this', kind: 'primus', module: require.resolve('../index'), omega: false }
 
 /** What it is to be better than. */
-export const former: Plugin = { name: '1.0.2', kind: 'primus', module: require.resolve('metroplex1'), omega: true }
+export const former: Plugin = {
+  name: '1.0.2',
+  kind: 'primus',
+  module: require.resolve('metroplex1'),
+  omega: true,
+  works: ['register', 'lookup', 'forward', 'trickle', 'sparks', 'broadcast', 'reap', 'heal', 'beats', 'memory']
+}
 
 const everyAdapter = ['lookup', 'forward', 'trickle', 'broadcast']
 
 /** What others do it with. They need what `harness/packages` installs. */
 export const peers: readonly SocketIo[] = [
-  { name: 'socket.io plain', kind: 'socket.io', adapter: 'plain', works: [...everyAdapter, 'sparks'] },
+  { name: 'socket.io plain', kind: 'socket.io', adapter: 'plain', works: [...everyAdapter, 'sparks', 'groups'] },
   { name: 'socket.io sharded', kind: 'socket.io', adapter: 'sharded', works: everyAdapter },
   { name: 'socket.io streams', kind: 'socket.io', adapter: 'streams', works: everyAdapter }
 ]

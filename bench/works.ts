@@ -2,6 +2,7 @@ import { beats } from './beats'
 import { broadcast, sockjs } from './broadcast'
 import { forward } from './forward'
 import type { Work } from './harness/work'
+import { groups, joins } from './groups'
 import { heal } from './heal'
 import { lookup } from './lookup'
 import { memory } from './memory'
@@ -19,6 +20,8 @@ export const works: readonly Work[] = [
   sparks,
   broadcast,
   sockjs,
+  groups,
+  joins,
   reap,
   heal,
   beats,

@@ -30,6 +30,10 @@ export interface Actor {
   /** The same, but without a callback and not awaited. Only of a subject that has both. */
   forwardAndForget?(id: string, message: Message): void
   forwardMany?(ids: readonly string[], message: Message, done: Done): void
+  /** Lets sparks of any server enter a group. */
+  enter?(ids: readonly string[], group: string): Promise<void>
+  /** To a group with so many sparks. */
+  forwardGroup?(group: string, sparks: number, message: Message, done: Done): void
   /** To all clients, so many on all servers. */
   broadcast?(all: number, message: Message, done: Done): void
 }

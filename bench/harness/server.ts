@@ -32,11 +32,15 @@ export interface PrimusOnStage extends PrimusUnderTest {
     sparks(ids: readonly string[], fn: Callback<(string | null)[]>): unknown
     /** 1.x has none. */
     stats?(): { waiting: number }
+    /** 1.x has none. */
+    join?(sparks: string | readonly string[], groups: string): Promise<unknown>
   }
   readonly forward: {
     spark(id: string, msg: unknown, fn?: Callback<Sent>): unknown
     sparks(ids: readonly string[], msg: unknown, fn: Callback<Sent>): unknown
     broadcast(msg: unknown, fn: Callback<Sent>): unknown
+    /** 1.x has none. */
+    group?(groups: string, msg: unknown, fn: Callback<Sent>): unknown
   }
 }
 
@@ -114,6 +118,12 @@ function actorOf({ metroplex, forward }: PrimusOnStage, port: number): Actor {
     }),
     forwardMany: (ids, message, done) => {
       forward.sparks(ids, message, handed(ids.length, done))
+    },
+    async enter(ids, group) {
+      await metroplex.join?.(ids, group)
+    },
+    forwardGroup: (group, sparks, message, done) => {
+      forward.group?.(group, message, handed(sparks, done))
     },
     broadcast: (all, message, done) => {
       forward.broadcast(message, handed(all, done))

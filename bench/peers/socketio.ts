@@ -22,6 +22,7 @@ interface Io extends Target {
 
 interface Target {
   emit(event: string, message: unknown): boolean
+  socketsJoin(room: string): void
   fetchSockets(): Promise<unknown[]>
 }
 
@@ -85,6 +86,16 @@ export async function openSocketIo({ subject, redis }: ActorSettings<SocketIo>):
     forwardMany: (ids, message, done) => {
       io.to(ids).emit(EVENT, message)
       done(null, ids.length)
+    },
+    async enter(ids, group) {
+      io.to(ids).socketsJoin(group)
+      await eventually(async () => (await io.in(group).fetchSockets()).length === ids.length, {
+        what: `${ids.length} sockets in a room`
+      })
+    },
+    forwardGroup: (group, sparks, message, done) => {
+      io.to(group).emit(EVENT, message)
+      done(null, sparks)
     },
     broadcast: (all, message, done) => {
       io.emit(EVENT, message)
