@@ -24,6 +24,10 @@ show('rooms', async run => {
   await Promise.all([ann.hears({ entered: 'chess' }), ben.hears({ entered: 'chess' })])
   output.tell('server 3', `GET /rooms/chess: ${await look(three, 'chess')}`)
 
+  ann.say({ room: 'chess', typing: true })
+  await ben.hears({ room: 'chess', typing: 'ann' })
+  output.proof('ben sees that ann types')
+
   ann.say({ room: 'chess', text: 'e4' })
   await Promise.all([ben.hears({ room: 'chess', text: 'e4' }), ann.hears({ sent: 1 })])
   cat.say({ room: 'lobby', text: 'who plays?' })

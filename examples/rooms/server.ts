@@ -1,6 +1,7 @@
 /**
- * Chat rooms over several servers. A client says `{ enter: 'lobby' }`, `{ exit: 'lobby' }` or
- * `{ room: 'lobby', text: 'hello' }`. `GET /rooms/lobby` says how many are in a room, and who.
+ * Chat rooms over several servers. A client says `{ enter: 'lobby' }`, `{ exit: 'lobby' }`,
+ * `{ room: 'lobby', text: 'hello' }` or, while its user writes there, `{ room: 'lobby', typing: true }`.
+ * `GET /rooms/lobby` says how many are in a room, and who.
  *
  * Start it as often as you like, with one Redis: it reads REDIS_URL, NAMESPACE and PORT.
  */
@@ -56,7 +57,8 @@ primus.on('connection', spark => {
 })
 
 /** Decide here which rooms a client may enter, and whether it may talk in one that it is not in. */
-async function handle(spark: Primus.Spark, { enter, exit, room, text }: Record<string, unknown>): Promise<void> {
+async function handle(spark: Primus.Spark, message: Record<string, unknown>): Promise<void> {
+  const { enter, exit, room, text, typing } = message
   if (typeof enter === 'string') {
     // When this resolves, the messages of all servers reach the spark.
     await primus.metroplex.join(spark, roomOf(enter))
@@ -67,8 +69,10 @@ async function handle(spark: Primus.Spark, { enter, exit, room, text }: Record<s
     spark.write({ left: exit })
   }
   if (typeof room === 'string' && (await primus.metroplex.groupsOf(spark.id)).includes(roomOf(room))) {
-    const { send } = await primus.forward.group(roomOf(room), { room, text }, { except: spark.id })
-    spark.write({ sent: send })
+    const others = { except: spark.id }
+    // Nothing hangs on who types, so the result is not awaited: then it costs less. Clients forget it after a while.
+    if (typing === true) void primus.forward.group(roomOf(room), { room, typing: spark.query['user'] }, others)
+    else spark.write({ sent: (await primus.forward.group(roomOf(room), { room, text }, others)).send })
   }
 }
 

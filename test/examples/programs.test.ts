@@ -6,6 +6,7 @@ const EXAMPLES = {
   rooms: [
     /all three are in the lobby, each on another server/,
     /GET \/rooms\/chess: {"sparks":2,"servers":2,"users":\["ann","ben"\]}\n/,
+    /ben sees that ann types/,
     /each message has arrived in its room alone/,
     /ben is alone in the room now/
   ],
