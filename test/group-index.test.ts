@@ -56,7 +56,8 @@ class Server {
             word: address,
             kinds: 'some all end group',
             network: '',
-            tag: ''
+            tag: '',
+            drains: ''
           })
         }
       },

@@ -783,6 +783,22 @@ describe('the registry', () => {
     })
   })
 
+  it('notes in a life that its server drains, and not in that of another one', async () => {
+    const a = await joined('a')
+    const drains = async (): Promise<string | undefined> =>
+      (await a.registry.lives(['http://a'])).get('http://a')?.description.drains
+    assume(await drains()).equals('')
+    await side('a', 'second').registry.drains({ address: 'http://a', life: 'second' }, true)
+    assume(await drains()).equals('')
+    await a.registry.drains(a.me, true)
+    assume(await drains()).equals('1')
+    await a.registry.drains(a.me, false)
+    assume(await drains()).equals('')
+    await a.registry.leave(a.me)
+    await a.registry.drains(a.me, true)
+    assume(await drains()).equals('')
+  })
+
   it('fails with the error of Redis when that refuses', async () => {
     const a = await joined('a')
     await redis.client().set(keys.sparks, 'no hash')

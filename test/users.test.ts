@@ -63,7 +63,8 @@ class Server {
             word: address,
             kinds: 'some all end',
             network: '',
-            tag: ''
+            tag: '',
+            drains: ''
           })
         }
       },

@@ -45,7 +45,8 @@ export async function open({ redis, namespace, address, sparks }: NamedSettings)
           word: 'AAAAAAAAAAAAAAAA',
           kinds: 'some all end answer ask drop wait notice',
           network: '',
-          tag: ''
+          tag: '',
+          drains: ''
         })
       }
     },

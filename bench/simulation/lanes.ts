@@ -21,7 +21,8 @@ const DESCRIPTION: Description = {
   word: 'AAAAAAAAAAAAAAAA',
   kinds: 'some all end answer ask drop wait notice',
   network: '',
-  tag: ''
+  tag: '',
+  drains: ''
 }
 
 let taken = 0

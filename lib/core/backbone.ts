@@ -46,6 +46,8 @@ export interface BackboneServer {
   readonly primus: Partial<Primus> | undefined
   /** The tag in the ids of its sparks; `''` while they have none. */
   readonly tag: () => string
+  /** Whether it drains. */
+  readonly drains: () => boolean
 }
 
 /** Counters of what happens on the transport. */
@@ -131,7 +133,8 @@ export class Backbone extends EventEmitter<BackboneEvents> {
       word: nodeId,
       kinds,
       network: network(),
-      tag: this.#tag
+      tag: this.#tag,
+      drains: this.server?.drains() === true ? '1' : ''
     }
   }
 

@@ -58,7 +58,11 @@ export class ServerCore extends Core {
 
   /** @param parser the parser that clients and servers of this Primus share */
   constructor(settings: Settings, primus: Partial<Primus> | undefined, parser: Parser, emit: Emit) {
-    const backbone = new Backbone(settings, parser, { primus, tag: () => this.tag() })
+    const backbone = new Backbone(settings, parser, {
+      primus,
+      tag: () => this.tag(),
+      drains: () => this.drain.active
+    })
     const { shards, gateway } = backbone
     const ownAddress = (): string => shards.lives.address || shards.lives.wanted
     // Primus does not find a spark whose id the application has changed or repeated; the table of local sparks does.
@@ -281,6 +285,7 @@ export class ServerCore extends Core {
       sparks,
       began: () => {
         this.gate.shut(sparks())
+        this.shards.lives.drains(true)
         this.refreshState()
         this.emit('drain', this.shards.lives.address, this.shards.lives.id)
         this.#notify('drain')
@@ -289,6 +294,7 @@ export class ServerCore extends Core {
       lifted: () => {
         this.departure.cancel()
         this.gate.open()
+        this.shards.lives.drains(false)
         this.refreshState()
       },
       failed: error => {

@@ -86,7 +86,8 @@ const DESCRIBED = [
   'word',
   'kinds',
   'network',
-  'tag'
+  'tag',
+  'drains'
 ] as const satisfies readonly (keyof Description)[]
 
 /** The fields of a life that peers read. */

@@ -27,6 +27,8 @@ export interface Description {
    * an application with an `idGenerator`.
    */
   readonly tag: string
+  /** `'1'`: it drains. */
+  readonly drains: string
 }
 
 /** How long the keys of a server last, in ms. */

@@ -228,6 +228,11 @@ export class Registry {
     return left === 1
   }
 
+  /** Note in our life whether this server drains. Peers find it there. */
+  async drains({ address, life }: LifeId, whether: boolean): Promise<void> {
+    await this.#redis.run('drains', [this.#keys.life(address), life, whether ? '1' : ''])
+  }
+
   /** The listed addresses, and the counter of joins and departures: enough to see whether a census is due. */
   async listed(): Promise<{ members: string; servers: ReadonlySet<string> }> {
     const [members, servers] = await this.#redis.pipeline([

@@ -12,6 +12,7 @@ import type { Shard } from './shard'
 export class OwnLives {
   /** The ids of the lives since `register`, which are the same in all shards. */
   #ids: string[] = []
+  #draining = false
 
   constructor(
     /** All shards, which are created after this. */
@@ -95,6 +96,12 @@ export class OwnLives {
     return held.every(Boolean)
   }
 
+  /** Note in the registry whether this server drains. It is repeated when a connection is up again. */
+  drains(whether: boolean): void {
+    this.#draining = whether
+    for (const shard of this.shards()) this.#noteDrain(shard)
+  }
+
   /** Let go of our address in all shards but the first, while it is awaited in the first, which decides for all. */
   yield(): void {
     for (const life of this.#all.slice(1)) life.yield(() => this.awaited !== '').catch(ignore)
@@ -103,11 +110,18 @@ export class OwnLives {
   /** The connection of these registries is up again. */
   connected(registries: readonly number[]): void {
     for (const life of this.#of(registries)) life.beatNow()
+    if (this.#draining) this.drains(true)
   }
 
   /** The connection of these registries is lost. */
   disconnected(registries: readonly number[]): void {
     for (const life of this.#of(registries)) life.connectionLost()
+  }
+
+  #noteDrain({ registry, life }: Shard): void {
+    // A life that joins later describes itself. After a failure, Redis cannot be asked by peers that balance either.
+    if (life === undefined || life.address === '') return
+    registry.drains({ address: life.address, life: life.id }, this.#draining).catch(ignore)
   }
 
   get #first(): Life | undefined {

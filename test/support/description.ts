@@ -11,5 +11,6 @@ export const DESCRIPTION = {
   word: 'a-word-of-ours',
   kinds: 'some all end group',
   network: '',
-  tag: ''
+  tag: '',
+  drains: ''
 }

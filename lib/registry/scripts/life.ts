@@ -159,6 +159,22 @@ export const beat: Script = {
 }
 
 /**
+ * Note in our life whether this server drains.
+ *
+ * KEYS     1 life
+ * ARGV     1 our life · 2 '1': it drains, '': it does not
+ * Returns  1, or 0 when another life is there, or ours has ended
+ */
+export const drains: Script = {
+  numberOfKeys: 1,
+  lua: `
+    local life = redis.call('HMGET', KEYS[1], 'id', 'state')
+    if life[1] ~= ARGV[1] or life[2] ~= 'up' then return 0 end
+    redis.call('HSET', KEYS[1], 'drains', ARGV[2])
+    return 1`
+}
+
+/**
  * Remove a server from the list: peers no longer find it. Its sparks are removed in slices, by itself or by a sweep.
  *
  * KEYS     1 servers · 2 members · 3 life · 4 lease · 5 alive · 6 lives · 7 changes
