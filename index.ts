@@ -61,6 +61,9 @@ declare namespace metroplex {
   export type Answer = contract.Answer
   export type AskOptions = types.AskOptions
   export type Back = contract.Back
+  export type Balanced = types.Balanced
+  export type BalanceOptions = types.BalanceOptions
+  export type BalanceStop = types.BalanceStop
   export type Called = types.Called
   export type Client = ClientClass
   export type ClientReply = types.ClientReply

@@ -99,6 +99,31 @@ describe('options', () => {
     })
   }
 
+  it('balance with defaults, with terms, or not at all', () => {
+    const balance = (given: unknown): unknown => settings({ redis, metroplex: { balance: given as boolean } }).balance
+    assume(balance(undefined)).equals(undefined)
+    assume(balance(false)).equals(undefined)
+    for (const given of [true, {}]) assume(balance(given)).eql({ tolerance: 0.1, rate: 50 })
+    assume(balance({ tolerance: 0.2 })).eql({ tolerance: 0.2, rate: 50 })
+  })
+
+  for (const [given, kind, words] of [
+    [null, TypeError, '`metroplex.balance` must be true, false, or an object such as { tolerance: 0.1, rate: 50 }'],
+    ['yes', TypeError, "given: 'yes'."],
+    [[], TypeError, 'an array of 0'],
+    [{ tolerance: 2 }, RangeError, '`metroplex.balance.tolerance` must be a share of the mean, from 0 to 1; given: 2.'],
+    [{ tolerance: '1' }, TypeError, "given: '1'."],
+    [{ rate: 0 }, RangeError, '`metroplex.balance.rate` must be a number of sparks a second, above 0 and at most 1000'],
+    [{ rate: true }, TypeError, 'given: true.'],
+    [{ rates: 5 }, TypeError, 'the option `metroplex.balance.rates` is not known. Did you mean `rate`?']
+  ] as const) {
+    it(`refuse to balance ${JSON.stringify(given)}`, () => {
+      const error = said({ redis, metroplex: { balance: given } })
+      assume(error).is.instanceOf(kind)
+      assume(error.message).includes(words)
+    })
+  }
+
   it('refuse an empty namespace', () => {
     assume(said({ redis, namespace: '' }).message).matches(/`namespace` must be a string that is not empty; given: ''/)
   })

@@ -799,6 +799,17 @@ describe('the registry', () => {
     assume(await drains()).equals('')
   })
 
+  it('counts the sparks of the other servers', async () => {
+    const [a, b] = [await joined('a'), await joined('b')]
+    for (const id of ['1', '2', '3']) a.connect(spark(id))
+    b.connect(spark('4'))
+    await a.settled()
+    await b.settled()
+    assume(await a.registry.sparks.others('http://a')).equals(1)
+    assume(await a.registry.sparks.others('http://b')).equals(3)
+    assume(await a.registry.sparks.others('http://c')).equals(4)
+  })
+
   it('fails with the error of Redis when that refuses', async () => {
     const a = await joined('a')
     await redis.client().set(keys.sparks, 'no hash')

@@ -12,7 +12,7 @@ import type { ClientOptions } from '../common/types'
 
 const KNOWN = ['redis', 'namespace', 'parser', 'metroplex']
 /** Options of `metroplex` that only a server can use. */
-const SERVER_ONLY = ['listen', 'user', 'groups', 'info', 'maxBuffered', 'omega']
+const SERVER_ONLY = ['listen', 'user', 'groups', 'info', 'balance', 'maxBuffered', 'omega']
 
 /**
  * A process that uses a cluster without being one of its servers, such as a job worker or a script. It has no Primus,

@@ -1,9 +1,8 @@
 import { parse } from '../common/address'
 import { ServerCore } from '../core/server-core'
 import { SparkOptionReader } from '../core/spark-option-reader'
-import { DescriptionQueries } from './description-queries'
-import { isCallback, splitCallback, callbackify, type Callback } from '../common/callback'
-import { drainTerms } from '../drain/drain'
+import { SparkMoves } from './spark-moves'
+import { splitCallback, callbackify, type Callback } from '../common/callback'
 import { deferred } from '../common/async'
 import { asError, MetroplexError } from '../common/errors'
 import { idOf, userOf } from '../common/names'
@@ -11,7 +10,7 @@ import { settings } from '../common/options'
 import { Parser } from '../common/parser'
 import { AddressRegistration } from './address-registration'
 import type { Health } from '../reporting/types'
-import type { Drained, DrainOptions, Handler, Method, Primus, PrimusOptions, Spark } from '../common/types'
+import type { Handler, Method, Primus, PrimusOptions, Spark } from '../common/types'
 
 /**
  * A server of the cluster: the type of `primus.metroplex`.
@@ -25,7 +24,7 @@ import type { Drained, DrainOptions, Handler, Method, Primus, PrimusOptions, Spa
  * primus.plugin('metroplex', require('metroplex'))
  * primus.metroplex.spark(id).then(address => console.log(address ?? 'no server has it'))
  */
-export class Metroplex extends DescriptionQueries {
+export class Metroplex extends SparkMoves {
   /** How long the alive key lives, in ms. */
   readonly interval: number
   /** How long before its expiry the alive key is renewed, in ms. */
@@ -33,8 +32,6 @@ export class Metroplex extends DescriptionQueries {
   /** The server's name for operators. */
   readonly name: string
 
-  /** All parts of this server. @internal */
-  declare readonly core: ServerCore
   /** Registers this server. @internal */
   declare readonly registration: AddressRegistration
 
@@ -154,6 +151,7 @@ export class Metroplex extends DescriptionQueries {
     // The entry is removed under the same id, even if the application gives the spark another one.
     Reflect.set(spark, this.#entered, id)
     this.core.shards.sparks.connect(id, spark)
+    this.core.balance.connected(spark)
     this.#sparkOptions.ask(id, spark)
     return this
   }
@@ -183,41 +181,6 @@ export class Metroplex extends DescriptionQueries {
   identify(spark: Spark | string, user: string | null | undefined, fn: Callback<void>): this
   identify(spark: Spark | string, user: string | null | undefined, fn?: Callback<void>): Promise<void> | this {
     return callbackify(this.#identify(spark, user), fn, this)
-  }
-
-  /**
-   * Move the sparks of this server to other servers before it ends. New clients are answered 503, and `health()` is not
-   * ok. Present sparks are ended at random moments, at most `rate` in any second, and their clients reconnect, which
-   * leads them to other servers. Until then each spark can be found and reached.
-   *
-   * When no spark is left, the server leaves the registry, and the promise resolves with `left: 0`. The drain lasts
-   * until the server is destroyed, or registered again with `register()`. After `timeout` ms the promise resolves with
-   * the number of sparks that are left. They stay, and `drain` can be called again. `moved` counts the sparks that have
-   * disconnected since the drain began. Concurrent calls share one drain, with the options of the last one. `destroy`
-   * ends it, and resolves the promise.
-   *
-   * A spark whose connection began before the drain is ended at once; it is not counted and not limited by the rate.
-   * When Redis is unreachable, leaving fails with an `error` event, and the promise resolves all the same. Peers then
-   * notice the departure when the lease expires.
-   *
-   * @param options `timeout` in ms, default 60000, at least 0, which ends no spark; `rate` in sparks per second,
-   * default 100, above 0: a rate below 1 is one spark in as many seconds
-   * @throws TypeError or RangeError for wrong options; MetroplexError `ECLOSED` when it has been destroyed
-   *
-   * @example
-   * process.once('SIGTERM', async () => {
-   *   await primus.metroplex.drain({ rate: 200 })
-   *   primus.destroy({ reconnect: true }, () => process.exit())
-   * })
-   */
-  drain(options?: DrainOptions): Promise<Drained>
-  drain(fn: Callback<Drained>): this
-  drain(options: DrainOptions, fn: Callback<Drained>): this
-  drain(options?: DrainOptions | Callback<Drained>, fn?: Callback<Drained>): Promise<Drained> | this {
-    const [given, callback] = splitCallback([options, fn])
-    // Throws before anything has begun.
-    isCallback(callback)
-    return callbackify(this.#drain(given), callback, this)
   }
 
   /**
@@ -310,11 +273,5 @@ export class Metroplex extends DescriptionQueries {
     process.nextTick(() => {
       this.emit('error', error)
     })
-  }
-
-  async #drain(options: unknown): Promise<Drained> {
-    const terms = drainTerms(options)
-    if (this.core.closing) throw new MetroplexError('ECLOSED', 'This server has been destroyed.')
-    return this.core.drain.run(terms)
   }
 }

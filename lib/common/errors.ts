@@ -15,6 +15,7 @@ const CODES = [
   'EPROTOCOL',
   'EREGISTRY',
   'EREMOTE',
+  'ESTICKY',
   'ETOOBIG',
   'EUNREACHABLE',
   'EUSER',
@@ -52,6 +53,8 @@ const CODES = [
  * * `EREGISTRY`: Redis could not be asked; `cause` is its error. See whether Redis can be reached.
  * * `EREMOTE`: a peer failed while it applied a message, or a method, handler or client failed; `cause` has the
  *   name, message and code of that error. Look at the log of the peer.
+ * * `ESTICKY`: most clients that `balance` let go came straight back to this server. Let the balancer in front lead
+ *   clients to any server, or do not balance.
  * * `ETOOBIG`: the message is larger than `maxBody`. Send less, or raise `maxBody` on all servers.
  * * `EUNREACHABLE`: no connection to a peer; or the client of a request has gone, or has not loaded the client half.
  *   See whether the address can be reached from here.

@@ -1,12 +1,14 @@
 import cluster from 'node:cluster'
 import Redis from 'ioredis'
 import { checkAddress, hostName } from './address'
-import { functionOrNone, milliseconds, plainInfo, refuseUnknown, userLimit, whole, type UserLimit } from './validate'
+import { balanceOption, functionOrNone, milliseconds, plainInfo, queueOf, refuseUnknown, whole } from './validate'
+import { userLimit, type UserLimit } from './validate'
 import { inspectValue } from './errors'
 import { isClient, isCluster, keyPrefixOf } from './ioredis-client'
 import { hashTagOf } from './hash-slots'
 import { transportOf } from './transport-contract'
-import type { GroupsOption, Listen, MaxQueue, MetroplexOptions, RedisClient, TlsOptions, UserOption } from './types'
+import type { BalanceTerms, GroupsOption, Listen, MaxQueue, MetroplexOptions, RedisClient } from './types'
+import type { TlsOptions, UserOption } from './types'
 
 /** Where the private listener is bound. */
 export interface ListenSettings extends Listen {
@@ -46,6 +48,8 @@ export interface Settings {
   readonly grace: number | undefined
   readonly limit: UserLimit | undefined
   readonly info: unknown
+  /** How this server evens out its sparks by itself; `undefined`: it does not. */
+  readonly balance: BalanceTerms | undefined
 }
 
 /** The shortest lease or life of an alive key, in ms: three beats have to fit into it. */
@@ -70,6 +74,7 @@ const KNOWN = [
   'grace',
   'limit',
   'info',
+  'balance',
   'omega',
   'tls'
 ] as const
@@ -148,6 +153,7 @@ export function settings(options: MetroplexOptions = {}): Settings {
     grace: own.grace === undefined ? undefined : milliseconds('metroplex.grace', own.grace, 0, 0),
     limit: userLimit(own.limit),
     info: typeof own.info === 'function' ? own.info : plainInfo(own.info),
+    balance: balanceOption(own.balance),
     secrets: secretsOf(own.secret),
     maxQueue: queueOf(own.maxQueue),
     maxBuffered: whole('metroplex.maxBuffered', own.maxBuffered, 67_108_864, 0, 'bytes'),
@@ -250,24 +256,6 @@ function secretsOf(given: unknown): string[] {
     if (bytes < SHORTEST_SECRET) throw new RangeError(`${allowed}; given: one of ${bytes} bytes.`)
   }
   return list as string[]
-}
-
-function queueOf(given: unknown): MaxQueue {
-  const standard = { messages: 100_000, bytes: 67_108_864, total: 268_435_456 }
-  if (given === undefined) return standard
-  const known = Object.keys(standard)
-  if (typeof given !== 'object' || given === null || Object.keys(given).some(key => !known.includes(key))) {
-    throw new TypeError(
-      'metroplex: `metroplex.maxQueue` must be an object such as { messages: 100000, bytes: ' +
-        `67108864, total: 268435456 }; given: ${inspectValue(given)}.`
-    )
-  }
-  const { messages, bytes, total } = given as Partial<Record<string, unknown>>
-  return {
-    messages: whole('metroplex.maxQueue.messages', messages, standard.messages, 1, 'messages'),
-    bytes: whole('metroplex.maxQueue.bytes', bytes, standard.bytes, 1024, 'bytes'),
-    total: whole('metroplex.maxQueue.total', total, standard.total, 1024, 'bytes')
-  }
 }
 
 function listenOf(given: unknown, needed: boolean): ListenSettings | undefined {

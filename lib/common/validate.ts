@@ -1,5 +1,6 @@
 import { LONGEST_TIMER } from './async'
 import { inspectValue } from './errors'
+import type { BalanceTerms, MaxQueue } from './types'
 
 /** @throws TypeError or RangeError for anything but a whole number of milliseconds that a timer can wait */
 export function milliseconds(what: string, given: unknown, standard: number, least: number): number {
@@ -22,6 +23,80 @@ export function whole(
   if (typeof given !== 'number') throw new TypeError(allowed)
   if (!Number.isInteger(given) || given < least || given > most) throw new RangeError(allowed)
   return given
+}
+
+/**
+ * The most sparks that may be ended in a second.
+ *
+ * @param most the highest rate, if there is one
+ * @throws TypeError or RangeError for anything but a number above 0
+ */
+export function rateOf(what: string, given: unknown, standard: number, most = Infinity): number {
+  const rate = given ?? standard
+  const bounds = most === Infinity ? 'above 0' : `above 0 and at most ${most}`
+  const allowed =
+    `metroplex: \`${what}\` must be a number of sparks a second, ${bounds}; ` + `given: ${inspectValue(given)}.`
+  if (given === null || typeof rate !== 'number') throw new TypeError(allowed)
+  if (!Number.isFinite(rate) || rate <= 0 || rate > most) throw new RangeError(allowed)
+  return rate
+}
+
+/** The highest rate at which sparks are ended to even them out, per second. */
+const FASTEST = 1000
+
+/**
+ * The checked options of a balance, with defaults.
+ *
+ * @param prefix where they lie, as in `metroplex.balance.`
+ * @throws TypeError or RangeError that names the value and the allowed ones
+ */
+export function balanceTerms(given: unknown, prefix = ''): BalanceTerms {
+  const object = given ?? {}
+  if (typeof object !== 'object' || Array.isArray(object)) {
+    throw new TypeError(
+      'metroplex: the options of `balance` must be an object such as { tolerance: 0.1, rate: 50 }; ' +
+        `given: ${inspectValue(given)}.`
+    )
+  }
+  for (const key of Object.keys(object)) refuseUnknown(prefix, key, ['tolerance', 'rate'])
+  const { tolerance = 0.1, rate } = object as { tolerance?: unknown; rate?: unknown }
+  const allowed =
+    `metroplex: \`${prefix}tolerance\` must be a share of the mean, from 0 to 1; ` +
+    `given: ${inspectValue(tolerance)}.`
+  if (typeof tolerance !== 'number') throw new TypeError(allowed)
+  if (!(tolerance >= 0 && tolerance <= 1)) throw new RangeError(allowed)
+  return { tolerance, rate: rateOf(`${prefix}rate`, rate, 50, FASTEST) }
+}
+
+/** The option `balance`: how a server evens out its sparks by itself; `undefined`: it does not. @throws as above */
+export function balanceOption(given: unknown): BalanceTerms | undefined {
+  if (given === undefined || given === false) return undefined
+  if (given === true) return balanceTerms({})
+  if (typeof given === 'object' && given !== null && !Array.isArray(given))
+    return balanceTerms(given, 'metroplex.balance.')
+  throw new TypeError(
+    'metroplex: `metroplex.balance` must be true, false, or an object such as { tolerance: 0.1, rate: 50 }; ' +
+      `given: ${inspectValue(given)}.`
+  )
+}
+
+/** The limits of what waits for peers. @throws TypeError or RangeError that names the value and the allowed ones */
+export function queueOf(given: unknown): MaxQueue {
+  const standard = { messages: 100_000, bytes: 67_108_864, total: 268_435_456 }
+  if (given === undefined) return standard
+  const known = Object.keys(standard)
+  if (typeof given !== 'object' || given === null || Object.keys(given).some(key => !known.includes(key))) {
+    throw new TypeError(
+      'metroplex: `metroplex.maxQueue` must be an object such as { messages: 100000, bytes: ' +
+        `67108864, total: 268435456 }; given: ${inspectValue(given)}.`
+    )
+  }
+  const { messages, bytes, total } = given as Partial<Record<string, unknown>>
+  return {
+    messages: whole('metroplex.maxQueue.messages', messages, standard.messages, 1, 'messages'),
+    bytes: whole('metroplex.maxQueue.bytes', bytes, standard.bytes, 1024, 'bytes'),
+    total: whole('metroplex.maxQueue.total', total, standard.total, 1024, 'bytes')
+  }
 }
 
 /** @throws TypeError for an unknown option; its message names the most similar known one */

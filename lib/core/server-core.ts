@@ -21,12 +21,13 @@ import { MembershipHints, type Hint } from '../rpc/membership-hints'
 import { Methods } from '../rpc/methods'
 import { RpcResponder } from '../rpc/responder'
 import { Subscriptions } from '../rpc/subscriptions'
-import { HealthCheck } from '../health/health-check'
-import { PeerReachability } from '../health/peer-reachability'
+import type { HealthCheck } from '../health/health-check'
 import { period } from '../shards/shard'
 import { Backbone } from './backbone'
+import { Balancing } from './balancing'
 import { Core, FAREWELL, within, type Emit } from './core'
 import { openDescriptions, openLocal } from './local-parts'
+import { openHealthCheck } from './own-health'
 
 /**
  * What a server adds to a process that only asks: it registers, answers peers, holds sparks, drains and has a health.
@@ -42,6 +43,7 @@ export class ServerCore extends Core {
   readonly departure = new Departure(() => this.shards.lives.unregister())
   /** Absent without the option `limit`. */
   readonly limits: UserLimits | undefined
+  readonly balance: Balancing
   /** Whether the HTTP server that clients connect to was closed and does not listen again. */
   closed = false
   /** The tag in the ids of our sparks; `''` while they have none. Set before this server registers. */
@@ -58,11 +60,8 @@ export class ServerCore extends Core {
 
   /** @param parser the parser that clients and servers of this Primus share */
   constructor(settings: Settings, primus: Partial<Primus> | undefined, parser: Parser, emit: Emit) {
-    const backbone = new Backbone(settings, parser, {
-      primus,
-      tag: () => this.tag(),
-      drains: () => this.drain.active
-    })
+    const drains = (): boolean => this.drain.active
+    const backbone = new Backbone(settings, parser, { primus, tag: () => this.tag(), drains })
     const { shards, gateway } = backbone
     const ownAddress = (): string => shards.lives.address || shards.lives.wanted
     // Primus does not find a spark whose id the application has changed or repeated; the table of local sparks does.
@@ -108,9 +107,10 @@ export class ServerCore extends Core {
       this.#bar([user], ms, false)
     })
     this.#hints = this.#openHints()
-    this.healthCheck = this.#openHealthCheck()
+    this.healthCheck = openHealthCheck(this)
     this.gate = new Gate(primus ?? {})
     this.drain = this.#openDrain(() => sparksOf(primus))
+    this.balance = new Balancing(this, backbone, () => sparksOf(primus), emit)
     backbone
       .on('registered', address => {
         emit('register', address)
@@ -168,6 +168,7 @@ export class ServerCore extends Core {
     this.clientReplies.disconnected(spark)
     this.shards.sparks.disconnect(id, spark)
     this.drain.disconnected(spark)
+    this.balance.disconnected(spark)
   }
 
   /**
@@ -203,6 +204,7 @@ export class ServerCore extends Core {
     this.limits?.close()
     this.#barred.close()
     this.drain.close()
+    this.balance.close()
     this.#responder.close()
     this.clientReplies.close()
   }
@@ -261,29 +263,11 @@ export class ServerCore extends Core {
     return life !== undefined
   }
 
-  #openHealthCheck(): HealthCheck {
-    const { shards, gateway } = this
-    const reach = new PeerReachability({
-      peers: () => shards.peers.addresses,
-      description: address => shards.peers.description(address),
-      transport: gateway.name,
-      delivers: address => gateway.delivers(address),
-      ask: gateway.reachedByHttp ? (address, pathname) => gateway.probePeer(address, pathname) : undefined
-    })
-    return new HealthCheck(
-      shards,
-      address => (gateway.reachedByHttp ? gateway.probe(address) : Promise.resolve('self')),
-      () => this.state,
-      () => this.closed,
-      reach,
-      () => gateway.trouble
-    )
-  }
-
   #openDrain(sparks: () => Spark[]): Drain {
     return new Drain({
       sparks,
       began: () => {
+        this.balance.stop('draining')
         this.gate.shut(sparks())
         this.shards.lives.drains(true)
         this.refreshState()

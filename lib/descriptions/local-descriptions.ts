@@ -72,6 +72,11 @@ export class LocalDescriptions implements Describes {
     if (noted !== undefined) noted.info = info
   }
 
+  /** When a spark connected, by `performance.now()`; 0 for one that was not noted. */
+  began(spark: Spark): number {
+    return this.#of(spark)?.began ?? 0
+  }
+
   /** Describe sparks that this server owns. */
   describe(ids: readonly string[]): DescribedSparks {
     const { local } = this

@@ -1,4 +1,4 @@
-import { milliseconds } from '../common/validate'
+import { milliseconds, rateOf } from '../common/validate'
 import { deferred, LONGEST_TIMER, now } from '../common/async'
 import { asError, inspectValue } from '../common/errors'
 import type { Drained, DrainOptions, Spark } from '../common/types'
@@ -173,9 +173,6 @@ export function drainTerms(given: unknown): DrainTerms {
         `given: ${inspectValue(given)}.`
     )
   }
-  const { timeout, rate = 100 } = object as { timeout?: unknown; rate?: unknown }
-  const allowed = `metroplex: \`rate\` must be a number of sparks a second, above 0; given: ${inspectValue(rate)}.`
-  if (typeof rate !== 'number') throw new TypeError(allowed)
-  if (!Number.isFinite(rate) || rate <= 0) throw new RangeError(allowed)
-  return { timeout: milliseconds('timeout', timeout, 60_000, 0), rate }
+  const { timeout, rate } = object as { timeout?: unknown; rate?: unknown }
+  return { rate: rateOf('rate', rate, 100), timeout: milliseconds('timeout', timeout, 60_000, 0) }
 }

@@ -21,7 +21,9 @@ export class HealthCheck {
     private readonly closed: () => boolean,
     private readonly reach: Pick<PeerReachability, 'warnings'>,
     /** Why no message reaches or leaves this server, in a sentence; `undefined` while messages pass. */
-    private readonly trouble: () => string | undefined
+    private readonly trouble: () => string | undefined,
+    /** Why the sparks are not evened out, in a sentence; `''` for no reason. */
+    private readonly unbalanced: () => string
   ) {}
 
   /** This server has been destroyed: report that from now on. */
@@ -43,6 +45,8 @@ export class HealthCheck {
     const trouble = this.trouble()
     const reasons = this.#ended ? ['This server has been destroyed.'] : lives.reasons
     const warnings = this.#ended ? [] : lives.warnings
+    const unbalanced = this.#ended ? '' : this.unbalanced()
+    if (unbalanced !== '') warnings.push(unbalanced)
     if (trouble !== undefined && !this.#ended) reasons.push(trouble)
     if (this.closed()) reasons.unshift('The HTTP server has been closed: let it listen again, or destroy this Primus.')
     if (state === 'draining') reasons.unshift('This server is draining: it takes no new sparks.')

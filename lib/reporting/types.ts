@@ -1,5 +1,5 @@
 import type { ClusterError } from '../common/errors'
-import type { Spark } from '../common/types'
+import type { Balanced, Spark } from '../common/types'
 
 /** Why a spark is refused. */
 export type RefusalReason = 'limit' | 'barred'
@@ -123,6 +123,8 @@ export interface MetroplexEvents {
   leave: (address: string, why: Farewell, life: string) => void
   /** A server drains, this one or a peer: it refuses new sparks and lets its own move elsewhere. */
   drain: (address: string, life: string) => void
+  /** This server has ended sparks to even out the cluster, by `balance` or by the option `balance`. */
+  balance: (balanced: Balanced) => void
   /**
    * The registry had this many wrong entries about this server and has been repaired. With `shards`, once per shard.
    */

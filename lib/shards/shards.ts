@@ -6,6 +6,7 @@ import type { State } from '../reporting/types'
 import { SharedConfig } from '../membership/shared-config'
 import type { PresenceStore } from '../registry/stores/presence-store'
 import { Admissions } from './admissions'
+import { Loads } from './loads'
 import { Locator } from './locator'
 import { OwnLives } from './own-lives'
 import { OwnSparks } from './own-sparks'
@@ -39,6 +40,8 @@ export class Shards {
   readonly sparks: OwnSparks
   /** The live peers. */
   readonly peers: Peers
+  /** How the sparks of the cluster are spread. */
+  readonly loads: Loads
   /** Finds the servers of sparks. */
   readonly locator: Locator
   /** The users of sparks. */
@@ -165,6 +168,7 @@ export class Shards {
         )
     )
     this.peers = new Peers(this.#shards, timeout)
+    this.loads = new Loads(this.#shards, lives, this.peers, timeout)
     this.locator = new Locator(
       this.#shards,
       () => lives.address,

@@ -26,7 +26,7 @@ Object.assign(globalThis, { shiftClock })
 
 const globals: ReadonlySet<string> = new Set(Object.getOwnPropertyNames(globalThis))
 
-const events = ['register', 'unregister', 'error', 'join', 'leave', 'reap', 'heal', 'state', 'drain']
+const events = ['register', 'unregister', 'error', 'join', 'leave', 'reap', 'heal', 'state', 'drain', 'balance']
 
 let primus: PrimusUnderTest | undefined
 let redis: Redis | Cluster | undefined

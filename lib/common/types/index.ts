@@ -25,6 +25,10 @@ export type {
 } from './options'
 export type { ConnectedSpark, Layer, Middleware, Primus, Spark } from './primus'
 export type {
+  Balanced,
+  BalanceOptions,
+  BalanceStop,
+  BalanceTerms,
   DrainOptions,
   Drained,
   EndOptions,

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Transport } from '../transport-contract'
 import type { InfoOption } from './descriptions'
 import type { ConnectedSpark, Primus } from './primus'
+import type { BalanceOptions } from './results'
 
 /**
  * A Redis client of ioredis: a `Redis` or a `Cluster`, version 5.4.1 or later, or 6. It is recognised by its
@@ -211,6 +212,11 @@ export interface MetroplexOptions {
      * @default sparks have no info
      */
     info?: InfoOption
+    /**
+     * Whether this server evens out its sparks by itself, as `balance` does, each time the cluster has been quiet for a
+     * while. `true`: with the defaults of `balance`. @default false
+     */
+    balance?: boolean | BalanceOptions
     /**
      * TLS for peers whose address is `https://`. With `key` and `cert` the private listener speaks TLS too. @default
      * as in Node.js

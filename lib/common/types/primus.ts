@@ -9,6 +9,8 @@ export interface Spark {
   readonly socket?: unknown
   /** The query of the URL with which the client connected. */
   readonly query?: Readonly<Record<string, unknown>>
+  /** The address of the client, as the headers of proxies have it. */
+  readonly address?: { readonly ip?: unknown }
   /** The headers of the request with which the connection began. */
   readonly headers?: IncomingHttpHeaders
   write(data: unknown): boolean

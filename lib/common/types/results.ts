@@ -112,3 +112,45 @@ export interface Drained {
   /** How many sparks are still connected and served. */
   left: number
 }
+
+/** Options of `balance`. */
+export interface BalanceOptions {
+  /**
+   * How many sparks above the mean of the live servers this server may keep, as a share of that mean; from 0 to 1.
+   * @default 0.1
+   */
+  readonly tolerance?: number
+  /**
+   * The most sparks that are ended in any second; above 0, at most 1000. Above 1 it is rounded down. Below 1 one spark
+   * is ended every `1 / rate` seconds. @default 50
+   */
+  readonly rate?: number
+}
+
+/** The checked options of a balance. */
+export type BalanceTerms = Readonly<Required<BalanceOptions>>
+
+/**
+ * Why a balance ended although this server may have more sparks than its target.
+ *
+ * * `'connecting'`, `'degraded'`: this server is not registered, or Redis does not answer it.
+ * * `'draining'`: this server drains, or another one does.
+ * * `'membership'`: a server has joined or left within two leases, or a peer has not renewed its lease.
+ * * `'returned'`: most clients that were let go came straight back to this server.
+ * * `'destroyed'`: this server was destroyed.
+ */
+export type BalanceStop = 'connecting' | 'degraded' | 'draining' | 'membership' | 'returned' | 'destroyed'
+
+/** What a balance has done. */
+export interface Balanced {
+  /** How many sparks it has ended; their clients reconnect. */
+  ended: number
+  /** How many of their clients came straight back to this server, as far as it can tell. */
+  returned: number
+  /** How many sparks this server has now. */
+  sparks: number
+  /** How many it may have: the mean of the live servers and the tolerance; `null` when that could not be asked. */
+  target: number | null
+  /** Why it ended early; absent when it did all that was to do. */
+  stopped?: BalanceStop
+}

@@ -87,6 +87,15 @@ export class SparkStore implements IndexStore<string, SparkChanges> {
     return counts.reduce<number>((sum, count) => sum + Number(count), 0)
   }
 
+  /** How many sparks are registered, but for those under this address. Costs the same for any number of servers. */
+  async others(address: string): Promise<number> {
+    const [all, own] = await this.redis.pipeline([
+      ['HLEN', this.keys.sparks],
+      ['SCARD', this.keys.sparksOf(address)]
+    ])
+    return Math.max(0, Number(all) - Number(own))
+  }
+
   /** The keys of a server that writes sparks, in the order in which all scripts take them. */
   #keysOf({ address }: LifeId): [life: string, sparks: string, own: string] {
     return [this.keys.life(address), this.keys.sparks, this.keys.sparksOf(address)]
