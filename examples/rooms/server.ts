@@ -70,9 +70,9 @@ async function handle(spark: Primus.Spark, message: Record<string, unknown>): Pr
   }
   if (typeof room === 'string' && (await primus.metroplex.groupsOf(spark.id)).includes(roomOf(room))) {
     const others = { except: spark.id }
-    // Nothing hangs on who types, so the result is not awaited: then it costs less. Clients forget it after a while.
-    if (typing === true) void primus.forward.group(roomOf(room), { room, typing: spark.query['user'] }, others)
-    else spark.write({ sent: (await primus.forward.group(roomOf(room), { room, text }, others)).send })
+    const sent = typing === true ? { room, typing: spark.query['user'] } : { room, text }
+    const { send } = await primus.forward.group(roomOf(room), sent, others)
+    if (typing !== true) spark.write({ sent: send })
   }
 }
 
