@@ -47,6 +47,7 @@ export class Metroplex extends SparkMoves {
       this.tell('error', error)
     }
     this.#sparkOptions = new SparkOptionReader(this.core, (id, name) => this.#identify(id, name), failed)
+    this.core.answerOperators(() => this.stats())
     this.interval = set.interval
     this.latency = set.latency
     this.name = set.name
@@ -65,14 +66,9 @@ export class Metroplex extends SparkMoves {
     })
     Object.defineProperty(this, 'registration', { value: registration })
     // Peers must not find this server before they can reach its transport.
-    this.core.start().then(
-      () => {
-        registration.open()
-      },
-      (error: unknown) => {
-        this.#refuse(asError(error))
-      }
-    )
+    this.core.start().then(registration.open.bind(registration), (error: unknown) => {
+      this.#refuse(asError(error))
+    })
   }
 
   /**

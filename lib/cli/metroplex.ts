@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../reporting/version'
-import { run } from './run'
-
-/** The exit code of a command line that cannot be understood. */
-const MISUSED = 2
+import { run } from './commands/run'
+import { group, spark, user } from './commands/find'
+import { servers } from './commands/servers'
+import { sparks } from './commands/sparks'
+import { EXIT, explained } from './output/failure'
+import { printable } from './output/printable'
 
 const program = new Command('metroplex')
   .description('Many Primus servers as one.')
@@ -12,12 +14,15 @@ const program = new Command('metroplex')
   .exitOverride()
   .addCommand(run)
 
+for (const command of [servers, spark, user, group, sparks]) program.addCommand(command)
+
 program.parseAsync().catch((error: unknown) => {
   // commander throws for help and version too. For any other error it has printed the message.
   if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : MISUSED
+    process.exitCode = error.exitCode === 0 ? EXIT.OK : EXIT.USAGE
     return
   }
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
-  process.exitCode = error instanceof TypeError || error instanceof RangeError ? MISUSED : 1
+  const { exitCode, sentence } = explained(error)
+  process.stderr.write(`${printable(sentence)}\n`)
+  process.exitCode = exitCode
 })

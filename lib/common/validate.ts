@@ -111,7 +111,7 @@ export function refuseUnknown(prefix: string, key: string, known: readonly strin
 }
 
 /** The Levenshtein distance: how many letters must be changed, added or removed. */
-function distance(a: string, b: string): number {
+export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]

@@ -12,6 +12,7 @@ import type { MetroplexEvents, State } from '../reporting/types'
 import { GroupChanges, type GroupCluster } from '../groups/group-changes'
 import { GroupLists } from '../groups/group-lists'
 import { UserBar, type BarringCluster } from '../limits/user-bar'
+import { Operator } from '../operations/operator'
 import { PresenceWatch } from '../presence/watch'
 import { ClientPolls } from '../groups/client-polls'
 import type { LocalGroups } from '../groups/group-questions'
@@ -58,6 +59,8 @@ export class Core {
   readonly presence: PresenceWatch
   readonly describer: Describer
   readonly userBar: UserBar
+  /** Asks single servers how they are. */
+  readonly operator: Operator
   /** The groups of our own sparks. */
   protected readonly localGroups: LocalGroups
   readonly calls: Calls
@@ -117,6 +120,7 @@ export class Core {
       endUsers: (users, reconnect) => this.forwarder.endUser(users, reconnect)
     }
     this.userBar = new UserBar(barring, this.caller, timeout)
+    this.operator = new Operator(this.caller, gateway, cluster)
     backbone
       .on('joined', (address, life) => {
         emit('join', address, life)

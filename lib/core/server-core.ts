@@ -15,7 +15,8 @@ import { answerGroupQuestions } from '../groups/group-questions'
 import { answerLimitQuestions, BAR, HOLDS, OVER, type EndedUser, type LimitedSparks } from '../limits/limit-questions'
 import { BarredUsers } from '../limits/barred-users'
 import { UserLimits } from '../limits/user-limits'
-import type { RefusalReason, State } from '../reporting/types'
+import { answerOperators, OPERATE } from '../operations/operator-questions'
+import type { RefusalReason, State, Statistics } from '../reporting/types'
 import { serveClientRequests } from '../rpc/client-requests'
 import { MembershipHints, type Hint } from '../rpc/membership-hints'
 import { Methods } from '../rpc/methods'
@@ -159,6 +160,12 @@ export class ServerCore extends Core {
 
   override get open(): { asked: number; answering: number } {
     return { ...super.open, answering: this.#responder.size }
+  }
+
+  /** Answer questions of operators. Before this server registers. @param stats the statistics of this server */
+  answerOperators(stats: () => Statistics): void {
+    answerOperators(this.#responder, this, stats)
+    this.gateway.announce(OPERATE)
   }
 
   /** A spark has ended: every part that waits for it or lists it learns of it here. */

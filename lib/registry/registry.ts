@@ -6,6 +6,7 @@ import { asBeat, asChanged, asJoined, asLife, asText, LIFE, words } from './deco
 import { NOT_SHARED, stored } from './encoding'
 import { GroupStore } from './stores/group-store'
 import type { DependentStore } from './stores/index-store'
+import { Inspection } from './inspection/inspection'
 import { Keys } from './keys'
 import { LimitStore } from './stores/limit-store'
 import { PresenceStore, type PresenceTerms } from './stores/presence-store'
@@ -34,6 +35,8 @@ export class Registry {
   readonly dependents: readonly DependentStore<unknown>[]
   /** What dead and former servers left behind. */
   readonly remains: Cleanup
+  /** What operators see. */
+  readonly inspection: Inspection
   readonly #connection: Connection
   readonly #redis: RedisCommands
   readonly #keys: Keys
@@ -56,6 +59,7 @@ export class Registry {
     this.limits = new LimitStore(keys, redis)
     this.dependents = [this.users, this.groups]
     this.remains = new Cleanup(keys, batchSize, redis)
+    this.inspection = new Inspection(keys, redis)
   }
 
   /** The registry of a namespace, on a connection of its own, which the first command opens. */

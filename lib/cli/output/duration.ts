@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import { LONGEST_TIMER } from '../common/async'
+import { LONGEST_TIMER } from '../../common/async'
 
 /** Milliseconds, by unit. */
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }

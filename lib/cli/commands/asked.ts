@@ -1,0 +1,109 @@
+import type { Command } from 'commander'
+import { delay } from '../../common/async'
+import { MetroplexError } from '../../common/errors'
+import { termsOf, withConnection, type ConnectionTerms } from '../connect/connection-options'
+import { OperatorSession } from '../connect/session'
+import { CommandFailure, EXIT, explained, type ExitCode } from '../output/failure'
+import { Output } from '../output/output'
+import { printable } from '../output/printable'
+
+/** What a command that asks a cluster is given. */
+export interface Asking<Options> {
+  readonly session: OperatorSession
+  readonly output: Output
+  readonly options: Options
+  readonly args: readonly string[]
+}
+
+/** What a command answers. */
+export interface CommandReport {
+  /** The answer for programs: `--json`. */
+  readonly value: unknown
+  /** The answer for people. */
+  readonly lines: () => readonly string[]
+  /** @default EXIT.OK */
+  readonly code?: ExitCode
+}
+
+/**
+ * Make a command one that asks a cluster: add the options for the connection, and run `work` while it is open. The
+ * process ends with the code of the report; with 0 without one, when `work` has written all itself.
+ *
+ * @param check is called before the connection is opened; throws for options that do not fit together
+ */
+export function asks<Options>(
+  command: Command,
+  work: (asking: Asking<Options>) => Promise<CommandReport | undefined>,
+  check: (options: Options, args: readonly string[]) => Promise<void> | void = () => undefined
+): Command {
+  return withConnection(command).action(async () => {
+    // Its reader has what it wanted, as in `metroplex sparks | head`.
+    process.stdout.on('error', () => process.exit())
+    const terms = termsOf(command)
+    const options = command.opts<object>() as Options
+    await check(options, command.args)
+    const session = await opened(terms)
+    try {
+      const output = new Output(terms.json)
+      const report = await work({ session, output, options, args: command.args })
+      if (report === undefined) return
+      output.report(report.value, report.lines)
+      process.exitCode = report.code ?? EXIT.OK
+    } finally {
+      await session.close()
+    }
+  })
+}
+
+/** @throws CommandFailure that says what to check */
+async function opened(terms: ConnectionTerms): Promise<OperatorSession> {
+  try {
+    return await OperatorSession.open(terms)
+  } catch (error) {
+    if (!(error instanceof MetroplexError)) throw error
+    // What applications have to set does not help here.
+    const sentence = error.message.replace(/ Each attempt uses .*$/, '')
+    throw new CommandFailure(EXIT.CANNOT_ASK, `${sentence} ${terms.advice}`, error)
+  }
+}
+
+/** Make a report once, or with `seconds` write it again and again until the user ends that. */
+export async function repeated(
+  output: Output,
+  seconds: number | undefined,
+  make: () => Promise<CommandReport>
+): Promise<CommandReport | undefined> {
+  if (seconds === undefined) return make()
+  const ended = userEnds()
+  while (!ended.aborted) {
+    const report = await make().catch((error: unknown): CommandReport => {
+      // Redis may be back at the next turn.
+      const { sentence } = explained(error)
+      return { value: { error: sentence }, lines: () => [printable(sentence)] }
+    })
+    output.clear()
+    output.report(report.value, report.lines)
+    await pause(seconds * 1000, ended)
+  }
+  return undefined
+}
+
+/** A signal that is aborted when the user ends the command: by Ctrl-C, or by SIGTERM. The second time is final. */
+export function userEnds(): AbortSignal {
+  const ending = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      ending.abort()
+    })
+  return ending.signal
+}
+
+/** Wait, and keep the process alive meanwhile. */
+export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  const awake = setInterval(() => undefined, 60_000)
+  try {
+    await delay(ms, signal)
+  } finally {
+    clearInterval(awake)
+  }
+}

@@ -1,0 +1,94 @@
+import type { Client } from '../../api/cluster-client'
+import { now } from '../../common/async'
+import { asError, MetroplexError } from '../../common/errors'
+import type { ServerStatus } from '../../operations/operator-questions'
+import type { OperatorSession } from '../connect/session'
+import { live, type ClusterView, type ServerView } from './cluster-view'
+
+/** What came of asking one server. */
+export interface Answered<T> {
+  readonly server: ServerView
+  /** The answer; `undefined` when there was none. */
+  readonly value: T | undefined
+  /** How long it took, in ms. */
+  readonly took: number
+  /** Why there is no answer. */
+  readonly failure: MetroplexError | undefined
+}
+
+/** The kind of question that operators ask. */
+const OPERATORS = 'operate'
+
+/** Why a server is not asked at all, in a few words; `undefined` for one that can be. */
+export function unaskable({ old, description, registered }: ServerView, transport: string): string | undefined {
+  if (registered !== 'up') return 'it is not alive'
+  if (old || description === undefined) return 'it runs metroplex 1.x, which answers no questions'
+  if (description.transport !== transport) return `it uses the transport ${description.transport}`
+  return undefined
+}
+
+/** Whether a server answers operators, and not only messages. */
+export function answersOperators({ description }: ServerView): boolean {
+  return description?.kinds.split(' ').includes(OPERATORS) === true
+}
+
+/** The transport of most live servers, if the command knows it; `undefined` when none can be asked. */
+export function transportOf(view: ClusterView): 'http' | 'redis' | undefined {
+  const of = (name: string): number => live(view).filter(({ description }) => description?.transport === name).length
+  const [http, redis] = [of('http'), of('redis')]
+  if (http + redis === 0) return undefined
+  return redis > http ? 'redis' : 'http'
+}
+
+/** A client that can ask the servers; `undefined` when none of them can be asked. */
+export async function askingClient(
+  session: OperatorSession,
+  view: ClusterView
+): Promise<{ readonly client: Client; readonly transport: 'http' | 'redis' } | undefined> {
+  const transport = transportOf(view)
+  return transport === undefined ? undefined : { client: await session.client(transport), transport }
+}
+
+/**
+ * Ask servers, all at once. One that does not answer costs its deadline, and no other answer.
+ *
+ * @returns an entry for each server that can be asked
+ */
+export async function askServers<T>(
+  asking: { readonly client: Client; readonly transport: string } | undefined,
+  servers: readonly ServerView[],
+  ask: (client: Client, server: ServerView) => Promise<T>
+): Promise<Answered<T>[]> {
+  if (asking === undefined) return []
+  const { client, transport } = asking
+  return Promise.all(
+    servers
+      .filter(server => unaskable(server, transport) === undefined)
+      .map(async (server): Promise<Answered<T>> => {
+        const began = now()
+        try {
+          const value = await ask(client, server)
+          return { server, value, took: now() - began, failure: undefined }
+        } catch (error) {
+          return { server, value: undefined, took: now() - began, failure: failureOf(error) }
+        }
+      })
+  )
+}
+
+/** Ask all servers that answer operators for their status. By their addresses. */
+export async function askStatus(
+  session: OperatorSession,
+  view: ClusterView
+): Promise<ReadonlyMap<string, Answered<ServerStatus>>> {
+  const { timeout } = session.terms
+  const able = live(view).filter(answersOperators)
+  const asking = able.length === 0 ? undefined : await askingClient(session, view)
+  const answered = await askServers(asking, able, ({ core }, { address }) => core.operator.status(address, timeout))
+  return new Map(answered.map(answer => [answer.server.address, answer]))
+}
+
+function failureOf(error: unknown): MetroplexError {
+  if (error instanceof MetroplexError) return error
+  return new MetroplexError('EUNREACHABLE', asError(error).message, { cause: error })
+}
