@@ -118,6 +118,6 @@ describe('the commands that find sparks', function () {
     assume(lines.sort()).eql([clients[3], clients[4]].map(one => `${one?.id}\t${b.address}`).sort())
     const unknown = await metroplex(['sparks', '--server', b.address.slice(0, -1)], here())
     assume(unknown.code).equals(2)
-    assume(unknown.stderr).matches(/^No server is registered at .* Did you mean http/)
+    assume(unknown.stderr).matches(/^No server is registered as .* Did you mean http/)
   })
 })

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import { misuse } from '../output/failure'
 
 /** Parses a whole number of at least 1. */
 export function wholeNumber(given: string): number {
@@ -16,4 +17,18 @@ export function secondsOf(given: string): number {
 /** The seconds of `--watch`; `undefined` without it. */
 export function watched(watch: number | true | undefined): number | undefined {
   return watch === true ? 2 : watch
+}
+
+/** Collects the values of an option that may be repeated. */
+export function severalTexts(given: string, before: readonly string[] = []): readonly string[] {
+  return [...before, given]
+}
+
+/** Reads a value that is given as JSON. @throws CommandFailure that says how to give text */
+export function jsonValue(given: string, what: string): unknown {
+  try {
+    return JSON.parse(given) as unknown
+  } catch {
+    throw misuse(`${what} is not JSON: put quotes around it, as in '"hello"', or add --text to give it as text.`)
+  }
 }

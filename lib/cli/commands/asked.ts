@@ -30,29 +30,47 @@ export interface CommandReport {
  * process ends with the code of the report; with 0 without one, when `work` has written all itself.
  *
  * @param check is called before the connection is opened; throws for options that do not fit together
+ * @param failed what is written to standard output when the cluster cannot be asked, instead of to standard error
  */
 export function asks<Options>(
   command: Command,
   work: (asking: Asking<Options>) => Promise<CommandReport | undefined>,
-  check: (options: Options, args: readonly string[]) => Promise<void> | void = () => undefined
+  check: (options: Options, args: readonly string[]) => void = () => undefined,
+  failed?: (sentence: string, options: Options, args: readonly string[]) => string
 ): Command {
   return withConnection(command).action(async () => {
     // Its reader has what it wanted, as in `metroplex sparks | head`.
     process.stdout.on('error', () => process.exit())
     const terms = termsOf(command)
     const options = command.opts<object>() as Options
-    await check(options, command.args)
-    const session = await opened(terms)
+    check(options, command.args)
     try {
-      const output = new Output(terms.json)
-      const report = await work({ session, output, options, args: command.args })
-      if (report === undefined) return
-      output.report(report.value, report.lines)
-      process.exitCode = report.code ?? EXIT.OK
-    } finally {
-      await session.close()
+      await answered(terms, options, command.args, work)
+    } catch (error) {
+      const { exitCode, sentence } = explained(error)
+      if (failed === undefined || exitCode !== EXIT.CANNOT_ASK) throw error
+      process.stdout.write(`${failed(printable(sentence), options, command.args)}\n`)
+      process.exitCode = exitCode
     }
   })
+}
+
+async function answered<Options>(
+  terms: ConnectionTerms,
+  options: Options,
+  args: readonly string[],
+  work: (asking: Asking<Options>) => Promise<CommandReport | undefined>
+): Promise<void> {
+  const session = await opened(terms)
+  try {
+    const output = new Output(terms.json)
+    const report = await work({ session, output, options, args })
+    if (report === undefined) return
+    output.report(report.value, report.lines)
+    process.exitCode = report.code ?? EXIT.OK
+  } finally {
+    await session.close()
+  }
 }
 
 /** @throws CommandFailure that says what to check */

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { ServerStatus } from '../../operations/operator-questions'
-import { EXIT } from '../output/failure'
+import { EXIT, explained } from '../output/failure'
 import { printable } from '../output/printable'
 import { count, counted, span } from '../output/quantities'
 import type { Paint } from '../output/paint'
@@ -20,7 +20,7 @@ interface Options {
 interface Row {
   readonly address: string
   readonly name: string | null
-  /** Its own state if it answered; `mute` if it did not; else what the registry says. */
+  /** Its own state if it answered; `mute` or `refused` if it did not; else what the registry says. */
   readonly state: string
   readonly version: string
   readonly sparks: number
@@ -84,7 +84,9 @@ function rowOf(server: ServerView, answer: Answered<ServerStatus> | undefined): 
     state: elsewhere
       ? 'other'
       : answer?.failure !== undefined
-        ? 'mute'
+        ? answer.failure.code === 'EAUTH'
+          ? 'refused'
+          : 'mute'
         : (answer?.value?.stats.state ?? server.registered),
     version: versionOf(server),
     sparks,
@@ -92,7 +94,7 @@ function rowOf(server: ServerView, answer: Answered<ServerStatus> | undefined): 
     groups,
     beat: age,
     took: answer?.value === undefined ? null : Math.round(answer.took * 10) / 10,
-    ...(answer?.failure !== undefined && { error: answer.failure.message }),
+    ...(answer?.failure !== undefined && { error: explained(answer.failure).sentence }),
     ...(elsewhere && { error: `Another server answers at this address: ${answer.value.address}.` })
   }
 }

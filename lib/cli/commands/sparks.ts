@@ -1,11 +1,10 @@
 import { Command, InvalidArgumentError } from 'commander'
-import { checkAddress } from '../../common/address'
 import type { OperatorSession } from '../connect/session'
 import { misuse } from '../output/failure'
 import { json, printable } from '../output/printable'
 import { counted } from '../output/quantities'
-import { didYouMean } from '../output/suggestion'
 import { table } from '../output/table'
+import { chooseServer } from '../survey/choose'
 import { viewCluster } from '../survey/cluster-view'
 import { asks, type CommandReport } from './asked'
 import { wholeNumber } from './arguments'
@@ -35,7 +34,7 @@ const LIMIT = 100
 export const sparks = asks<Options>(
   new Command('sparks')
     .description('List sparks and their servers, page by page.')
-    .option('-s, --server <address>', 'only those of this server')
+    .option('-s, --server <server>', 'only those of this server, by address or name')
     .option('-l, --limit <number>', 'how many', wholeNumber, LIMIT)
     .option('-f, --from <place>', 'go on at the place that the last list has named', placeOf)
     .option('-a, --all', 'all of them, one in a line, as they are read: an id, a tab and an address')
@@ -51,7 +50,7 @@ Examples:
     ),
   async ({ session, output, options }) => {
     const { server, limit, from = { shard: 0, cursor: '0', skip: 0 }, all } = options
-    const address = server === undefined ? undefined : await known(session, server)
+    const address = server === undefined ? undefined : chooseServer(await viewCluster(session), server).address
     const rows: Entry[] = []
     let next: Place | undefined
     for await (const { place, entries } of pages(session, address, from)) {
@@ -125,18 +124,6 @@ async function* pages(
       skip = 0
     } while (cursor !== '0')
   }
-}
-
-/** The address of a server that the registry knows. @throws CommandFailure with the most similar one */
-async function known(session: OperatorSession, given: string): Promise<string> {
-  const address = checkAddress(given, '--server')
-  const { servers } = await viewCluster(session)
-  if (servers.some(server => server.address === address)) return address
-  const similar = didYouMean(
-    address,
-    servers.map(server => server.address)
-  )
-  throw misuse(`No server is registered at ${address}: metroplex servers lists them.${similar}`)
 }
 
 function placeOf(given: string): Place {

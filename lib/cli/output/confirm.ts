@@ -1,15 +1,20 @@
 import { createInterface } from 'node:readline/promises'
-import { EXIT, CommandFailure, misuse } from './failure'
+import { CommandFailure, EXIT, misuse } from './failure'
+
+/** Refuse something that needs a confirmation where there is neither `--yes` nor a terminal to ask on. */
+export function mustConfirm(what: string, yes: true | undefined): void {
+  if (!yes && !process.stdin.isTTY)
+    throw misuse(`${what} has to be confirmed, and there is no terminal to ask on: add --yes.`)
+}
 
 /**
- * Ask before something that cannot be undone. Without a terminal, nothing is asked and nothing is done.
+ * Ask before something that cannot be undone.
  *
  * @param yes whether the answer was given with the command: `--yes`
- * @throws CommandFailure when the answer is no, and without a terminal
+ * @throws CommandFailure when the answer is no
  */
-export async function confirm(question: string, yes: boolean): Promise<void> {
+export async function confirm(question: string, yes: true | undefined): Promise<void> {
   if (yes) return
-  if (!process.stdin.isTTY) throw misuse(`${question} There is no terminal to ask on: add --yes to do it.`)
   const asking = createInterface({ input: process.stdin, output: process.stderr })
   try {
     const closed = new Promise<string>(resolve => {

@@ -34,8 +34,16 @@ export function misuse(sentence: string): CommandFailure {
 /** What an error means for the command: its exit code, and a sentence without a stack. */
 export function explained(error: unknown): { readonly exitCode: ExitCode; readonly sentence: string } {
   const failure = asError(error)
-  const sentence = failure.message.replace(/^metroplex: /, '')
+  const sentence = adviceOf(failure.message.replace(/^metroplex: /, ''))
   if (failure instanceof CommandFailure) return { exitCode: failure.exitCode, sentence }
   if (failure instanceof TypeError || failure instanceof RangeError) return { exitCode: EXIT.USAGE, sentence }
   return { exitCode: failure instanceof MetroplexError ? EXIT.CANNOT_ASK : EXIT.NOT_SO, sentence }
+}
+
+/** What servers would have to set, the user of this command gives as an option. */
+function adviceOf(sentence: string): string {
+  return sentence.replace(
+    'give all servers the same `secret`, or none',
+    'give this command theirs, by --secret-file or METROPLEX_SECRET'
+  )
 }

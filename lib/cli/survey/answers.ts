@@ -12,6 +12,8 @@ export interface Answered<T> {
   readonly value: T | undefined
   /** How long it took, in ms. */
   readonly took: number
+  /** When it came, by the clock of this machine, in ms since 1970. */
+  readonly at: number
   /** Why there is no answer. */
   readonly failure: MetroplexError | undefined
 }
@@ -68,9 +70,9 @@ export async function askServers<T>(
         const began = now()
         try {
           const value = await ask(client, server)
-          return { server, value, took: now() - began, failure: undefined }
+          return { server, value, took: now() - began, at: Date.now(), failure: undefined }
         } catch (error) {
-          return { server, value: undefined, took: now() - began, failure: failureOf(error) }
+          return { server, value: undefined, took: now() - began, at: Date.now(), failure: failureOf(error) }
         }
       })
   )

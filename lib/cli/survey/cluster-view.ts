@@ -52,7 +52,7 @@ export async function viewCluster(session: OperatorSession): Promise<ClusterView
     time: overviews[0]?.time ?? 0,
     took: Math.max(...overviews.map(({ took }: RegistryOverview) => took)),
     shards: overviews.length,
-    servers: [...entries].sort(([a], [b]) => compare(a, b)).map(([, found]) => merged(found))
+    servers: [...entries].sort(([a], [b]) => byAddress(a, b)).map(([, found]) => merged(found))
   }
 }
 
@@ -61,7 +61,8 @@ export function live({ servers }: ClusterView): ServerView[] {
   return servers.filter(({ registered }) => registered === 'up')
 }
 
-const compare = new Intl.Collator('en', { numeric: true }).compare
+/** The order of addresses: numbers in them count as numbers. */
+export const byAddress = new Intl.Collator('en', { numeric: true }).compare
 
 const WORST: readonly RegisteredState[] = ['up', 'silent', 'leaving', 'dead']
 

@@ -1,0 +1,99 @@
+import { Command } from 'commander'
+import type { Client } from '../../api/cluster-client'
+import type { Result } from '../../common/types'
+import { confirm, mustConfirm } from '../output/confirm'
+import { printable } from '../output/printable'
+import { counted } from '../output/quantities'
+import { reachCluster, type AskingCluster } from '../survey/choose'
+import { live } from '../survey/cluster-view'
+import { asks } from './asked'
+import { jsonValue } from './arguments'
+import { describeTarget, reportResult, targetOf, withTargets, type Target, type Targets } from './targets'
+
+interface SendOptions extends Targets {
+  readonly text?: true
+}
+
+interface EndingOptions extends Targets {
+  readonly reconnect?: true
+}
+
+const SENDABLE = '--spark, --user, --group and --all'
+const ENDABLE = '--spark, --user and --group'
+
+/** `metroplex send`: a message to sparks. */
+export const send = asks<SendOptions>(
+  withTargets(new Command('send').description('Send a message to sparks.').argument('<message>', 'in JSON; see --text'))
+    .option('-a, --all', 'all sparks of the cluster')
+    .option('-t, --text', 'the message is text, and not JSON')
+    .option('-y, --yes', 'do not ask before sending to all')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ metroplex send --user alice '{"invoice":42}'
+  $ metroplex send --group news --text 'Goal!'`
+    ),
+  async ({ session, options, args: [given = ''] }) => {
+    const target = targetOf(options, 'send to', SENDABLE)
+    const message = messageOf(given, options)
+    const cluster = await reachCluster(session)
+    if (target.kind === 'all')
+      await confirm(`Send the message to all ${sparksOf(cluster)} of ${nameOf(session)}?`, options.yes)
+    return reportResult(await sent(cluster.client, target, message), 'Sent to')
+  },
+  (options, [given = '']) => {
+    const { kind } = targetOf(options, 'send to', SENDABLE)
+    messageOf(given, options)
+    if (kind === 'all') mustConfirm('Sending to all sparks', options.yes)
+  }
+)
+
+/** `metroplex end`: ends sparks. */
+export const end = asks<EndingOptions>(
+  withTargets(new Command('end').description('End sparks: close the connections of clients.'))
+    .option('-r, --reconnect', 'have their clients reconnect')
+    .option('-y, --yes', 'do not ask')
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ metroplex end --user mallory --yes`
+    ),
+  async ({ session, options }) => {
+    const target = targetOf(options, 'end', ENDABLE)
+    const { client } = await reachCluster(session)
+    await confirm(`End ${describeTarget(target)} in ${nameOf(session)}?`, options.yes)
+    return reportResult(await ended(client, target, options.reconnect === true), 'Ended')
+  },
+  options => {
+    targetOf(options, 'end', ENDABLE)
+    mustConfirm('Ending sparks', options.yes)
+  }
+)
+
+function messageOf(given: string, { text }: SendOptions): unknown {
+  return text ? given : jsonValue(given, 'The message')
+}
+
+function nameOf({ terms }: { readonly terms: { readonly namespace: string } }): string {
+  return `the namespace ${printable(terms.namespace)}`
+}
+
+function sparksOf({ view }: AskingCluster): string {
+  return counted(
+    live(view).reduce((sum, { sparks }) => sum + sparks, 0),
+    'spark'
+  )
+}
+
+function sent({ forward }: Client, { kind, names }: Target, message: unknown): Promise<Result> {
+  if (kind === 'all') return forward.broadcast(message)
+  if (kind === 'spark') return forward.sparks(names, message)
+  return kind === 'user' ? forward.user(names, message) : forward.group(names, message)
+}
+
+function ended(client: Client, { kind, names }: Target, reconnect: boolean): Promise<Result> {
+  if (kind === 'user') return client.endUser(names, { reconnect })
+  return kind === 'group' ? client.endGroup(names, { reconnect }) : client.end(names, { reconnect })
+}
