@@ -4,6 +4,8 @@ import { VERSION } from '../reporting/version'
 import { ping } from './commands/ping'
 import { run } from './commands/run'
 import { call } from './commands/call'
+import { check } from './commands/check'
+import { doctor } from './commands/doctor'
 import { drain } from './commands/drain'
 import { group, spark, user } from './commands/find'
 import { end, send } from './commands/send'
@@ -19,16 +21,21 @@ const program = new Command('metroplex')
   .exitOverride()
   .addCommand(run)
 
-for (const command of [servers, spark, user, group, sparks, ping, watch, send, end, call, drain])
+for (const command of [servers, spark, user, group, sparks, ping, watch, send, end, call, drain, check, doctor])
   program.addCommand(command)
 
 program.parseAsync().catch((error: unknown) => {
   // commander throws for help and version too. For any other error it has printed the message.
   if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? EXIT.OK : EXIT.USAGE
+    process.exitCode = error.exitCode === 0 ? EXIT.OK : misused()
     return
   }
   const { exitCode, sentence } = explained(error)
   process.stderr.write(`${printable(sentence)}\n`)
-  process.exitCode = exitCode
+  process.exitCode = exitCode === EXIT.USAGE ? misused() : exitCode
 })
+
+/** To a monitoring system, 2 says that the cluster is in trouble. So in `check` a wrong command line is "unknown". */
+function misused(): number {
+  return process.argv[2] === 'check' ? EXIT.CANNOT_ASK : EXIT.USAGE
+}

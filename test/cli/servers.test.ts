@@ -147,6 +147,19 @@ describe('the command metroplex servers', function () {
     assume((escaped.json() as Listed).servers[0]?.name).equals(name)
   })
 
+  it('shows what a user of Redis sees who may only read, and says why no server was asked', async () => {
+    await createRegistered({ redis: registry() })
+    await shared.redis.user('reader', ['~*', '+@read', '+@connection', '+info', '+time'])
+    const url = new URL(shared.redis.url)
+    url.username = 'reader'
+    url.password = 'secret'
+    const answer = await metroplex(['servers', '--json'], at(url.href, shared.space))
+    assume(answer.code).equals(0)
+    const { servers, answering } = answer.json() as Listed
+    assume([servers.length, servers[0]?.state, answering]).eql([1, 'up', 0])
+    assume(servers[0]?.error).includes('NOPERM')
+  })
+
   it('says in a sentence why Redis cannot be asked, and ends with 3', async () => {
     const { code, stdout, stderr } = await metroplex([
       'servers',

@@ -1,11 +1,12 @@
 import { Command } from 'commander'
+import type { MetroplexError } from '../../common/errors'
 import type { ServerStatus } from '../../operations/operator-questions'
 import { EXIT, explained } from '../output/failure'
 import { printable } from '../output/printable'
 import { count, counted, span } from '../output/quantities'
 import type { Paint } from '../output/paint'
 import { table, type Column } from '../output/table'
-import { askStatus, type Answered } from '../survey/answers'
+import { askStatus, isMisdirected, type Answered } from '../survey/answers'
 import { live, viewCluster, type ClusterView, type ServerView } from '../survey/cluster-view'
 import { differences, versionOf, type Difference } from '../survey/differences'
 import { asks, repeated, type Asking, type CommandReport } from './asked'
@@ -77,26 +78,29 @@ export function noServers(namespace: string): string {
 
 function rowOf(server: ServerView, answer: Answered<ServerStatus> | undefined): Row {
   const { address, description, sparks, users = null, groups = null, age = null } = server
-  const elsewhere = answer?.value !== undefined && answer.value.address !== '' && answer.value.address !== address
+  const failure = answer?.failure
+  const other = answer?.value?.address ?? ''
+  const elsewhere = other !== '' && other !== address
   return {
     address,
     name: description?.name ?? null,
-    state: elsewhere
-      ? 'other'
-      : answer?.failure !== undefined
-        ? answer.failure.code === 'EAUTH'
-          ? 'refused'
-          : 'mute'
-        : (answer?.value?.stats.state ?? server.registered),
+    state: elsewhere ? 'other' : (stateOf(failure) ?? answer?.value?.stats.state ?? server.registered),
     version: versionOf(server),
     sparks,
     users,
     groups,
     beat: age,
     took: answer?.value === undefined ? null : Math.round(answer.took * 10) / 10,
-    ...(answer?.failure !== undefined && { error: explained(answer.failure).sentence }),
-    ...(elsewhere && { error: `Another server answers at this address: ${answer.value.address}.` })
+    ...(failure !== undefined && { error: explained(failure).sentence }),
+    ...(elsewhere && { error: `Another server answers at ${address}: ${other}.` })
   }
+}
+
+/** The state of a server that has not answered; `undefined` when it was Redis that has refused the question. */
+function stateOf(failure: MetroplexError | undefined): string | undefined {
+  if (failure === undefined || failure.code === 'EREGISTRY') return undefined
+  if (failure.code === 'EAUTH') return 'refused'
+  return isMisdirected(failure) ? 'other' : 'mute'
 }
 
 function shown(
@@ -125,9 +129,7 @@ function shown(
   return [
     ...table(columns, rows, width, paint),
     ...unequal.map(difference => `${paint('red', 'X')} ${sentenceOf(difference)}`),
-    ...rows.flatMap(({ address, error }) =>
-      error === undefined ? [] : [printable(error.includes(address) ? error : `${address}: ${error}`)]
-    )
+    ...new Set(rows.flatMap(({ error }) => (error === undefined ? [] : [printable(error)])))
   ]
 }
 

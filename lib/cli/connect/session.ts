@@ -30,8 +30,10 @@ export class OperatorSession {
   static async open(terms: ConnectionTerms): Promise<OperatorSession> {
     const { namespace, timeout } = terms
     const redis = openRedis(terms.redis, terms.source)
-    // Its failures are those of the commands. Without a listener, ioredis would print them.
+    // Its failures are those of the commands. Without a listener, ioredis would print them, and it warns of a user
+    // without +info, which `metroplex doctor` finds.
     redis.on('error', ignore)
+    console.warn = ignore
     const open = (shards: number): Registries => new Registries({ redis, namespace, shards, timeout }, UNHEARD)
     let registries = open(terms.shards ?? 1)
     try {

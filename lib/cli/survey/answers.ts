@@ -85,9 +85,21 @@ export async function askStatus(
 ): Promise<ReadonlyMap<string, Answered<ServerStatus>>> {
   const { timeout } = session.terms
   const able = live(view).filter(answersOperators)
-  const asking = able.length === 0 ? undefined : await askingClient(session, view)
-  const answered = await askServers(asking, able, ({ core }, { address }) => core.operator.status(address, timeout))
-  return new Map(answered.map(answer => [answer.server.address, answer]))
+  if (able.length === 0) return new Map()
+  try {
+    const asking = await askingClient(session, view)
+    const answered = await askServers(asking, able, ({ core }, { address }) => core.operator.status(address, timeout))
+    return new Map(answered.map(answer => [answer.server.address, answer]))
+  } catch (error) {
+    // A user of Redis that may only read, for instance: what the registry says is shown all the same.
+    const none = { value: undefined, took: 0, at: Date.now(), failure: failureOf(error) }
+    return new Map(able.map(server => [server.address, { server, ...none }]))
+  }
+}
+
+/** Whether another server has answered, and has refused what is not for it. */
+export function isMisdirected({ message }: MetroplexError): boolean {
+  return message.includes('is not the server at this address')
 }
 
 function failureOf(error: unknown): MetroplexError {

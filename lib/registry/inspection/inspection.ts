@@ -1,4 +1,5 @@
 import { now } from '../../common/async'
+import { isReply, type MetroplexError } from '../../common/errors'
 import { asLife, asText, LIFE, paired } from '../decoding'
 import type { Keys } from '../keys'
 import type { Page, LifeRecord } from '../records'
@@ -77,7 +78,7 @@ export class Inspection {
 
   /** What Redis says of itself: the fields of INFO; none where it refuses to say. */
   async facts(): Promise<ReadonlyMap<string, string>> {
-    const text = asText(await this.redis.run('INFO', []))
+    const text = asText(await this.redis.run('INFO', []).catch(refusedAs('')))
     return new Map(
       text
         .split(/\r?\n/)
@@ -89,15 +90,12 @@ export class Inspection {
   /**
    * Which of these commands the user of this connection may not run on keys of the registry.
    *
-   * @returns `undefined` where Redis cannot say: before Redis 7
+   * @returns `undefined` where Redis does not say: before Redis 7
    */
   async forbidden(commands: readonly string[]): Promise<string[] | undefined> {
-    try {
-      return (await this.redis.list('EVAL', [CHECK, 1, this.keys.servers, ...commands])) as string[]
-    } catch (error) {
-      if (/acl_check_cmd/.test(String(error))) return undefined
-      throw error
-    }
+    const run = this.redis.run('EVAL', [CHECK, 1, this.keys.servers, ...commands])
+    const refused = (error: unknown): unknown => (/NOPERM/.test(String(error)) ? ['eval'] : refusedAs(undefined)(error))
+    return (await run.catch(refused)) as string[] | undefined
   }
 
   async #entries(
@@ -133,6 +131,15 @@ export class Inspection {
         groups: Number(groups)
       }
     })
+  }
+}
+
+/** A value for what Redis refuses to say; other failures stay failures. */
+function refusedAs<T>(value: T): (error: unknown) => T {
+  return error => {
+    const { cause } = error as MetroplexError
+    if (cause instanceof Error && isReply(cause)) return value
+    throw error
   }
 }
 
