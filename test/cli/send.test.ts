@@ -92,6 +92,16 @@ describe('the commands that reach servers and sparks', function () {
     assume((await ask('end', '--spark', a.id, '--yes')).code).equals(0)
     await closed
     await eventually(async () => ((await servers[0]?.metroplex.user('alice')) ?? []).length === 1)
+    assume((await ask('end', '--user', 'bob', '--for', '1m', '--yes')).code).equals(0)
+    const { id } = await openClient(servers[0]?.url ?? '')
+    const identified = await servers[0]?.metroplex.identify(id, 'bob').then(
+      () => 'bob',
+      (error: unknown) => (error as { code?: string }).code
+    )
+    assume(identified).equals('EBARRED')
+    assume((await ask('end', '--user', 'bob', '--for', '0s', '--yes', '--json')).stdout).includes('"failed":[]')
+    const again = await openClient(servers[0]?.url ?? '')
+    await servers[0]?.metroplex.identify(again.id, 'bob')
   })
 
   it('call runs a method on all servers, on some, or on that of a spark', async () => {
@@ -183,6 +193,7 @@ describe('the commands that reach servers and sparks', function () {
       [['send', '1', '--all', '--user', 'x'], /, not by several\./],
       [['send', 'hello', '--user', 'x'], /^The message is not JSON: .* add --text/],
       [['call', 'x', 'hello'], /^Argument 1 is not JSON/],
+      [['end', '--spark', 'x', '--for', '1m', '--yes'], /^--for keeps users out: give it with --user\./],
       [['end', '--yes'], /^Say what to end by one of/],
       [['call', 'x', '--server', 'web-3'], /^No server is registered as web-3: .* Did you mean web-[12]\?/],
       [['drain', 'web3', '--yes'], /Did you mean web-[12]\?/],

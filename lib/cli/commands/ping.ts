@@ -4,7 +4,7 @@ import { EXIT } from '../output/failure'
 import { printable } from '../output/printable'
 import { counted, span } from '../output/quantities'
 import { table, type Column } from '../output/table'
-import { askServers, transportOf, unaskable } from '../survey/answers'
+import { askServers, usualTransport, unaskable } from '../survey/answers'
 import { live, viewCluster, type ServerView } from '../survey/cluster-view'
 import { chooseServer } from '../survey/choose'
 import { asks } from './asked'
@@ -39,7 +39,7 @@ code is 1 when a server does not answer. Servers of metroplex 1.x cannot be aske
     const view = await viewCluster(session)
     const servers = args.length > 0 ? args.map(given => chooseServer(view, given)) : live(view)
     const redis = await times(options.count + 1, async () => (await viewCluster(session)).took)
-    const transport = transportOf(view)
+    const transport = usualTransport(view)
     const client = transport && (await session.client(transport))
     const asking = client === undefined || transport === undefined ? undefined : { client, transport }
     const answers = await askServers(asking, servers, (one, { address }) =>

@@ -2,6 +2,8 @@ import { Command } from 'commander'
 import type { Client } from '../../api/cluster-client'
 import type { Result } from '../../common/types'
 import { confirm, mustConfirm } from '../output/confirm'
+import { duration } from '../output/duration'
+import { misuse } from '../output/failure'
 import { printable } from '../output/printable'
 import { counted } from '../output/quantities'
 import { reachCluster, type AskingCluster } from '../survey/choose'
@@ -16,6 +18,7 @@ interface SendOptions extends Targets {
 
 interface EndingOptions extends Targets {
   readonly reconnect?: true
+  readonly for?: number
 }
 
 const SENDABLE = '--spark, --user, --group and --all'
@@ -53,21 +56,23 @@ Examples:
 export const end = asks<EndingOptions>(
   withTargets(new Command('end').description('End sparks: close the connections of clients.'))
     .option('-r, --reconnect', 'have their clients reconnect')
+    .option('-f, --for <time>', 'keep users out for this long; 0s lets them in again', duration)
     .option('-y, --yes', 'do not ask')
     .addHelpText(
       'after',
       `
 Example:
-  $ metroplex end --user mallory --yes`
+  $ metroplex end --user mallory --for 10m --yes`
     ),
   async ({ session, options }) => {
     const target = targetOf(options, 'end', ENDABLE)
     const { client } = await reachCluster(session)
     await confirm(`End ${describeTarget(target)} in ${nameOf(session)}?`, options.yes)
-    return reportResult(await ended(client, target, options.reconnect === true), 'Ended')
+    return reportResult(await ended(client, target, options), 'Ended')
   },
   options => {
-    targetOf(options, 'end', ENDABLE)
+    const { kind } = targetOf(options, 'end', ENDABLE)
+    if (options.for !== undefined && kind !== 'user') throw misuse('--for keeps users out: give it with --user.')
     mustConfirm('Ending sparks', options.yes)
   }
 )
@@ -93,7 +98,9 @@ function sent({ forward }: Client, { kind, names }: Target, message: unknown): P
   return kind === 'user' ? forward.user(names, message) : forward.group(names, message)
 }
 
-function ended(client: Client, { kind, names }: Target, reconnect: boolean): Promise<Result> {
-  if (kind === 'user') return client.endUser(names, { reconnect })
+function ended(client: Client, { kind, names }: Target, options: EndingOptions): Promise<Result> {
+  const { for: ms } = options
+  const reconnect = options.reconnect === true
+  if (kind === 'user') return client.endUser(names, { reconnect, ...(ms !== undefined && { for: ms }) })
   return kind === 'group' ? client.endGroup(names, { reconnect }) : client.end(names, { reconnect })
 }

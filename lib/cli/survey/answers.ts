@@ -35,7 +35,7 @@ export function answersOperators({ description }: ServerView): boolean {
 }
 
 /** The transport of most live servers, if the command knows it; `undefined` when none can be asked. */
-export function transportOf(view: ClusterView): 'http' | 'redis' | undefined {
+export function usualTransport(view: ClusterView): 'http' | 'redis' | undefined {
   const of = (name: string): number => live(view).filter(({ description }) => description?.transport === name).length
   const [http, redis] = [of('http'), of('redis')]
   if (http + redis === 0) return undefined
@@ -47,7 +47,7 @@ export async function askingClient(
   session: OperatorSession,
   view: ClusterView
 ): Promise<{ readonly client: Client; readonly transport: 'http' | 'redis' } | undefined> {
-  const transport = transportOf(view)
+  const transport = usualTransport(view)
   return transport === undefined ? undefined : { client: await session.client(transport), transport }
 }
 

@@ -108,8 +108,8 @@ function old({ view }: Examination): Finding[] {
       'v1',
       'notice',
       `${counted(servers.length, 'server')} of metroplex 1.x ${servers.length === 1 ? 'is' : 'are'} in the namespace.`,
-      'They can stay during an upgrade, if all servers load omega-supreme: docs/migrating.md. They answer no questions, ' +
-        'and know neither users nor groups.',
+      'They can stay during an upgrade, if all servers load omega-supreme: docs/migrating.md. They answer no ' +
+        'questions, and know neither users nor groups.',
       servers.map(({ address }) => address)
     )
   ]
