@@ -19,10 +19,23 @@ const program = new Command('metroplex')
   .description('Many Primus servers as one.')
   .version(VERSION)
   .exitOverride()
-  .addCommand(run)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ metroplex servers --redis redis://10.0.0.1:6379 --namespace chat
+  $ metroplex doctor
+  $ metroplex run server.js --workers 4`
+  )
 
-for (const command of [servers, spark, user, group, sparks, ping, watch, send, end, call, drain, check, doctor])
-  program.addCommand(command)
+const GROUPS: readonly (readonly [heading: string, commands: readonly Command[]])[] = [
+  ['Running workers:', [run]],
+  ['Looking at a cluster:', [servers, spark, user, group, sparks, ping, watch]],
+  ['Judging it:', [check, doctor]],
+  ['Acting on it:', [send, end, call, drain]]
+]
+
+for (const [heading, commands] of GROUPS) for (const one of commands) program.addCommand(one.helpGroup(heading))
 
 program.parseAsync().catch((error: unknown) => {
   // commander throws for help and version too. For any other error it has printed the message.

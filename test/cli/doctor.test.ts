@@ -97,6 +97,16 @@ describe('the command metroplex doctor', function () {
     assume(the(await diagnose(['--timeout', '3s']), 'secret').servers).eql([stranger.address])
   })
 
+  it('tells many findings of one kind as one, with all their servers', async () => {
+    await createRegistered({ redis: registry() })
+    const ports = [1, 2, 3, 4, 5]
+    for (const port of ports)
+      await createRegistered({ redis: registry(), primus: { address: `http://127.0.0.1:${port}` } })
+    const { servers, what } = the(await diagnose(['--skip', 'health-warnings', '--skip', 'names']), 'unreachable')
+    assume([...servers].sort()).eql(ports.map(port => `http://127.0.0.1:${port}`))
+    assume(what).includes('There are 4 more findings of this kind')
+  })
+
   it('finds an address that leads to another server', async () => {
     const a = await createRegistered({ redis: registry() })
     const b = await createRegistered({ redis: registry() })

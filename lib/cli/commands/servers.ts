@@ -34,6 +34,9 @@ interface Row {
   readonly error?: string
 }
 
+/** More errors are not printed below the table. */
+const MOST_ERRORS = 10
+
 /** `metroplex servers`: one table of all servers. */
 export const servers = asks<Options>(
   new Command('servers')
@@ -129,8 +132,15 @@ function shown(
   return [
     ...table(columns, rows, width, paint),
     ...unequal.map(difference => `${paint('red', 'X')} ${sentenceOf(difference)}`),
-    ...new Set(rows.flatMap(({ error }) => (error === undefined ? [] : [printable(error)])))
+    ...errorsOf(rows)
   ]
+}
+
+/** Why servers did not answer, each reason once. */
+function errorsOf(rows: readonly Row[]): string[] {
+  const all = [...new Set(rows.flatMap(({ error }) => (error === undefined ? [] : [printable(error)])))]
+  const rest = all.length - MOST_ERRORS
+  return rest <= 0 ? all : [...all.slice(0, MOST_ERRORS), `There are ${counted(rest, 'more error')}: --json has all.`]
 }
 
 /** A difference in a line: its values, and how many servers have each. */
