@@ -135,3 +135,13 @@ export class Texts {
     return text
   }
 }
+
+/** The lives and tombstones at these addresses, whose fields were read in their order, by address. */
+export function asLives(addresses: readonly string[], answers: readonly unknown[]): Map<string, LifeRecord> {
+  const lives = new Map<string, LifeRecord>()
+  answers.forEach((values, i) => {
+    const life = asLife(values as (string | null)[])
+    if (life !== undefined) lives.set(addresses[i] ?? '', life)
+  })
+  return lives
+}

@@ -2,7 +2,7 @@ import type { RedisClient } from '../common/types'
 import { AdaptiveBatchSize } from './batch-size'
 import { Cleanup, half } from './cleanup'
 import { Connection, type ConnectionEvents } from './connection'
-import { asBeat, asChanged, asJoined, asLife, asText, LIFE, words } from './decoding'
+import { asBeat, asChanged, asJoined, asLives, asText, LIFE, words } from './decoding'
 import { NOT_SHARED, stored } from './encoding'
 import { GroupStore } from './stores/group-store'
 import type { DependentStore } from './stores/index-store'
@@ -313,11 +313,6 @@ export class Registry {
   /** The lives and tombstones at these addresses, by address. */
   async lives(addresses: readonly string[]): Promise<Map<string, LifeRecord>> {
     const answers = await this.#redis.pipeline(addresses.map(address => ['HMGET', this.#keys.life(address), ...LIFE]))
-    const lives = new Map<string, LifeRecord>()
-    answers.forEach((values, i) => {
-      const life = asLife(values as (string | null)[])
-      if (life !== undefined) lives.set(addresses[i] ?? '', life)
-    })
-    return lives
+    return asLives(addresses, answers)
   }
 }
