@@ -37,6 +37,13 @@ const GROUPS: readonly (readonly [heading: string, commands: readonly Command[]]
 
 for (const [heading, commands] of GROUPS) for (const one of commands) program.addCommand(one.helpGroup(heading))
 
+// The reader has heard enough, as `head` has after some lines. `run` ends its workers first.
+if (process.argv[2] !== 'run')
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit()
+  })
+
 program.parseAsync().catch((error: unknown) => {
   // commander throws for help and version too. For any other error it has printed the message.
   if (error instanceof CommanderError) {

@@ -23,6 +23,8 @@ export interface Running {
   text(): string
   said(pattern: RegExp): Promise<RegExpExecArray>
   signal(name: NodeJS.Signals): void
+  /** Read its standard output no longer. */
+  hangUp(): void
 }
 
 /** Start the command. No variable of our own environment that it knows is passed on. */
@@ -65,6 +67,9 @@ export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = {
       ),
     signal: name => {
       child.kill(name)
+    },
+    hangUp: () => {
+      child.stdout.destroy()
     }
   }
 }

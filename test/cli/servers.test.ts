@@ -31,6 +31,15 @@ describe('the command metroplex servers', function () {
   const here = (): NodeJS.ProcessEnv => at(shared.redis.url, shared.space)
   const registry = (): { url: string; namespace: string } => ({ url: shared.redis.url, namespace: shared.space })
 
+  it('ends without a word when its reader has heard enough', async () => {
+    for (const args of [['--help'], ['servers', '--watch', '0.2']]) {
+      const command = startCommand(args, here())
+      command.hangUp()
+      const { code, stderr } = await command.ended
+      assume({ code, stderr }).eql({ code: 0, stderr: '' })
+    }
+  })
+
   it('lists all servers with sums, as a table of 80 columns and as JSON', async () => {
     const [a, b] = await Promise.all(
       ['first', 'second'].map(name =>
