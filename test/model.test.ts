@@ -144,5 +144,26 @@ describe('the registry, in random sequences of events', () => {
     it('a server that was given up after a flush comes back as another life', async () => {
       await perform(stage, [steps.wait(LEASE), steps.freeze(0), steps.flush(), steps.wait(5 * LEASE)])
     })
+
+    it('user and groups of an id end with its last entered spark, though another one is not entered yet', async () => {
+      await perform(stage, [
+        steps.connect(1, 's'),
+        steps.connectUnheard(1, 's'),
+        steps.identify(1, 0, 'bob'),
+        steps.change(1, 0, 'g', true),
+        steps.disconnect(1, 0)
+      ])
+    })
+
+    it('user and groups of an id stay while one of several sparks that have been entered is connected', async () => {
+      await perform(stage, [
+        steps.connect(1, 's'),
+        steps.connectUnheard(1, 's'),
+        steps.identify(1, 0, 'bob'),
+        steps.change(1, 0, 'g', true),
+        steps.wait(5 * LEASE),
+        steps.disconnect(1, 0)
+      ])
+    })
   })
 })

@@ -60,8 +60,10 @@ export const steps = {
       (model, world) => {
         const sparks = [...model.at(server).sparks.keys()]
         const spark = sparks[nth % sparks.length] ?? 0
+        const id = model.at(server).sparks.get(spark) ?? ''
         model.disconnect(server, spark)
-        world.disconnect(server, spark)
+        // User and groups end with the last entered spark; one that is entered later begins without them.
+        if (!world.disconnect(server, spark)) model.forget(server, id)
       }
     ),
   /** The user of the spark that comes at this place among those of the server becomes another one; `''`: none. */

@@ -68,16 +68,22 @@ export class Model {
   }
 
   disconnect(server: number, spark: number): void {
-    const { sparks, ids, users, groups } = this.at(server)
+    const { sparks, ids } = this.at(server)
     const id = sparks.get(spark) ?? ''
     const left = (ids.get(id) ?? 0) - 1
     sparks.delete(spark)
     if (left > 0) ids.set(id, left)
     else {
       ids.delete(id)
-      users.delete(id)
-      groups.delete(id)
+      this.forget(server, id)
     }
+  }
+
+  /** An id has no user any more, and is in no group. */
+  forget(server: number, id: string): void {
+    const { users, groups } = this.at(server)
+    users.delete(id)
+    groups.delete(id)
   }
 
   /** The user of an id becomes another one; `undefined`: none. */

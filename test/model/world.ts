@@ -214,8 +214,13 @@ export class World {
     start.metroplex.connect(one)
   }
 
-  /** A spark goes. @param heard whether we hear of it */
-  disconnect(server: number, spark: number, heard = true): void {
+  /**
+   * A spark goes.
+   *
+   * @param heard whether we hear of it
+   * @returns whether the server has heard of another spark with its id
+   */
+  disconnect(server: number, spark: number, heard = true): boolean {
     const start = this.#at(server)
     const one = start.sparks.get(spark)
     if (one === undefined) throw new Error(`server ${server} has no spark ${spark}`)
@@ -224,6 +229,7 @@ export class World {
     one.readyState = 2
     if (!heard) start.muddled = true
     if (heard) start.metroplex.disconnect(one)
+    return this.#heard(server, one.id)
   }
 
   /** The user of an id becomes another one. @returns whether the server has heard of the id */
