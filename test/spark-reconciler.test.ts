@@ -182,6 +182,67 @@ describe('the sparks of a server', () => {
     await all(server, 0)
   })
 
+  /** The users and the groups that Redis knows. */
+  const named = async (): Promise<string[]> => {
+    const keys = [...(await client.keys(`${space}:user:*`)), ...(await client.keys(`${space}:group:*`))]
+    return keys.map(key => key.slice(space.length + 1)).sort()
+  }
+
+  /**
+   * All sparks have one id, and a client names its user and its group. One that replaces ends the former one, and our
+   * listener does not hear of it.
+   */
+  const naming = (options: Record<string, unknown>): void => {
+    interface One {
+      readonly query: Readonly<Record<string, string | undefined>>
+      end(): void
+    }
+    let former: One | undefined
+    options['idGenerator'] = () => 'same'
+    Object.assign(options['metroplex'] as Record<string, unknown>, {
+      user: ({ query }: One) => query['user'],
+      groups: ({ query }: One) => query['group']
+    })
+    options['plugin'] = {
+      early: {
+        server: (primus: { on(event: string, fn: (spark: One) => void): void }) =>
+          primus.on('connection', spark => {
+            if (spark.query['replaces'] !== undefined) {
+              former?.end()
+              throw new Error('of the application')
+            }
+            former = spark
+          })
+      }
+    }
+  }
+
+  it('keep their user and groups while one of several with the same id is connected', async () => {
+    const server = await start(naming)
+    const one = await openClient(`${server.url}?user=alice&group=first`)
+    await eventually(async () => (await named()).join() === 'group:first,user:alice')
+    const two = await openClient(server.url)
+    await one.close()
+    await eventually(async () => (await server.call('connected')) === 1)
+    await server.call('forward.user', 'alice', 'to the user')
+    assume(await two.next()).equals('to the user')
+    await server.call('forward.group', 'first', 'to the group')
+    assume(await two.next()).equals('to the group')
+    await two.close()
+    await eventually(async () => (await named()).length === 0)
+  })
+
+  it('begin without the user and groups of one with the same id that ended before they were entered', async () => {
+    const server = await start(naming)
+    await openClient(`${server.url}?user=alice&group=first`)
+    await eventually(async () => (await named()).join() === 'group:first,user:alice')
+    const two = await openClient(`${server.url}?replaces=1&user=bob`)
+    await eventually(async () => (await named()).join() === 'user:bob')
+    await server.call('forward.user', 'bob', 'to the user')
+    assume(await two.next()).equals('to the user')
+    forgive(server)
+  })
+
   it('are not registered while an earlier listener still runs, unless it never ends', async () => {
     const server = await start(options => {
       options['plugin'] = {
