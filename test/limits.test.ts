@@ -141,6 +141,20 @@ describe('a limit', function () {
       await has(a, 'alice', [clients[1]?.id ?? '', third.id])
     })
 
+    it('remembers since when a user has a spark, also when another object with its id has gone', async () => {
+      const a = await start({ sparks: 1 }, { lease: 900 })
+      const [one, two] = [0, 1].map(() => ({ id: 'x', write: () => true, end: () => undefined }))
+      if (one === undefined || two === undefined) throw new Error('two sparks were made')
+      a.metroplex.connect(one)
+      a.metroplex.connect(two)
+      await a.metroplex.identify('x', 'alice')
+      a.metroplex.disconnect(one)
+      await shared.redis.client().flushall()
+      await eventually(async () => (await shared.redis.client().zscore(`${shared.space}:order:alice`, 'x')) !== null)
+      a.metroplex.disconnect(two)
+      await has(a, 'alice', [])
+    })
+
     it('is decided after an outage of Redis, during which all are let in', async () => {
       const a = await start({ sparks: 1 }, { lease: 900, timeout: 300 })
       const first = await come(a, 'alice')

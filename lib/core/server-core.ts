@@ -171,9 +171,10 @@ export class ServerCore extends Core {
   /** A spark has ended: every part that waits for it or lists it learns of it here. */
   disconnected(id: string, spark: Spark): void {
     for (const listener of this.ending) listener(id)
-    this.limits?.forget(id)
     this.clientReplies.disconnected(spark)
     this.shards.sparks.disconnect(id, spark)
+    // Another spark with this id may still have the user.
+    if (this.shards.users.of(id) === undefined) this.limits?.forget(id)
     this.drain.disconnected(spark)
     this.balance.disconnected(spark)
   }
