@@ -35,10 +35,14 @@ describe('a limit', function () {
   this.timeout(60_000)
   const shared = sharedRedis()
 
-  const start = async (limit: Limit, own: MetroplexOptions['metroplex'] = {}): Promise<Limited> => {
+  const start = async (
+    limit: Limit,
+    own: MetroplexOptions['metroplex'] = {},
+    options: object = {}
+  ): Promise<Limited> => {
     const server = await createRegistered({
       redis: { url: shared.redis.url, namespace: shared.space },
-      primus: { metroplex: { timeout: 1000, limit, user: userOfQuery, ...own } }
+      primus: { ...options, metroplex: { timeout: 1000, limit, user: userOfQuery, ...own } }
     })
     const refusals: Refusal[] = []
     server.metroplex.on('refused', (spark, user, why) => refusals.push([spark.id, user, why]))
@@ -142,17 +146,14 @@ describe('a limit', function () {
     })
 
     it('remembers since when a user has a spark, also when another object with its id has gone', async () => {
-      const a = await start({ sparks: 1 }, { lease: 900 })
-      const [one, two] = [0, 1].map(() => ({ id: 'x', write: () => true, end: () => undefined }))
-      if (one === undefined || two === undefined) throw new Error('two sparks were made')
-      a.metroplex.connect(one)
-      a.metroplex.connect(two)
-      await a.metroplex.identify('x', 'alice')
-      a.metroplex.disconnect(one)
+      const a = await start({ sparks: 1 }, { lease: 900 }, { idGenerator: () => 'same' })
+      const [one, two] = [await come(a, 'alice'), await openClient(a.url)]
+      await has(a, 'alice', ['same'])
+      await one.close()
+      await eventually(() => a.primus.connected === 1)
+      assume(isOpen(two)).true()
       await shared.redis.client().flushall()
-      await eventually(async () => (await shared.redis.client().zscore(`${shared.space}:order:alice`, 'x')) !== null)
-      a.metroplex.disconnect(two)
-      await has(a, 'alice', [])
+      await eventually(async () => (await shared.redis.client().zscore(`${shared.space}:order:alice`, 'same')) !== null)
     })
 
     it('is decided after an outage of Redis, during which all are let in', async () => {
