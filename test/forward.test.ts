@@ -4,6 +4,7 @@ import { inspect } from 'node:util'
 import { createServer as createTcp, type AddressInfo, type Socket } from 'node:net'
 import { Redis } from 'ioredis'
 import type { Forward, Result } from '../index'
+import { UNAUTHORIZED } from '../lib/transport/omega/sender'
 import { assume } from './support/assume'
 import { openClient, type Client } from './support/client'
 import { using } from './support/dispose'
@@ -491,7 +492,7 @@ describe('forwarding', () => {
     it('runs 1.x, and has other credentials: says which options to make equal', async () => {
       const a = await here()
       const old = createServer((req, res) => {
-        req.resume().on('end', () => res.writeHead(401).end('{"ok":false}'))
+        req.resume().on('end', () => res.writeHead(401).end(JSON.stringify({ ok: false, reason: UNAUTHORIZED })))
       })
       using(
         () =>
