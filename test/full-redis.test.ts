@@ -269,7 +269,9 @@ describe('a Redis that refuses writes', () => {
   ] as const) {
     describe(`of all kinds, ${how}`, () => {
       it('is reported once by each server, none is buried, and all is right again afterwards', async () => {
-        const [one, two] = [await start(ONE), await start(TWO)]
+        // For want of replicas they connect anew, after pauses of up to a second: their leases are longer than that.
+        const terms = { ...TERMS, interval: 2 * LEASE, metroplex: { ...TERMS.metroplex, lease: 2 * LEASE } }
+        const [one, two] = [await start(ONE, terms), await start(TWO, terms)]
         const sparks = ids(100).map(spark)
         for (const each of sparks) one.server.connect(each)
         await eventually(async () => (await own(ONE)) === 100)

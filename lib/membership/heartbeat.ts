@@ -31,7 +31,7 @@ export class Heartbeat {
   #beating: Promise<void> | undefined
   #running = false
   #failures = 0
-  /** When the first beat of the present run without failures began, by `performance.now()`. */
+  /** When the first beat of the present run without failures ended, by `performance.now()`. */
   #since: number | undefined
 
   constructor(
@@ -73,11 +73,11 @@ export class Heartbeat {
   }
 
   async #beatOnce(): Promise<void> {
-    const started = now()
     try {
       await this.beat()
       this.#failures = 0
-      this.#since ??= started
+      // Not when it began: it may have waited for Redis the whole time, as the beats of peers did.
+      this.#since ??= now()
     } catch (error) {
       this.#failures++
       this.#since = undefined
