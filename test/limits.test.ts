@@ -125,6 +125,18 @@ describe('a limit', function () {
       assume(servers.flatMap(({ refusals }) => refusals).length).equals(13)
     })
 
+    it('keeps no order of sparks that have gone', async () => {
+      const a = await start({ sparks: 1 })
+      const { metroplex } = a
+      for (let i = 0; i < 40; i++) {
+        const spark = { id: `s${i}`, write: () => true, end: () => undefined }
+        metroplex.connect(spark)
+        await metroplex.identify(spark.id, 'alice')
+        metroplex.disconnect(spark)
+      }
+      assume(await shared.redis.client().zcard(`${shared.space}:order:alice`)).is.atmost(18)
+    })
+
     it('is kept over a flush, which ends nothing that was there before', async () => {
       const [a, b] = [await start({ sparks: 2 }, { lease: 900 }), await start({ sparks: 2 }, { lease: 900 })]
       const clients = [await come(a, 'alice'), await come(b, 'alice')]

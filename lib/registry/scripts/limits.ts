@@ -3,6 +3,9 @@ import type { Script } from './script'
 /** How long the order of a user's sparks is kept after the last of them came, in ms: a week. */
 const ORDER_MS = 604_800_000
 
+/** How many more sparks than twice the limit an order may have, before it is freed of those that have gone. */
+const SLACK = 16
+
 /** `ms`: the time of Redis in epoch ms. */
 const NOW = `
     local time = redis.call('TIME')
@@ -35,6 +38,13 @@ export const admit: Script = {
     local ages, exempt = cjson.decode(ARGV[7]), cjson.decode(ARGV[8])
     local time, answer, new = redis.call('TIME'), {}, {}
     local now = time[1] * 1000000 + time[2]
+    -- A spark that goes leaves its place in the order behind.
+    local function freed(order, key)
+      if redis.call('ZCARD', order) <= 2 * limit + ${SLACK} then return end
+      for _, id in ipairs(redis.call('ZRANGE', order, 0, -1)) do
+        if redis.call('HEXISTS', key, id) == 0 then redis.call('ZREM', order, id) end
+      end
+    end
     local function say(what, id, user, owner)
       for _, part in ipairs({what, id, user, owner}) do answer[#answer + 1] = part end
     end
@@ -55,6 +65,7 @@ export const admit: Script = {
           new[place][id] = true
         end
         redis.call('PEXPIRE', order, ${ORDER_MS})
+        freed(order, key)
       end
     end
     for place, ours in pairs(new) do
