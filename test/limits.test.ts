@@ -125,6 +125,27 @@ describe('a limit', function () {
       assume(servers.flatMap(({ refusals }) => refusals).length).equals(13)
     })
 
+    it('says what Redis has to allow, once, and lets sparks stay until it does', async () => {
+      const { port, username, password } = await shared.redis.user('limited', ['+@all', '-zadd', '~*', '&*'])
+      const a = await createRegistered({
+        redis: { url: `redis://${username}:${password}@127.0.0.1:${port}`, namespace: shared.space },
+        primus: { metroplex: { timeout: 500, limit: { sparks: 1 } } }
+      })
+      const errors: string[] = []
+      a.metroplex.on('error', ({ message }) => errors.push(message))
+      const guest = await openClient(a.url, { options: { strategy: false } })
+      const error = await rejection(a.metroplex.identify(guest.id, 'alice'))
+      assume(error.code).equals('EREGISTRY')
+      assume(error.message).includes("whether the user 'alice' has too many sparks")
+      assume(isOpen(guest)).true()
+      assume(errors.length).equals(1)
+      assume(errors[0]).includes('docs/keys.md lists the rights that a server needs.')
+      const admin = shared.redis.client()
+      await admin.acl('SETUSER', 'limited', '+zadd')
+      await eventually(async () => (await admin.zcard(`${shared.space}:order:alice`)) === 1)
+      assume(errors.length).equals(1)
+    })
+
     it('keeps no order of sparks that have gone', async () => {
       const a = await start({ sparks: 1 })
       const { metroplex } = a

@@ -218,9 +218,8 @@ export class ServerCore extends Core {
   }
 
   #openLimits(local: LimitedSparks): UserLimits | undefined {
-    const { shards, settings, forwarder, caller } = this
+    const { shards, settings, forwarder, caller, cluster: known } = this
     if (settings.limit === undefined) return undefined
-    const known = this.cluster
     const cluster = {
       get own() {
         return shards.lives.address
@@ -233,6 +232,9 @@ export class ServerCore extends Core {
       catchUp: () => shards.catchUp(),
       decide: shards.admissions.decide.bind(shards.admissions),
       user: (id: string) => shards.users.of(id),
+      failed: (error: Error) => {
+        this.emit('error', error)
+      },
       endAt: (ids: readonly string[]) => forwarder.end(ids, false)
     }
     return new UserLimits(settings.limit, cluster, caller, local, settings.timeout)

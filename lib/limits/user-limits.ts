@@ -1,6 +1,6 @@
-import { deferred, now } from '../common/async'
+import { deferred, now, withTimeout } from '../common/async'
 import { ignore, rethrow } from '../common/callback'
-import { inspectValue, MetroplexError } from '../common/errors'
+import { inspectValue, isReply, MetroplexError } from '../common/errors'
 import type { UserLimit } from '../common/validate'
 import type { Named } from '../registry/records'
 import type { Admission, Holder, Newcomer } from '../registry/stores/limit-store'
@@ -20,6 +20,8 @@ export interface LimitedCluster extends HolderCluster {
   ): Promise<Admission[]>
   /** The user of an own spark. */
   user(id: string): string | undefined
+  /** Redis has refused to decide. Called once, until it can again. */
+  failed(error: Error): void
   /** End sparks of a server that does not take questions about limits. */
   endAt(ids: readonly string[]): Promise<unknown>
 }
@@ -55,6 +57,7 @@ export class UserLimits {
   readonly #since = new BigMap<number>()
   readonly #undecided = new Map<string, Undecided>()
   #running = false
+  #failing = false
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -70,7 +73,8 @@ export class UserLimits {
   /**
    * Write the user of an own spark, and wait until it is decided whether the spark stays.
    *
-   * @throws MetroplexError `ELIMIT` when it does not; and what `write` throws
+   * @throws MetroplexError `ELIMIT` when it does not; `EREGISTRY` when that is not decided within the deadline: the spark
+   *   stays until it is; and what `write` throws
    */
   async named(id: string, user: string | undefined, write: () => Promise<void>): Promise<void> {
     if (this.cluster.user(id) === user) return write()
@@ -83,7 +87,13 @@ export class UserLimits {
     } finally {
       this.#run()
     }
-    await undecided.stays.promise
+    await withTimeout(undecided.stays.promise, this.timeout, () => {
+      const what = `whether the user ${inspectValue(user)} has too many sparks`
+      return new MetroplexError(
+        'EREGISTRY',
+        `Redis did not decide within ${this.timeout} ms ${what}: the spark ${inspectValue(id)} stays until it does.`
+      )
+    })
   }
 
   /** A spark has disconnected, or its user changes. */
@@ -153,9 +163,18 @@ export class UserLimits {
         if (some.length === AT_ONCE) break
       }
       if (some.length === 0 || !this.cluster.open) return
-      const admissions = await this.cluster.decide(this.limit, some, NONE).catch(ignore)
-      if (admissions === undefined) return
-      this.#apply(some, admissions)
+      try {
+        const admissions = await this.cluster.decide(this.limit, some, NONE)
+        this.#failing = false
+        this.#apply(some, admissions)
+      } catch (error) {
+        // While Redis is away, the registry says so.
+        // That Redis is away, the registry reports.
+        const refused = error instanceof MetroplexError && isReply(error.cause)
+        if (refused && !this.#failing) this.cluster.failed(error)
+        this.#failing = refused
+        return
+      }
     }
   }
 
