@@ -73,8 +73,8 @@ export class UserLimits {
   /**
    * Write the user of an own spark, and wait until it is decided whether the spark stays.
    *
-   * @throws MetroplexError `ELIMIT` when it does not; `EREGISTRY` when that is not decided within the deadline: the spark
-   *   stays until it is; and what `write` throws
+   * @throws MetroplexError `ELIMIT` when it does not; `EREGISTRY` when that is not decided within the deadline: the
+   *   spark stays until it is; and what `write` throws
    */
   async named(id: string, user: string | undefined, write: () => Promise<void>): Promise<void> {
     if (this.cluster.user(id) === user) return write()
