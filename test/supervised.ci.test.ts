@@ -171,7 +171,8 @@ describe('workers of the supervisor', function () {
     assume(fleet.fewest).equals(MANY)
     const { lost, wrong, failed, arrived } = sums
     assume({ lost, wrong, failed }).eql({ lost: 0, wrong: 0, failed: 0 })
-    assume(arrived).is.above(1000)
+    // How many there are depends on how long the machine takes for all of this.
+    assume(arrived).is.above(300)
     assume(sending.errors).eql([])
     assume(fleet.deaths).eql([])
     assume([...fleet.ready.keys()].sort()).eql(names(MANY))
