@@ -22,8 +22,11 @@ const QUICK: Scale & { rounds: number } = { rounds: 1, ms: 400, warm: 300, clien
 const GROWTH = 'growth'
 const names = [...new Set([...works.map(commandOf), GROWTH])].map(name => ({ name }))
 
-const usage = `npm run bench -- [${names.map(({ name }) => name).join('] [')}] [--quick] [--rounds 3] [--subjects ${subjects.map(({ name }) => name).join(',')}] [--module path] [--beside path]
-`
+const listed = (all: readonly { readonly name: string }[], between: string): string =>
+  all.map(({ name }) => name).join(between)
+const usage =
+  `npm run bench -- [${listed(names, '] [')}] [--quick] [--rounds 3] ` +
+  `[--subjects ${listed(subjects, ',')}] [--module path] [--beside path]\n`
 
 /** What the command line asks for. */
 interface Wish {

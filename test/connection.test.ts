@@ -428,7 +428,7 @@ describe('our connection', () => {
       assume(proxies.get((await cluster.owner(key)).port)?.connections).is.above(0)
     })
 
-    it('reports that the owner of the keys died, and finds the next one, though the user named only that node', async () => {
+    it('reports that the owner of the keys died, and finds the next one, though only that node was named', async () => {
       const owner = await cluster.owner(key)
       const { connection, lost, ready } = beside(
         new Cluster([{ host: '127.0.0.1', port: owner.port }], { lazyConnect: true })

@@ -66,7 +66,7 @@ describe('a server that drains', () => {
     assume(metroplex.stats().state).equals('ready')
   })
 
-  it('moves its sparks while Redis is away, reports that it could not leave, and is listed until its lease ends', async () => {
+  it('moves its sparks while Redis is away, reports that it cannot leave, is listed until its lease ends', async () => {
     const one = await start()
     await crowd(one, 3)
     await redis.kill()

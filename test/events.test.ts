@@ -165,7 +165,7 @@ for (const transport of ['http', 'redis'] as Transport[])
       assume([error.code, error.message, error.result.send]).eql(['EREMOTE', 'at once', 3])
     })
 
-    it('with a handler that never settles fail for that server at the deadline, and delay no later events', async () => {
+    it('with a handler that never settles fail for that server at the deadline, and delay no later ones', async () => {
       await b.run((primus, type: string) => {
         ;(primus as unknown as Within).metroplex.subscribe(
           type,

@@ -184,7 +184,7 @@ describe('a connection to Redis that breaks again and again', () => {
 describe('a heal', () => {
   const LEASE = 3000
 
-  it('that loses its life reports nothing itself: the beat that finds the new holder does; no repair is pending', async () => {
+  it('that loses its life reports nothing itself: the beat that finds the new holder does', async () => {
     const redis = await startRedis()
     const [client, link, space] = [redis.client(), await startProxy({ port: redis.port }), namespace()]
     const one = member(new Redis(link.port, { lazyConnect: true }), space, ADDRESS, { metroplex: { lease: LEASE } })

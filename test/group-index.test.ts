@@ -179,7 +179,7 @@ describe('the index of groups', () => {
 
   for (const shards of [1, 3]) {
     describe(`in ${shards === 1 ? '1 registry' : `${shards} registries`}`, () => {
-      it('has a field for each server with its number of sparks, in the registry of the name of the group', async () => {
+      it('has a field for each server with its number of sparks, in the registry of the name of a group', async () => {
         const [a, b] = [await start('a', { shards }), await start('b', { shards })]
         await a.grouped(many)
         await b.grouped(['group 3'])

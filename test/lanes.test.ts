@@ -137,7 +137,7 @@ const ascending = (texts: readonly string[]): boolean =>
   texts.every((text, i) => i === 0 || Number(text) > Number(texts[i - 1]))
 
 describe('messages to sparks elsewhere', () => {
-  it('reach each spark in the order of the calls, also while it moves; each is delivered once, missing or failed', async () => {
+  it('reach each spark in the order of the calls, also while it moves; each arrives or is named', async () => {
     const step = fc.oneof(
       { weight: 4, arbitrary: fc.record({ send: fc.subarray(['x', 'y', 'z'], { minLength: 1 }) }) },
       {

@@ -16,7 +16,7 @@ type Limit = NonNullable<NonNullable<MetroplexOptions['metroplex']>['limit']>
 /** What the event `refused` said of a spark. */
 type Refusal = readonly [id: string, user: string, why: string]
 
-/** A server, and whom it has refused. */
+/** A server, and the sparks that it has refused. */
 interface Limited extends Registered {
   readonly refusals: Refusal[]
 }
@@ -349,10 +349,10 @@ describe('a user that is kept out', function () {
     const clients = [await come(a, 'alice'), await come(b, 'alice'), await come(b, 'alice')]
     const bob = await come(b, 'bob')
     await known(a, clients)
-    assume(await a.metroplex.endUser(['alice', 'nobody'], { for: 60_000 })).eql({
+    assume(await a.metroplex.endUser(['alice', 'unknown'], { for: 60_000 })).eql({
       ok: false,
       send: 3,
-      missing: ['nobody']
+      missing: ['unknown']
     })
     await Promise.all(clients.map(ended))
     for (const server of [a, b]) await refused(server)
@@ -375,7 +375,7 @@ describe('a user that is kept out', function () {
     })
   })
 
-  it('is kept out by servers that start later, by one that was flushed, and by a process that has no sparks', async () => {
+  it('is kept out by servers that start later, after a flush, and by a process that has no sparks', async () => {
     const a = await start({ lease: 900 })
     const client = createClient({
       redis: shared.redis.client(),

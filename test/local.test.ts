@@ -156,7 +156,7 @@ describe('writing to sparks of this process', () => {
           assume(await client.count(3)).eql([1, 2, 3])
         })
 
-        it('writes the first message of a turn at once, and those that follow with one write when the turn ends', async () => {
+        it('writes the first message of a turn at once, and all later ones with one write when it ends', async () => {
           const { primus, local, url } = await start(options)
           const client = await openClient(url, { transformer })
           const spark = primus.spark(client.id)
@@ -616,7 +616,10 @@ describe('writing to sparks of this process', () => {
 
 /** A request to upgrade, by hand. */
 function upgradeOf(path: string, more = ''): string {
-  return `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n${more}\r\n`
+  return (
+    `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n` +
+    `sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n${more}\r\n`
+  )
 }
 
 /** Text that cannot be compressed much. */

@@ -140,7 +140,7 @@ for (const transport of ['http', 'redis'] as Transport[])
 describe('a drain', function () {
   this.timeout(120_000)
 
-  it('is told to a server that has not heard of the one that drains, and by one that has not heard of the other', async () => {
+  it('is told to a server that does not know the one that drains, and by one that does not know it', async () => {
     // A beat comes every 100 s, and what comes to the second server is lost while others join.
     const trio = await Trio.start('http', { ways: true, metroplex: { lease: 300_000 } })
     const [a, b] = trio.servers

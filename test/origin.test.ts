@@ -244,7 +244,7 @@ describe('the client of an application on Redis Cluster', function () {
     }
   })
 
-  it('is refused a database that a Cluster does not have, and warns of one on a Redis that is in no Cluster', async () => {
+  it('is refused a database that a Cluster does not have, and warns of one on another Redis', async () => {
     const a = await startServer({
       redis: { ...cluster.target, db: 1, namespace: `{${namespace()}}` },
       until: 'listening',

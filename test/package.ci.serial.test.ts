@@ -58,7 +58,9 @@ describe('the package', function () {
         '-p',
         `
       const metroplex = require('metroplex')
-      JSON.stringify([typeof metroplex, typeof metroplex.server, typeof metroplex.client, metroplex.Metroplex === metroplex, metroplex({}) instanceof metroplex, new metroplex({}) instanceof metroplex])`
+      const made = [metroplex({}), new metroplex({})].map(one => one instanceof metroplex)
+      const types = [metroplex, metroplex.server, metroplex.client].map(one => typeof one)
+      JSON.stringify([...types, metroplex.Metroplex === metroplex, ...made])`
       ],
       { cwd: folder }
     )
@@ -75,7 +77,8 @@ describe('the package', function () {
       import { createRequire } from 'node:module'
       import metroplex, { client, Metroplex, MetroplexError, server } from 'metroplex'
       const required = createRequire(import.meta.url)('metroplex')
-      console.log(JSON.stringify([metroplex === required, Metroplex === required, server === required.server, client === required.client, MetroplexError === required.MetroplexError]))`
+      const same = [server === required.server, client === required.client, MetroplexError === required.MetroplexError]
+      console.log(JSON.stringify([metroplex === required, Metroplex === required, ...same]))`
       ],
       { cwd: folder }
     )
@@ -96,7 +99,9 @@ describe('the package', function () {
       const foreign = /node_modules.(?!metroplex)/
       const loaded = Object.keys(require.cache).filter(file => foreign.test(file) && !/eventemitter3/.test(file))
       const same = MetroplexError === require('metroplex').MetroplexError
-      console.log(JSON.stringify([supervisor === required, Supervisor === required.Supervisor, worker(), same, loaded.filter(file => /ioredis|primus|undici/.test(file))]))`
+      const heavy = loaded.filter(file => /ioredis|primus|undici/.test(file))
+      const one = [supervisor === required, Supervisor === required.Supervisor]
+      console.log(JSON.stringify([...one, worker(), same, heavy]))`
       ],
       { cwd: folder }
     )
@@ -131,7 +136,9 @@ describe('the package', function () {
       import { Supervisor, type WorkerEvent } from 'metroplex/supervisor'
       const terms: RoomsAdapterOptions = { wildcard: false }
       export const rooms: RoomsAdapter = new RoomsAdapter(terms)
-      export const supervise = (): Supervisor => new Supervisor({ web: { exec: './server.js' } }).on('death', (worker: WorkerEvent) => { console.log(worker.name, worker.signal) })
+      const died = (worker: WorkerEvent): void => { console.log(worker.name, worker.signal) }
+      export const supervise = (): Supervisor =>
+        new Supervisor({ web: { exec: './server.js' } }).on('death', died)
       const plugin: metroplex.Metroplex = metroplex({}, { namespace: 'a', metroplex: { lease: 2000 } })
       const address: Promise<string | null> = plugin.spark('id')
       const chained: metroplex.Metroplex = plugin.servers((error, list) => {
@@ -141,9 +148,14 @@ describe('the package', function () {
       export const both = [address, chained]
       const paged = (code: metroplex.ErrorCode): void => { console.log(code) }
       plugin.on('error', error => { if (error.code !== undefined) paged(error.code) })
-      plugin.spark('id', error => { if (error?.code === 'EREGISTRY') console.log(error.cause, error.address, error.maybe) })
-      plugin.publish('type', 1, (error, result) => { console.log(error?.code, result?.failed?.map(({ code }) => { paged(code) })) })
-      export const codes = async (): Promise<unknown[]> => (await plugin.call('load')).map(({ ok, value, error }) => ok ? value : error.code)
+      plugin.spark('id', error => {
+        if (error?.code === 'EREGISTRY') console.log(error.cause, error.address, error.maybe)
+      })
+      plugin.publish('type', 1, (error, result) => {
+        console.log(error?.code, result?.failed?.map(({ code }) => { paged(code) }))
+      })
+      export const codes = async (): Promise<unknown[]> =>
+        (await plugin.call('load')).map(({ ok, value, error }) => ok ? value : error.code)
       plugin.on('error', (error: Error) => { console.log(error.message) })
     `
     )

@@ -188,7 +188,7 @@ describe('a parser', function () {
   }
   for (const [name, parser] of Object.entries(kinds)) {
     for (const transport of name === 'msgpack' ? ['http', 'redis'] : ['http']) {
-      it(`${name} brings what \`spark.write\` brings, from another server and this one, over ${transport}`, async () => {
+      it(`${name} brings what \`spark.write\` does, from another server and this one, over ${transport}`, async () => {
         const { near, far, client } = await pair([parser, parser], transport)
         for (const [what, value] of Object.entries(VALUES)) {
           const before = client.messages.length

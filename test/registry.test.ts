@@ -679,7 +679,7 @@ describe('the registry', () => {
       assume(await redis.client().exists(keys.sparks, keys.sparksOf(b.me.address))).equals(0)
     })
 
-    it('asks no more than the question that went with its beat while all servers live, and finds one that dies', async () => {
+    it('asks no more than the question that goes with its beat while all live, and finds one that dies', async () => {
       const [a, b] = [await joined('a'), await joined('b')]
       const { registry } = a
       const asked: string[] = []

@@ -64,7 +64,7 @@ describe('shards', () => {
   })
 
   describe('on the masters of a Redis Cluster', () => {
-    it('fail one by one: what lies on the others is found, and all is right when that master is replaced', async function () {
+    it('fail one by one: what lies on the others is found, and all is right after a failover', async function () {
       this.timeout(120_000)
       const cluster = await startCluster({ args: ['--cluster-require-full-coverage', 'no'] })
       const shards = 16

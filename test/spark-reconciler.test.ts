@@ -122,7 +122,7 @@ describe('the sparks of a server', () => {
     ['behind', false],
     ['before', true]
   ] as const) {
-    it(`are removed under the id that was registered, though a listener ${where} ours gives them another one`, async () => {
+    it(`are removed under the id that was registered, though a listener ${where} ours gives them another`, async () => {
       const server = await start(
         early
           ? options => {

@@ -9,7 +9,7 @@ describe('messages between servers', () => {
     ['http', 3000, 40, 2],
     ['redis', 1000, 15, 1]
   ] as const) {
-    it(`are not lost, doubled, reordered or wrongly reported lost when connections break; transport ${transport}`, async function () {
+    it(`are not lost, doubled, reordered or wrongly reported when connections break; ${transport}`, async function () {
       this.timeout(120_000)
       const seed = anySeed()
       try {
@@ -25,7 +25,8 @@ describe('messages between servers', () => {
         assume(retried).is.above(0)
       } catch (error) {
         ;(error as Error).message +=
-          ` (npm run stress -- --messages ${messages} --faults ${faults} --kills ${kills} --transport ${transport} --seed ${seed})`
+          ` (npm run stress -- --messages ${messages} --faults ${faults} --kills ${kills} --transport ${transport} ` +
+          `--seed ${seed})`
         throw error
       }
     })

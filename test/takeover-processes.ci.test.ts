@@ -186,7 +186,7 @@ for (const how of ['one registry', 'three registries on a Redis Cluster'] as con
     // The rest does not depend on the number of registries.
     if (shards > 1) return
 
-    it('stays with the newcomer of a process that was paused for longer, which then waits and keeps its clients', async () => {
+    it('stays with the newcomer of a process that was paused for longer: it waits and keeps its clients', async () => {
       await watch(SHORT)
       const one = await hold('one')
       await eventually(() => told('join').length === 1)

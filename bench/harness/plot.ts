@@ -90,20 +90,25 @@ export function plot({ title, x, y, series }: Plot): string {
   const bottom = BOX.top + BOX.height
   const right = BOX.left + BOX.width
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escaped(title)}">`,
-    `<style>text{font:13px system-ui,sans-serif}.title{font-size:16px;font-weight:600}.grid{stroke-width:1}path.line{fill:none;stroke-width:2}${style(0)}@media(prefers-color-scheme:dark){${style(1)}}</style>`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" ` +
+      `role="img" aria-label="${escaped(title)}">`,
+    '<style>text{font:13px system-ui,sans-serif}.title{font-size:16px;font-weight:600}.grid{stroke-width:1}' +
+      `path.line{fill:none;stroke-width:2}${style(0)}@media(prefers-color-scheme:dark){${style(1)}}</style>`,
     `<rect class="paper" width="${WIDTH}" height="${height}" rx="6"/>`,
     `<text class="title" x="${BOX.left}" y="26">${escaped(title)}</text>`,
     ...across.ticks.map(
       tick =>
-        `<path class="grid" d="M${px(tick)} ${BOX.top}V${bottom}"/><text x="${px(tick)}" y="${bottom + 18}" text-anchor="middle">${short(tick)}</text>`
+        `<path class="grid" d="M${px(tick)} ${BOX.top}V${bottom}"/><text x="${px(tick)}" y="${bottom + 18}" ` +
+        `text-anchor="middle">${short(tick)}</text>`
     ),
     ...up.ticks.map(
       tick =>
-        `<path class="grid" d="M${BOX.left} ${py(tick)}H${right}"/><text x="${BOX.left - 8}" y="${py(tick)}" dy="4" text-anchor="end">${short(tick)}</text>`
+        `<path class="grid" d="M${BOX.left} ${py(tick)}H${right}"/><text x="${BOX.left - 8}" y="${py(tick)}" dy="4" ` +
+        `text-anchor="end">${short(tick)}</text>`
     ),
     `<text x="${BOX.left + BOX.width / 2}" y="${bottom + 40}" text-anchor="middle">${escaped(x.label)}</text>`,
-    `<text transform="translate(18 ${BOX.top + BOX.height / 2}) rotate(-90)" text-anchor="middle">${escaped(y.label)}</text>`,
+    `<text transform="translate(18 ${BOX.top + BOX.height / 2}) rotate(-90)" ` +
+      `text-anchor="middle">${escaped(y.label)}</text>`,
     ...series.map(({ name, points }, i) => {
       const colour = `s${i % COLOURS.length}`
       const mark = (x: string, y: string): string =>

@@ -42,8 +42,12 @@ async function measure(rounds: number, share: number): Promise<void> {
   }
   const about = {
     machine: `${availableParallelism()} cores, ${cpus()[0]?.model ?? 'unknown'}`,
-    load: `${before.toFixed(1)} beforehand, ${(loadavg()[0] ?? 0).toFixed(1)} afterwards; above 0.5 beforehand another process was running, and the figures are too high`,
-    versions: `Redis ${/v=([\d.]+)/.exec(version)?.[1] ?? version.trim()}, Node.js ${process.version.slice(1)}, ioredis ${(load('ioredis/package.json') as { version: string }).version}`,
+    load:
+      `${before.toFixed(1)} beforehand, ${(loadavg()[0] ?? 0).toFixed(1)} afterwards; above 0.5 beforehand ` +
+      'another process was running, and the figures are too high',
+    versions:
+      `Redis ${/v=([\d.]+)/.exec(version)?.[1] ?? version.trim()}, Node.js ${process.version.slice(1)}, ` +
+      `ioredis ${(load('ioredis/package.json') as { version: string }).version}`,
     date: new Date().toISOString().slice(0, 10),
     command: `\`npm run bench:scaling -- costs --rounds ${rounds} --share ${share}\``
   }

@@ -102,7 +102,7 @@ export class UserLimits {
     this.#settle(id)
   }
 
-  /** The registry has been repaired: it may have entries again that nobody has decided about. */
+  /** The registry has been repaired: it may have entries again that are not decided about. */
   repaired(): void {
     for (const id of this.#since.keys()) {
       const user = this.cluster.user(id)

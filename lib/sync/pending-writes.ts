@@ -91,7 +91,7 @@ export abstract class PendingWrites<Item, Batch, Change> {
 
   /** Everything that was sent has been written, or corrected by a heal. */
   confirmSent(): void {
-    // An index whose writes nobody waits for needs nothing.
+    // An index whose writes no caller waits for needs nothing.
   }
 
   /** The backlog has been sent, or is left to a heal. */

@@ -358,7 +358,7 @@ describe("compatibility: what omega-supreme's own tests hold", () => {
     assume((primus as Stage['primus']).indexOfLayer('omega-supreme')).is.above(-1)
   })
 
-  it('a layer that wants credentials of its own is not taken for omega-supreme, also where it answers in JSON', async () => {
+  it('a layer that wants credentials of its own is not taken for omega-supreme, also with JSON', async () => {
     const { primus } = await createPrimus({ redis: { url: redis.url, namespace: space }, omega: true })
     for (const [body, words] of [
       ['{"ok":false,"reason":"Log in first."}', 'did not take the message: Log in first (status 401)'],

@@ -47,7 +47,7 @@ for (const [name, lines] of Object.entries(EXAMPLES)) {
   describe(`the example ${name}`, function () {
     this.timeout(120_000)
 
-    it(`tells a story that comes true, ends ${once ? 'by itself with --once' : 'at SIGINT'}, and leaves nothing behind`, async () => {
+    it(`tells a story that comes true, leaves nothing, and ends ${once ? 'by itself' : 'at SIGINT'}`, async () => {
       const example = await run(`${name}.js`, ...(once ? ['--once'] : []))
       if (!once) {
         await example.said(/try {7}Ctrl-C to end it all/)

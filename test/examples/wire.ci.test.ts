@@ -153,7 +153,8 @@ for (const { file, run, needs } of SENDERS) {
       const { server, client } = await cluster({ secret: 'the secret of this cluster' })
       const { code, out, error } = await send('--secret', 'the secret of another cluster', client.id, '"wrong"')
       assume(error).equals(
-        `${server.address} refuses our signature: The signature is not one of this cluster. Give the secret of the cluster with --secret, and its --namespace.`
+        `${server.address} refuses our signature: The signature is not one of this cluster. Give the secret of the ` +
+          'cluster with --secret, and its --namespace.'
       )
       assume(out).equals('')
       assume(code).equals(1)

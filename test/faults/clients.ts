@@ -69,7 +69,8 @@ export const clients: readonly Row[] = [
       })
       slow.on('error', () => undefined)
       slow.write(
-        `GET /primus/?_primuscb=x HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: ${randomBytes(16).toString('base64')}\r\n\r\n`
+        'GET /primus/?_primuscb=x HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n' +
+          `sec-websocket-version: 13\r\nsec-websocket-key: ${randomBytes(16).toString('base64')}\r\n\r\n`
       )
       await once(slow, 'data')
       slow.pause()

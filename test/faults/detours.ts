@@ -115,7 +115,8 @@ export const detours: readonly Row[] = [
             else if (res.writeHead) res.writeHead(401, { 'content-type': 'application/json' }).end(body)
             else
               res.end(
-                `HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+                `HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n` +
+                  `\r\n${body}`
               )
           },
           {},

@@ -37,7 +37,9 @@ const naming = (options: Record<string, unknown>): void => {
 
 const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).map((lost): Row => ({
   id: 'F12',
-  fault: `a spark moves while the old server's disconnect is late${lost === 'nothing' ? '' : `, and Redis's reply to its commit of the ${lost} is lost`}`,
+  fault:
+    "a spark moves while the old server's disconnect is late" +
+    (lost === 'nothing' ? '' : `, and Redis's reply to its commit of the ${lost} is lost`),
   promise: 'the new entry stays; the old server stops answering for the spark, and finds it at the new one',
   measures: [{ what: 'the old server knows after', unit: 'ms', atMost: PUT_RIGHT }],
   async provoke(ground) {

@@ -219,7 +219,8 @@ export const strangers: readonly Row[] = [
       const fresh = (text: Buffer | string = body): Question => friend.batch(known, 9, text)
       const large = message('some', [client.id], JSON.stringify('x'.repeat(MAX)))
       const start = (question: Question, more: string): string =>
-        `PUT /primus/metroplex HTTP/1.1\r\nhost: x\r\nmetroplex: ${question.head}\r\ncontent-type: ${question.type}\r\n${more}\r\n\r\n`
+        `PUT /primus/metroplex HTTP/1.1\r\nhost: x\r\nmetroplex: ${question.head}\r\n` +
+        `content-type: ${question.type}\r\n${more}\r\n\r\n`
       const status = (text: string): string => /^HTTP\/1\.1 (\d+)/.exec(text)?.[1] ?? 'closed'
       let slow = 0
       let silent = 0
@@ -361,7 +362,8 @@ export const strangers: readonly Row[] = [
         'another kind': message('everyone', []),
         'the kind of an object': message('__proto__', []),
         // Nothing of a batch is done when one of its messages is wrong.
-        'one that is right before one that is wrong': `[["some",[${JSON.stringify(client.id)}]],["some",[""]]]\n"never"\n"never"\n`
+        'one that is right before one that is wrong':
+          `[["some",[${JSON.stringify(client.id)}]],["some",[""]]]\n` + '"never"\n"never"\n'
       }
       const told: Record<string, Told> = {}
       for (const [what, body] of Object.entries(wrong)) told[what] = await friend.put(friend.batch(known, 1, body))

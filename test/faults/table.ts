@@ -44,10 +44,10 @@ export default class Table extends Mocha.reporters.Base {
     return [
       '| # | fault | promise | measured: median, worst | |',
       '| --- | --- | --- | --- | --- |',
-      ...this.#done.map(
-        row =>
-          `| ${[row.id, row.fault, row.promise, measured(row), this.#failures.has(row) ? 'FAIL' : 'pass'].join(' | ')} |`
-      ),
+      ...this.#done.map(row => {
+        const verdict = this.#failures.has(row) ? 'FAIL' : 'pass'
+        return `| ${[row.id, row.fault, row.promise, measured(row), verdict].join(' | ')} |`
+      }),
       ...[...this.#failures].map(
         ([row, message]) => `\n${row === undefined ? 'A hook' : `${row.id}, ${row.fault}`}: ${message}`
       )
@@ -61,7 +61,10 @@ function measured(row: Row): string {
     .map((measure, i) => {
       const figures = all[i] ?? []
       if (figures.length === 0) return `${measure.what}: nothing`
-      return `${measure.what} ${shown(median(figures), measure)}, ${shown(worst(measure, figures), measure)} (${limit(measure)})`
+      return (
+        `${measure.what} ${shown(median(figures), measure)}, ${shown(worst(measure, figures), measure)} ` +
+        `(${limit(measure)})`
+      )
     })
     .join('; ')
 }

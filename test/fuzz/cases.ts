@@ -97,7 +97,8 @@ function bodyOf(parts: readonly Part[], { named, bystander }: Scene): string {
         : [...ids.map(id(named)), ...(kind === 'all' ? [bystander] : [])]
     return [kind, receiver, ...(parts === undefined ? [] : [parts]), ...(parts === undefined ? [] : more.slice(1))]
   })
-  return `${JSON.stringify(entries)}\n${parts.map(({ text, parts, blob }) => `${text}\n${parts === undefined ? '' : blob}`).join('')}`
+  const texts = parts.map(({ text, parts, blob }) => `${text}\n${parts === undefined ? '' : blob}`)
+  return `${JSON.stringify(entries)}\n${texts.join('')}`
 }
 
 /** Changes of bytes: where, as a share of the length, and what becomes of them. */
@@ -202,7 +203,8 @@ const question: fc.Arbitrary<[kind: string, to: unknown]> = fc.oneof(
 const signedQuestions: fc.Arbitrary<Case> = fc
   .array(fc.tuple(question, fc.oneof(json, fc.array(json))), { minLength: 1, maxLength: 4 })
   .map(questions => async ({ friend, known, next }) => {
-    const body = `${JSON.stringify(questions.map(([one]) => one))}\n${questions.map(([, value]) => `${JSON.stringify(value)}\n`).join('')}`
+    const values = questions.map(([, value]) => `${JSON.stringify(value)}\n`)
+    const body = `${JSON.stringify(questions.map(([one]) => one))}\n${values.join('')}`
     expected(await friend.put(friend.batch(known, next(), body)))
     return 0
   })
@@ -281,7 +283,8 @@ const raw: fc.Arbitrary<Case> = fc
             Buffer.from(
               kind === 'upgrade'
                 ? foe.upgrade()
-                : `PUT /primus/metroplex HTTP/1.1\r\nhost: x\r\nmetroplex: ${question.head}\r\ncontent-type: ${question.type}\r\ncontent-length: ${question.body.length}\r\n\r\n`
+                : `PUT /primus/metroplex HTTP/1.1\r\nhost: x\r\nmetroplex: ${question.head}\r\n` +
+                    `content-type: ${question.type}\r\ncontent-length: ${question.body.length}\r\n\r\n`
             ),
             question.body,
             bytes

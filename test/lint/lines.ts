@@ -5,18 +5,11 @@ export const WIDEST = 120
 /** The longest file of `lib/`, in lines. */
 export const LONGEST = 320
 
-/** A line of code with a string, which the formatter does not break. */
-const QUOTES = /^\s*(?!\s|\/\/|\*|\/\*).*['"`]/
-
-/**
- * Lines that are too wide: `path:line: length`.
- *
- * @param strings - Whether lines of code with strings count: titles, programs and messages of tests are long.
- */
-export function wide(files: readonly Source[], strings = true): string[] {
+/** Lines that are too wide: `path:line: length`. The formatter breaks no strings. */
+export function wide(files: readonly Source[]): string[] {
   return files.flatMap(({ path, text }) =>
     text.split('\n').flatMap((line, i) => {
-      if (line.length <= WIDEST || (!strings && QUOTES.test(line))) return []
+      if (line.length <= WIDEST) return []
       return [`${path}:${i + 1}: ${line.length} characters`]
     })
   )

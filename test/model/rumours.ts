@@ -120,7 +120,8 @@ export class Rumours {
         const is = this.#ids.get(other)?.id
         if (life !== is)
           this.wrong(
-            `${who.name} has told that ${life === undefined ? 'no life' : 'another life'} than that of ${other.name} is there`
+            `${who.name} has told that ${life === undefined ? 'no life' : 'another life'} than that of ${other.name} ` +
+              'is there'
           )
       }
       const known = new Set(there.map(({ address }) => address))

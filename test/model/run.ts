@@ -27,8 +27,11 @@ stalls.enable()
 
 function line({ runs, failures, worst }: Tally): string {
   return (
-    `${runs} runs, ${failures.length} failed; the registry was wrong for ${Math.round(worst.quick)} ms at most (bound ${QUICK}), ` +
-    `${Math.round(worst.slow)} ms after a harmed connection (bound ${SLOW}); all was right after ${Math.round(worst.settled)} ms (bound ${SETTLE}); this process stood still for ${Math.round(stalls.max / 1e6)} ms at most`
+    `${runs} runs, ${failures.length} failed; the registry was wrong for ${Math.round(worst.quick)} ms at most ` +
+    `(bound ${QUICK}), ` +
+    `${Math.round(worst.slow)} ms after a harmed connection (bound ${SLOW}); all was right after ` +
+    `${Math.round(worst.settled)} ms (bound ${SETTLE}); this process stood still for ${Math.round(stalls.max / 1e6)} ` +
+    'ms at most'
   )
 }
 

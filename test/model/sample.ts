@@ -37,11 +37,13 @@ type Row = [
 ]
 
 const lua = `
-  local answer = {redis.call('SMEMBERS', ARGV[1] .. ':servers'), redis.call('SMEMBERS', ARGV[1] .. ':lives'), redis.call('HGETALL', ARGV[1] .. ':sparks')}
+  local function set(name) return redis.call('SMEMBERS', name) end
+  local answer = {set(ARGV[1] .. ':servers'), set(ARGV[1] .. ':lives'), redis.call('HGETALL', ARGV[1] .. ':sparks')}
   for i = 2, #ARGV do
     local key = ARGV[1] .. ':' .. ARGV[i]
     local life = redis.call('HMGET', key .. ':life', 'id', 'state', 'stamp')
-    answer[#answer + 1] = {life[1], life[2], life[3], redis.call('GET', key .. ':lease'), redis.call('GET', key), redis.call('SMEMBERS', key .. ':sparks')}
+    local lease, alive = redis.call('GET', key .. ':lease'), redis.call('GET', key)
+    answer[#answer + 1] = {life[1], life[2], life[3], lease, alive, set(key .. ':sparks')}
   end
   return answer`
 

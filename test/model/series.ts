@@ -75,7 +75,8 @@ export async function series(what: Seriously): Promise<Tally> {
     })
     tally.runs++
     if (details.failed) {
-      const again = `--seed ${number}${details.counterexamplePath === null ? '' : ` --path ${details.counterexamplePath}`}`
+      const path = details.counterexamplePath
+      const again = `--seed ${number}${path === null ? '' : ` --path ${path}`}`
       tally.failures.push(
         `${again}\n${first}\nshrunk: ${fc.stringify(details.counterexample)}\n${String(details.errorInstance)}`
       )

@@ -111,7 +111,8 @@ class Soak {
         const right = this.#harmed.has(event === 'leave' ? args[2] : args[0])
         if (!right)
           this.#wrong.push(
-            `${accident.name} at ${victim.address}: ${server.address} told ${event} ${args.map(String).join().slice(0, 100)}`
+            `${accident.name} at ${victim.address}: ${server.address} told ${event} ` +
+              args.map(String).join().slice(0, 100)
           )
       }
     }
@@ -145,7 +146,8 @@ class Soak {
     const sparks = await this.ground.client.hlen(this.ground.key('sparks'))
     const faults = [...this.#happened.values()].reduce((sum, count) => sum + count, 0)
     say(
-      `minute ${minute.toFixed(1)}: ${faults} faults, ${this.#crowd.came} clients came, ${sparks} are there, ${this.#leaves} told of the dead, ` +
+      `minute ${minute.toFixed(1)}: ${faults} faults, ${this.#crowd.came} clients came, ${sparks} are there, ` +
+        `${this.#leaves} told of the dead, ` +
         `right after ${Math.round(this.#worst)} ms at most, heap ${(this.#heaps.at(-1)?.[1] ?? 0).toFixed(1)} MB`
     )
   }

@@ -98,7 +98,8 @@ export async function stress(ground: Ground, amounts: Amounts): Promise<Figures>
   const dice = new Dice(seed)
   const connections = await first(ground, amounts, dice)
   say(
-    `${connections.sent} messages through ${amounts.faults} accidents: none lost, none doubled, none out of order${connections.unsent === 0 ? '' : `; ${connections.unsent} more did not leave, and were reported so`}`
+    `${connections.sent} messages through ${amounts.faults} accidents: none lost, none doubled, none out of order` +
+      (connections.unsent === 0 ? '' : `; ${connections.unsent} more did not leave, and were reported so`)
   )
   const struck = await second(ground, transport, amounts.kills, dice, say)
   return { ...connections, kills: amounts.kills, struck }

@@ -15,7 +15,10 @@ const MAIN = `const { Supervisor } = require('${LIB}/supervisor')
   const supervisor = new Supervisor({ web: { exec: './job.js' } }, { output: 'event' })
   supervisor.on('message', (_worker, message) => console.log('said ' + JSON.stringify(message)))
   supervisor.on('output', (_worker, _stream, line) => console.log(line))
-  supervisor.start().then(() => supervisor.stop()).then(() => process.exit(), error => { console.log(error.message); process.exit(9) })`
+  supervisor.start().then(() => supervisor.stop()).then(() => process.exit(), error => {
+    console.log(error.message)
+    process.exit(9)
+  })`
 
 describe('supervisor: flags of Node.js that it was started with', function () {
   this.timeout(60_000)
@@ -31,7 +34,10 @@ describe('supervisor: flags of Node.js that it was started with', function () {
     })
     writeFileSync(
       join(folder, 'job.js'),
-      `process.send({ job: true, hook: globalThis.hook ?? null, env: process.env.FROM_FILE ?? null, wasWaiting: process.execArgv.some(flag => /brk/.test(flag)) }, () => process.send('ready')); setInterval(() => {}, 1000)`
+      `const wasWaiting = process.execArgv.some(flag => /brk/.test(flag))
+      const seen = { job: true, hook: globalThis.hook ?? null, env: process.env.FROM_FILE ?? null, wasWaiting }
+      process.send(seen, () => process.send('ready'))
+      setInterval(() => {}, 1000)`
     )
     writeFileSync(join(folder, 'job.mjs'), `import './job.js'`)
     writeFileSync(join(folder, 'main.js'), MAIN)

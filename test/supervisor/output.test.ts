@@ -87,9 +87,12 @@ describe('supervisor: what a worker writes at its end', function () {
     complete(stage, 'web-1', MANY)
   })
 
-  it("is not awaited from a child that holds its pipe: the unfinished line is reported, the child's lines later", async () => {
-    const child = `process.on('SIGTERM', () => { console.log('\\nfrom the child'); process.exit() }); setInterval(() => {}, 1000); process.send('here')`
-    const script = `const child = require('child_process').spawn(process.execPath, ['-e', ${JSON.stringify(child)}], { detached: true, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  it('is not awaited from a child that holds its pipe: the unfinished line comes, its lines later', async () => {
+    const child = `process.on('SIGTERM', () => { console.log('\\nfrom the child'); process.exit() })
+      setInterval(() => {}, 1000)
+      process.send('here')`
+    const script = `const options = { detached: true, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }
+      const child = require('child_process').spawn(process.execPath, ['-e', ${JSON.stringify(child)}], options)
       child.on('message', () => { me.send(child.pid); me.ready() })
       me.onDrain(() => { ${writes(300)} process.stdout.write('line 300') })`
     const stage = await staged({ web: puppet(script) }, { output: 'event' })

@@ -98,7 +98,8 @@ async function serverWith(own: string, more = ''): Promise<string> {
   return `const server = require('http').createServer()
     server.on('request', (req, res) => { if (req.url === '/endless') res.write('begun') })
     const Redis = require('ioredis'), redis = new Redis('${redis.url}')
-    const primus = new (require('primus'))(server, { transformer: 'websockets', redis, namespace: '${namespace()}', metroplex: ${own} })
+    const options = { transformer: 'websockets', redis, namespace: '${namespace()}', metroplex: ${own} }
+    const primus = new (require('primus'))(server, options)
     primus.plugin('metroplex', require('../../../index.js'))
     ${more}
     server.listen(0, '127.0.0.1', () => { me.send(server.address().port) })`
@@ -210,7 +211,10 @@ describe('A supervisor', () => {
 
   it('has started when a successor was ready before the worker it replaced', async () => {
     const flag = join(folder(), 'flag')
-    const first = `const fs = require('fs'); setInterval(() => {}, 1000); if (fs.existsSync(process.env.FLAG)) me.ready(); else { fs.writeFileSync(process.env.FLAG, ''); me.send('hangs') }`
+    const first = `const fs = require('fs')
+      setInterval(() => {}, 1000)
+      if (fs.existsSync(process.env.FLAG)) me.ready()
+      else { fs.writeFileSync(process.env.FLAG, ''); me.send('hangs') }`
     const supervisor = supervise({ web: puppet(first, { env: { FLAG: flag } }) })
     const hangs = once(supervisor, 'message')
     const started = supervisor.start()
@@ -360,8 +364,13 @@ describe('A worker that ends', () => {
   })
 
   it('waits for no connection that it said would stay while it answered', async () => {
-    const server = `const server = require('http').createServer((req, res) => { me.send('asked'); process.on('message', message => { if (message === 'answer') res.end(message) }) })
-      server.keepAliveTimeout = 60000; server.listen(0, '127.0.0.1', () => { me.send(server.address().port); me.ready() }); me.onDrain(() => { me.send('ends') })`
+    const server = `const server = require('http').createServer((req, res) => {
+        me.send('asked')
+        process.on('message', message => { if (message === 'answer') res.end(message) })
+      })
+      server.keepAliveTimeout = 60000
+      server.listen(0, '127.0.0.1', () => { me.send(server.address().port); me.ready() })
+      me.onDrain(() => { me.send('ends') })`
     const supervisor = supervise({ web: puppet(server, { grace: 8000 }) })
     const told = once(supervisor, 'message')
     await supervisor.start()
@@ -407,7 +416,7 @@ describe('A worker that ends', () => {
     assume((await rejection(never)).code).equals('ECLOSED')
   })
 
-  it('leaves its port before its sparks go when peers do not need it, because they talk through Redis', async function () {
+  it('leaves its port before its sparks go when peers do not need it, as they talk through Redis', async function () {
     this.timeout(120_000)
     const script = await serverWith(
       "{ transport: 'redis' }",

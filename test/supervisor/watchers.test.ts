@@ -113,7 +113,7 @@ describe('supervisor: under a watcher', function () {
       ]
     ]
   ] as const) {
-    it(`${watcher} restarts it when a file of its own, a worker or a worker's module changes; its messages are not emitted`, async () => {
+    it(`${watcher} restarts it when a file of it, a worker or module changes; its messages are not ours`, async () => {
       const watched = new Watched()
       watched.watch(args)
       await watched.restarted(0, sent('one', 'one'))

@@ -34,7 +34,8 @@ describe('support: the modules of servers', () => {
       `let lives = 0
 exports.name = '${text}' + require('./two')
 exports.lives = () => ++lives
-exports.self = require('path').basename(__filename) === 'one.js' && require.resolve('./two') === __dirname + '/two.js' && this === exports`
+const here = require('path').basename(__filename) === 'one.js' && require.resolve('./two') === __dirname + '/two.js'
+exports.self = here && this === exports`
     )
   }
 

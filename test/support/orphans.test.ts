@@ -13,7 +13,10 @@ const program = `
   const { startServer } = require(${JSON.stringify(join(__dirname, 'server.js'))})
   process.on('message', () => { throw new Error('a crash of the tests') })
   startRedis()
-    .then(redis => startServer({ redis: { url: redis.url }, metroplex: '1.0.2' }).then(server => [redis.pid, server.pid]))
+    .then(redis => {
+      const server = startServer({ redis: { url: redis.url }, metroplex: '1.0.2' })
+      return server.then(({ pid }) => [redis.pid, pid])
+    })
     .then(pids => process.send(pids))
 `
 

@@ -23,7 +23,8 @@ async function systemWith(scripts: Record<string, string>): Promise<string> {
 }
 
 const chmodPath = '/bin/chmod'
-const installs = `echo "$@" >> calls; if [ "$1" = install ]; then echo > redis-server; ${chmodPath} 755 redis-server; fi`
+const installs =
+  `echo "$@" >> calls; if [ "$1" = install ]; then echo > redis-server; ${chmodPath} 755 ` + 'redis-server; fi'
 // The tests may run as another user than root.
 const sudo = 'shift; exec "$@"'
 

@@ -61,7 +61,8 @@ async function install(say: (line: string) => void): Promise<string> {
     // sudo drops the environment, unlike env.
     if (sudo) command.unshift('sudo', '-n', '/usr/bin/env', ...Object.entries(environment).map(pair => pair.join('=')))
     say(
-      `no redis-server or valkey-server on the PATH, and the tests and examples need a real one: running ${command.join(' ')}`
+      'no redis-server or valkey-server on the PATH, and the tests and examples need a real one: running ' +
+        command.join(' ')
     )
     const failure = await run(command)
     if (failure) throw unavailable(`\`${command.join(' ')}\` failed: ${failure}`)

@@ -43,7 +43,7 @@ describe('support: Sentinel', () => {
     await eventually(async () => (await client.get('key')) === 'value', { within: 30_000 })
   })
 
-  it('makes a former master a replica, though the machine is busy and that is held up again and again', async function () {
+  it('makes a former master a replica, though the machine is busy and holds that up again', async function () {
     this.timeout(120_000)
     const redis = await startSentinel()
     const former = await redis.failover(master => master.kill())

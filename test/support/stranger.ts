@@ -173,7 +173,10 @@ export class Stranger {
   /** A request for a stream as it travels: for who wants to send what does not fit it. */
   upgrade({ head, type }: Question = this.hello()): string {
     const { host } = new URL(this.papers.url)
-    return `GET /primus/metroplex HTTP/1.1\r\nhost: ${host}\r\nconnection: Upgrade\r\nupgrade: metroplex\r\nmetroplex: ${head}\r\ncontent-type: ${type}\r\n\r\n`
+    return (
+      `GET /primus/metroplex HTTP/1.1\r\nhost: ${host}\r\nconnection: Upgrade\r\nupgrade: metroplex\r\n` +
+      `metroplex: ${head}\r\ncontent-type: ${type}\r\n\r\n`
+    )
   }
 
   get #endpoint(): string {

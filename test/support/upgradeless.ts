@@ -64,7 +64,8 @@ export async function startUpgradeless(port: number, options: UpgradelessOptions
       if (upgrades === 'close') socket.destroy()
       else
         socket.end(
-          `HTTP/1.1 ${upgrades} Refused\r\ncontent-type: text/html\r\ncontent-length: 10\r\nconnection: close\r\n\r\n<p>No.</p>`
+          `HTTP/1.1 ${upgrades} Refused\r\ncontent-type: text/html\r\ncontent-length: 10\r\nconnection: close\r\n\r\n` +
+            '<p>No.</p>'
         )
     })
   }

@@ -307,7 +307,7 @@ export function contract(name: string, make: () => Promise<Stage>, back = true):
       assume(ms).is.below(DEFAULT - 500)
     })
 
-    it('fails when the connection is killed before the answer, and says that the request may have arrived', async () => {
+    it('fails when the connection is killed before the answer, and says that the request may have come', async () => {
       const peer = await greeted()
       const { answer } = await unanswered(peer, 'killed')
       stage.network.cut()

@@ -128,7 +128,7 @@ describe('a stream, on which both ends ask,', () => {
     ['is no frame', Buffer.alloc(3000)],
     ['never ends', (frame('200 - type', Buffer.alloc(9000))[0] ?? Buffer.alloc(0)).subarray(0, 5000)]
   ] as const) {
-    it(`ends when what comes in place of an answer ${what}: it might be taken for the answer to another request`, async () => {
+    it(`ends when what comes in place of an answer ${what}: it might be taken for another one`, async () => {
       const { raw, back } = await asked()
       const answer = failure(back.ask(request('2 head'), after()))
       await raw.hears('2 head')

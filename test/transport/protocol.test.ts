@@ -529,7 +529,7 @@ describe('PROTOCOL.md', () => {
     const framesIn = (heard: Buffer): [line: string, body: string][] =>
       framesOf(heard.subarray(heard.indexOf('\r\n\r\n') + 4))
 
-    it('has streams: 101, the answer to the hello, one to each request, and an end after what is not genuine', async () => {
+    it('has streams: 101, the answer to the hello, one to each request, an end after what is not genuine', async () => {
       const { address, port, done } = await endpoint()
       const body = '[["some",["id"]]]\n"hello"\n'
       let asked = 0
