@@ -24,7 +24,7 @@ import {
   type SocketUnderTest,
   type SparkUnderTest
 } from './support/primus-types'
-import { sharedRedis } from './support/redis'
+import { anyRedis } from './support/redis'
 import { rejection } from './support/rejection'
 import { once } from './support/wait'
 
@@ -63,9 +63,9 @@ const text = half.toString()
 describe('the client half', function () {
   // A minifier of a busy machine needs its time.
   this.timeout(120_000)
-  let redis: Awaited<ReturnType<typeof sharedRedis>>
+  let redis: Awaited<ReturnType<typeof anyRedis>>
   before(async () => {
-    redis = await sharedRedis()
+    redis = await anyRedis()
   })
   after(() => redis.stop())
 

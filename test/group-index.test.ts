@@ -1,97 +1,15 @@
-import { randomUUID } from 'node:crypto'
-import { Redis } from 'ioredis'
 import { Keys } from '../lib/registry/keys'
 import { namespaces, shardOf } from '../lib/registry/sharding'
-import { Stats } from '../lib/reporting/stats'
-import { Shards } from '../lib/shards/shards'
-import type { Spark } from '../lib/common/types'
 import { assume } from './support/assume'
-import { using } from './support/dispose'
 import { FULL } from './support/full'
-import { namespace } from './support/namespace'
-import { startProxy, type TcpProxy } from './support/proxy'
 import { startRedis, type RedisProcess } from './support/redis'
+import { ShardsServer, starter } from './support/shards-server'
+import { sharedRedis } from './support/shared-redis'
 import { rejection } from './support/rejection'
 import { eventually } from './support/wait'
 
-/** How a server is set up, where a test needs it otherwise. */
-interface Setting {
-  readonly lease?: number
-  readonly timeout?: number
-  readonly shards?: number
-  readonly port?: number
-}
-
 /** A server without Primus: its sparks, and the groups that they are in. */
-class Server {
-  readonly shards: Shards
-  readonly healed: number[] = []
-  readonly #sparks = new Map<string, Spark>()
-
-  constructor(
-    redis: RedisProcess,
-    readonly namespace: string,
-    readonly address: string,
-    { lease = 1000, timeout = 5000, shards = 1, port = redis.port }: Setting
-  ) {
-    const nothing = (): void => undefined
-    this.shards = new Shards(
-      {
-        redis: new Redis({ host: '127.0.0.1', port, lazyConnect: true }),
-        namespace,
-        shards,
-        timeout,
-        lease,
-        interval: 60_000,
-        latency: 2000,
-        server: {
-          ask: () => Promise.resolve('self'),
-          tag: () => '',
-          description: () => ({
-            name: address,
-            version: '2',
-            protocol: '2',
-            pathname: '/primus',
-            transport: 'http',
-            word: address,
-            kinds: 'some all end group',
-            network: '',
-            tag: '',
-            drains: ''
-          })
-        }
-      },
-      new Stats(),
-      {
-        registered: nothing,
-        unregistered: nothing,
-        joined: nothing,
-        left: nothing,
-        replaced: nothing,
-        settled: nothing,
-        buried: nothing,
-        changed: nothing,
-        failed: nothing,
-        healed: count => this.healed.push(count),
-        reap: nothing
-      }
-    )
-    using(() => this.shards.close())
-  }
-
-  connect(id: string = randomUUID()): string {
-    const spark = { id, readyState: 1, write: () => true, end: () => undefined }
-    this.#sparks.set(id, spark)
-    this.shards.sparks.connect(id, spark)
-    return id
-  }
-
-  disconnect(id: string): void {
-    const spark = this.#sparks.get(id)
-    this.#sparks.delete(id)
-    if (spark !== undefined) this.shards.sparks.disconnect(id, spark)
-  }
-
+class Server extends ShardsServer {
   /** A spark in these groups; resolves when the registry has it. */
   async grouped(groups: readonly string[], id?: string): Promise<string> {
     const spark = this.connect(id)
@@ -106,41 +24,19 @@ class Server {
   exit(id: string, ...groups: string[]): Promise<void> {
     return this.shards.groups.change('exit', [id], groups).written
   }
-
-  /** Until nothing is waiting to be written, and nothing is wrong. */
-  async settled(): Promise<void> {
-    await eventually(() => this.shards.sparks.waiting === 0 && this.shards.state === 'ready', {
-      within: 10_000,
-      what: `${this.address} to be at rest`
-    })
-  }
 }
 
 describe('the index of groups', () => {
+  const shared = sharedRedis()
+  const { start, exposed } = starter(Server, () => ({ redis, space }))
   let redis: RedisProcess
   let space: string
   let keys: Keys
 
-  before(async () => {
-    redis = await startRedis({ scope: 'suite' })
-  })
-  after(() => redis.stop())
   beforeEach(() => {
-    space = namespace()
+    ;({ redis, space } = shared)
     keys = new Keys(space)
   })
-
-  const start = async (name: string, setting: Setting = {}): Promise<Server> => {
-    const server = new Server(redis, space, `http://${name}:1`, setting)
-    await server.shards.lives.register(server.address, true)
-    return server
-  }
-
-  /** Behind a network that can be made to fail. */
-  const exposed = async (name: string, setting: Setting = {}): Promise<{ server: Server; network: TcpProxy }> => {
-    const network = await startProxy({ port: redis.port })
-    return { server: await start(name, { ...setting, port: network.port }), network }
-  }
 
   /** The hashes of groups in Redis, without their namespaces; and which groups the lists of servers name. */
   const stored = async (): Promise<Record<string, unknown>> => {

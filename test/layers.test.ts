@@ -2,8 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { assume } from './support/assume'
 import { openClient } from './support/client'
-import { namespace } from './support/namespace'
-import { sharedRedis } from './support/redis'
+import { anySpace } from './support/shared-redis'
 import { createRegistered, type Registered } from './support/registered'
 import { elapsed, eventually } from './support/wait'
 
@@ -48,21 +47,12 @@ const html = { type: 'text/html', body: '<h1>Please log in</h1>' }
 const json = { type: 'application/json' }
 
 describe('layers of other plugins', () => {
-  let redis: { url: string; stop(): Promise<void> }
-  let space: string
-
-  before(async () => {
-    redis = await sharedRedis()
-  })
-  after(() => redis.stop())
-  beforeEach(() => {
-    space = namespace()
-  })
+  const place = anySpace()
 
   /** Starts a server. @param prepare is given Primus before the plugin is loaded */
   const start = (prepare: (primus: Layered) => void = () => undefined): Promise<Registered> =>
     createRegistered({
-      redis: { url: redis.url, namespace: space },
+      redis: { url: place.redis.url, namespace: place.space },
       primus: { plugin: { before: { server: prepare } }, metroplex: { timeout: 60_000 } }
     })
 

@@ -5,7 +5,7 @@ import type { Client } from './support/client'
 import { using } from './support/dispose'
 import { namespace } from './support/namespace'
 import { load } from './support/primus-types'
-import { sharedRedis } from './support/redis'
+import { anyRedis } from './support/redis'
 import { createRegistered, type Registered } from './support/registered'
 import { rejection } from './support/rejection'
 import { eventually, once } from './support/wait'
@@ -119,9 +119,9 @@ const VALUES: Readonly<Record<string, unknown>> = {
 
 describe('a parser', function () {
   this.timeout(60_000)
-  let redis: Awaited<ReturnType<typeof sharedRedis>>
+  let redis: Awaited<ReturnType<typeof anyRedis>>
   before(async () => {
-    redis = await sharedRedis()
+    redis = await anyRedis()
   })
   after(() => redis.stop())
 

@@ -17,7 +17,8 @@ import { calls } from './support/calls'
 import { DESCRIPTION, TERMS } from './support/description'
 import { using } from './support/dispose'
 import { namespace } from './support/namespace'
-import { startRedis, type RedisProcess } from './support/redis'
+import type { RedisProcess } from './support/redis'
+import { sharedRedis } from './support/shared-redis'
 import { rejection } from './support/rejection'
 import { eventually } from './support/wait'
 
@@ -128,16 +129,13 @@ function held<K extends string>(
 }
 
 describe('the registry', () => {
+  const shared = sharedRedis()
   let redis: RedisProcess
   let space: string
   let keys: Keys
 
-  before(async () => {
-    redis = await startRedis({ scope: 'suite' })
-  })
-  after(() => redis.stop())
   beforeEach(() => {
-    space = namespace()
+    ;({ redis, space } = shared)
     keys = new Keys(space)
   })
 

@@ -6,7 +6,7 @@ import { openClient, type Client } from './support/client'
 import { namespace } from './support/namespace'
 import { createPrimus, type CreatedPrimus } from './support/primus'
 import type { SparkUnderTest } from './support/primus-types'
-import { sharedRedis } from './support/redis'
+import { anyRedis } from './support/redis'
 import { rejection } from './support/rejection'
 import { startServer, type ServerProcess } from './support/server'
 import { eventually, once } from './support/wait'
@@ -26,9 +26,9 @@ type Open = (server: ServerProcess, options?: { half?: boolean }) => Promise<Cli
 
 describe('a request', function () {
   this.timeout(120_000)
-  let redis: Awaited<ReturnType<typeof sharedRedis>>
+  let redis: Awaited<ReturnType<typeof anyRedis>>
   before(async () => {
-    redis = await sharedRedis()
+    redis = await anyRedis()
   })
   after(() => redis.stop())
 

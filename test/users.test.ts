@@ -1,106 +1,25 @@
-import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
-import { Redis } from 'ioredis'
 import { ignore } from '../lib/common/callback'
-import { Shards } from '../lib/shards/shards'
+import type { Shards } from '../lib/shards/shards'
 import { userOf } from '../lib/common/names'
 import { Keys } from '../lib/registry/keys'
 import { namespaces, shardOf } from '../lib/registry/sharding'
-import { Stats } from '../lib/reporting/stats'
-import type { Spark } from '../lib/common/types'
 import { assume } from './support/assume'
 import { calls } from './support/calls'
-import { using } from './support/dispose'
 import { namespace } from './support/namespace'
-import { startProxy, type TcpProxy } from './support/proxy'
-import { startRedis, type RedisProcess } from './support/redis'
+import type { RedisProcess } from './support/redis'
+import { ShardsServer, starter } from './support/shards-server'
+import { sharedRedis } from './support/shared-redis'
 import { rejection } from './support/rejection'
 import { eventually } from './support/wait'
 
 /** How long the last test goes on beginning runs, in ms. */
 const LONG_ENOUGH = 5000
 
-/** How a server is set up, where a test needs it otherwise. */
-interface Setting {
-  readonly lease?: number
-  readonly timeout?: number
-  readonly shards?: number
-  readonly port?: number
-}
-
-/** A server without Primus: what is connected to it, and who is behind that. */
-class Server {
-  readonly shards: Shards
-  readonly reaped: string[] = []
-  readonly healed: number[] = []
-  readonly #sparks = new Map<string, Spark>()
-
-  constructor(
-    redis: RedisProcess,
-    readonly namespace: string,
-    readonly address: string,
-    { lease = 1000, timeout = 5000, shards = 1, port = redis.port }: Setting
-  ) {
-    const client = new Redis({ host: '127.0.0.1', port, lazyConnect: true })
-    this.shards = new Shards(
-      {
-        redis: client,
-        namespace,
-        shards,
-        timeout,
-        lease,
-        interval: 60_000,
-        latency: 2000,
-        server: {
-          tag: () => '',
-          ask: () => Promise.resolve('self'),
-          description: () => ({
-            name: address,
-            version: '2',
-            protocol: '2',
-            pathname: '/primus',
-            transport: 'http',
-            word: address,
-            kinds: 'some all end',
-            network: '',
-            tag: '',
-            drains: ''
-          })
-        }
-      },
-      new Stats(),
-      {
-        registered: () => undefined,
-        unregistered: () => undefined,
-        joined: () => undefined,
-        left: () => undefined,
-        replaced: () => undefined,
-        settled: () => undefined,
-        buried: () => undefined,
-        changed: () => undefined,
-        failed: () => undefined,
-        healed: count => this.healed.push(count),
-        reap: (_address, ids) => this.reaped.push(...ids)
-      }
-    )
-    using(() => this.shards.close())
-  }
-
+/** A server without Primus: what is connected to it, and the users behind that. */
+class Server extends ShardsServer {
   get users(): Shards['users'] {
     return this.shards.users
-  }
-
-  connect(id: string = randomUUID()): string {
-    const spark = { id, readyState: 1, write: () => true, end: () => undefined }
-    this.#sparks.set(id, spark)
-    this.shards.sparks.connect(id, spark)
-    return id
-  }
-
-  disconnect(id: string): void {
-    const spark = this.#sparks.get(id)
-    this.#sparks.delete(id)
-    if (spark !== undefined) this.shards.sparks.disconnect(id, spark)
   }
 
   /** A spark of this user's; resolves when the registry has it. */
@@ -109,46 +28,19 @@ class Server {
     await this.users.identify(spark, user)
     return spark
   }
-
-  holds(id: string): boolean {
-    return this.#sparks.has(id)
-  }
-
-  /** Until nothing is waiting to be written, and nothing is wrong. */
-  async settled(): Promise<void> {
-    await eventually(() => this.shards.sparks.waiting === 0 && this.shards.state === 'ready', {
-      within: 10_000,
-      what: `${this.address} to be at rest`
-    })
-  }
 }
 
 describe('users', () => {
+  const shared = sharedRedis()
+  const { start, exposed } = starter(Server, () => ({ redis, space }))
   let redis: RedisProcess
   let space: string
   let keys: Keys
 
-  before(async () => {
-    redis = await startRedis({ scope: 'suite' })
-  })
-  after(() => redis.stop())
   beforeEach(() => {
-    space = namespace()
+    ;({ redis, space } = shared)
     keys = new Keys(space)
   })
-
-  /** A server that is registered. */
-  const start = async (name: string, setting: Setting = {}): Promise<Server> => {
-    const server = new Server(redis, space, `http://${name}:1`, setting)
-    await server.shards.lives.register(server.address, true)
-    return server
-  }
-
-  /** Behind a network that can be made to fail. */
-  const exposed = async (name: string, setting: Setting = {}): Promise<{ server: Server; network: TcpProxy }> => {
-    const network = await startProxy({ port: redis.port })
-    return { server: await start(name, { ...setting, port: network.port }), network }
-  }
 
   /** Everything that is said of users in Redis. */
   const said = async (space: string): Promise<Record<string, Record<string, string>>> => {

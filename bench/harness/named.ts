@@ -6,6 +6,7 @@ import { ignore } from '../../lib/common/callback'
 import { Shards } from '../../lib/shards/shards'
 import { Stats } from '../../lib/reporting/stats'
 import type { Spark } from '../../lib/common/types'
+import { DESCRIPTION } from './description'
 import { nanoid } from './pretend'
 
 /** Where it is registered, and what it has. */
@@ -36,18 +37,7 @@ export async function open({ redis, namespace, address, sparks }: NamedSettings)
       server: {
         tag: () => '',
         ask: () => Promise.resolve('self'),
-        description: () => ({
-          name: 'named',
-          version: '2',
-          protocol: '2',
-          pathname: '/primus',
-          transport: 'http',
-          word: 'AAAAAAAAAAAAAAAA',
-          kinds: 'some all end answer ask drop wait notice',
-          network: '',
-          tag: '',
-          drains: ''
-        })
+        description: () => DESCRIPTION
       }
     },
     new Stats(),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { ignore } from '../../lib/common/callback'
-import type { Description, LifeId } from '../../lib/registry/records'
+import { DESCRIPTION } from '../harness/description'
+import type { LifeId } from '../../lib/registry/records'
 import { SLICE } from '../../lib/registry/batch-size'
 import { Registry } from '../../lib/registry/registry'
 import { namespaces } from '../../lib/registry/sharding'
@@ -11,19 +12,6 @@ export const TERMS = { lease: 600_000, interval: 600_000 }
 const TIMEOUT = 20_000
 /** Carries a hash tag, as on Redis Cluster one registry alone needs it, and with shards must not. */
 const NAMESPACE = { one: '{scaling}', many: 'scaling' }
-
-const DESCRIPTION: Description = {
-  name: 'node-00001:12345',
-  version: '2.0.0',
-  protocol: '2',
-  pathname: '/primus',
-  transport: 'http',
-  word: 'AAAAAAAAAAAAAAAA',
-  kinds: 'some all end answer ask drop wait notice',
-  network: '',
-  tag: '',
-  drains: ''
-}
 
 let taken = 0
 

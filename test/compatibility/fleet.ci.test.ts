@@ -3,7 +3,7 @@ import { assume } from '../support/assume'
 import { openClient, type Client } from '../support/client'
 import { namespace } from '../support/namespace'
 import { reservePort } from '../support/ports'
-import { sharedRedis } from '../support/redis'
+import { anyRedis } from '../support/redis'
 import { startServer, type ServerOptions, type ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 
@@ -18,7 +18,7 @@ describe('compatibility: a fleet of 1.0.2 and 2', () => {
   let client: Redis
 
   before(async () => {
-    redis = await sharedRedis()
+    redis = await anyRedis()
     client = new Redis(redis.url)
   })
   after(async () => {

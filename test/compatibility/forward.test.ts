@@ -3,7 +3,7 @@ import { assume } from '../support/assume'
 import { openClient, type Client } from '../support/client'
 import { namespace } from '../support/namespace'
 import { reservePort } from '../support/ports'
-import { sharedRedis } from '../support/redis'
+import { anyRedis } from '../support/redis'
 import { eventually } from '../support/wait'
 import { answer, member, promised, value, type Answer, type Member } from './support'
 
@@ -16,7 +16,7 @@ describe('compatibility: forward, as omega-supreme has it', () => {
   let there: Client
 
   before(async () => {
-    redis = await sharedRedis()
+    redis = await anyRedis()
   })
   after(() => redis.stop())
   beforeEach(async () => {

@@ -8,7 +8,7 @@ import { using } from '../support/dispose'
 import { namespace } from '../support/namespace'
 import { createPrimus } from '../support/primus'
 import { loadPlugin, loadPrimus } from '../support/primus-types'
-import { sharedRedis } from '../support/redis'
+import { anySpace } from '../support/shared-redis'
 import { eventually } from '../support/wait'
 import { answer, type Answer, type Primus } from './support'
 
@@ -67,16 +67,7 @@ async function send(url: string, letter: Letter = {}): Promise<Reply> {
 }
 
 describe("compatibility: what omega-supreme's own tests hold", () => {
-  let redis: { url: string; stop(): Promise<void> }
-  let space: string
-
-  before(async () => {
-    redis = await sharedRedis()
-  })
-  after(() => redis.stop())
-  beforeEach(() => {
-    space = namespace()
-  })
+  const place = anySpace()
 
   for (const company of ['alone', 'before metroplex', 'after metroplex'] as Company[]) {
     describe(company === 'alone' ? 'by itself' : `loaded ${company}`, () => {
@@ -84,12 +75,12 @@ describe("compatibility: what omega-supreme's own tests hold", () => {
       const start = async (
         primus: Record<string, unknown> = {},
         server: Server = createServer(),
-        at: string = space
+        at: string = place.space
       ): Promise<Stage> => {
         if (company === 'alone') return control(primus, server)
         const order = company === 'before metroplex' ? 'before' : 'after'
         const created = await createPrimus({
-          redis: { url: redis.url, namespace: at },
+          redis: { url: place.redis.url, namespace: at },
           primus,
           omega: order,
           server,
@@ -349,7 +340,7 @@ describe("compatibility: what omega-supreme's own tests hold", () => {
   })
 
   it('forward is there before omega-supreme is loaded, when metroplex is', async () => {
-    const { primus } = await createPrimus({ redis: { url: redis.url, namespace: space } })
+    const { primus } = await createPrimus({ redis: { url: place.redis.url, namespace: place.space } })
     const forward: unknown = (primus as Primus).forward
     assume(forward).is.a('function')
     assume((primus as Stage['primus']).indexOfLayer('omega-supreme')).equals(-1)
@@ -359,7 +350,7 @@ describe("compatibility: what omega-supreme's own tests hold", () => {
   })
 
   it('a layer that wants credentials of its own is not taken for omega-supreme, also with JSON', async () => {
-    const { primus } = await createPrimus({ redis: { url: redis.url, namespace: space }, omega: true })
+    const { primus } = await createPrimus({ redis: { url: place.redis.url, namespace: place.space }, omega: true })
     for (const [body, words] of [
       ['{"ok":false,"reason":"Log in first."}', 'did not take the message: Log in first (status 401)'],
       ['{"ok":false,"error":"log in"}', 'Invalid status code (401) returned']
@@ -373,7 +364,7 @@ describe("compatibility: what omega-supreme's own tests hold", () => {
 
   it('a wrong answer is explained in the result, and in the cause of the error', async () => {
     const foreign = await answering(200, 'text/plain', 'hi')
-    const { primus } = await createPrimus({ redis: { url: redis.url, namespace: space }, omega: true })
+    const { primus } = await createPrimus({ redis: { url: place.redis.url, namespace: place.space }, omega: true })
     const { error, value } = await answer<Result>(fn => (primus as Primus).forward(foreign, 'foo', fn))
     const [failed] = value?.failed ?? []
     assume([failed?.code, failed?.status]).eql(['EPROTOCOL', 200])

@@ -9,28 +9,19 @@ import { Redis } from 'ioredis'
 import metroplex, { type Metroplex } from '../../index'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
-import { namespace } from '../support/namespace'
 import { createPrimus, type PrimusOptions } from '../support/primus'
 import { load, loadPlugin, loadPrimus } from '../support/primus-types'
-import { sharedRedis, startRedis } from '../support/redis'
+import { startRedis } from '../support/redis'
+import { anySpace } from '../support/shared-redis'
 import { eventually, once } from '../support/wait'
 import { answer, member, sparkOf, typed, value, type Answer, type Member } from './support'
 
 describe('compatibility: the plugin of 1.x', () => {
-  let redis: { url: string; stop(): Promise<void> }
-  let space: string
-
-  before(async () => {
-    redis = await sharedRedis()
-  })
-  after(() => redis.stop())
-  beforeEach(() => {
-    space = namespace()
-  })
+  const place = anySpace()
 
   const create = async (options: Partial<PrimusOptions> = {}): Promise<ReturnType<typeof typed>> =>
-    typed(await createPrimus({ redis: { url: redis.url, namespace: space }, ...options }))
-  const start = (options: Partial<PrimusOptions> = {}): Promise<Member> => member(redis.url, space, options)
+    typed(await createPrimus({ redis: { url: place.redis.url, namespace: place.space }, ...options }))
+  const start = (options: Partial<PrimusOptions> = {}): Promise<Member> => member(place.redis.url, place.space, options)
 
   describe('the export', () => {
     const exported = load('metroplex') as typeof metroplex
@@ -63,7 +54,7 @@ describe('compatibility: the plugin of 1.x', () => {
 
     it('takes a Primus and its options, both ways', async () => {
       const { primus } = await create({ listen: false })
-      const client = new Redis(redis.url, { lazyConnect: true })
+      const client = new Redis(place.redis.url, { lazyConnect: true })
       using(() => client.disconnect())
       for (const made of [
         new exported(primus as never, { redis: client, namespace: 'one' }),
@@ -85,9 +76,9 @@ describe('compatibility: the plugin of 1.x', () => {
   describe('the instance', () => {
     it('is on primus as soon as plugin() returns', async () => {
       const server = createHttp()
-      const client = new Redis(redis.url, { lazyConnect: true })
+      const client = new Redis(place.redis.url, { lazyConnect: true })
       using(() => client.disconnect())
-      const primus = new (loadPrimus())(server, { redis: client, transformer: 'websockets', namespace: space })
+      const primus = new (loadPrimus())(server, { redis: client, transformer: 'websockets', namespace: place.space })
       primus.plugin('metroplex', metroplex)
       assume(primus.metroplex).is.truthy()
       assume(primus.metroplex).is.instanceOf(metroplex)
@@ -101,7 +92,7 @@ describe('compatibility: the plugin of 1.x', () => {
 
     it('has its namespace with a colon', async () => {
       const { metroplex: ours } = await create({ listen: false })
-      assume(ours.namespace).equals(`${space}:`)
+      assume(ours.namespace).equals(`${place.space}:`)
     })
 
     it('has the namespace metroplex: when none is given', () => {
@@ -187,8 +178,8 @@ describe('compatibility: the plugin of 1.x', () => {
     it('after the server listens', async () => {
       const server = createHttp().listen(0, '127.0.0.1')
       await emitted(server, 'listening')
-      const client = new Redis(redis.url)
-      const primus = new (loadPrimus())(server, { redis: client, transformer: 'websockets', namespace: space })
+      const client = new Redis(place.redis.url)
+      const primus = new (loadPrimus())(server, { redis: client, transformer: 'websockets', namespace: place.space })
       using(async () => {
         await new Promise(resolve => primus.destroy({}, () => resolve(null)))
         client.disconnect()
@@ -200,11 +191,11 @@ describe('compatibility: the plugin of 1.x', () => {
 
     it('through the plugin option of Primus', async () => {
       const server = createHttp()
-      const client = new Redis(redis.url)
+      const client = new Redis(place.redis.url)
       const primus = new (loadPrimus())(server, {
         redis: client,
         transformer: 'websockets',
-        namespace: space,
+        namespace: place.space,
         plugin: { 'omega-supreme': loadPlugin('omega-supreme'), metroplex }
       })
       using(async () => {
@@ -245,7 +236,7 @@ describe('compatibility: the plugin of 1.x', () => {
       const registered = once(primus, 'register')
       server.listen(0, '127.0.0.1')
       const [address] = await registered
-      assume(await client.smembers(`${space}:servers`)).deep.equals([address])
+      assume(await client.smembers(`${place.space}:servers`)).deep.equals([address])
     })
 
     it('tell of the departure, on the instance and on primus, before destroy calls back', async () => {
@@ -268,15 +259,17 @@ describe('compatibility: the plugin of 1.x', () => {
       const left = once(primus, 'unregister')
       primus.destroy({})
       await left
-      const client = new Redis(redis.url)
+      const client = new Redis(place.redis.url)
       using(() => client.disconnect())
-      assume(await client.sismember(`${space}:servers`, address)).equals(0)
-      assume(await client.exists(`${space}:${address}`)).equals(0)
+      assume(await client.sismember(`${place.space}:servers`, address)).equals(0)
+      assume(await client.exists(`${place.space}:${address}`)).equals(0)
     })
 
     it('tell of a Redis that has gone, on the instance and on primus', async () => {
       const own = await startRedis()
-      const { primus, metroplex: ours } = await member(own.url, space, { primus: { metroplex: { timeout: 300 } } })
+      const { primus, metroplex: ours } = await member(own.url, place.space, {
+        primus: { metroplex: { timeout: 300 } }
+      })
       const failed = [once(ours, 'error'), once(primus, 'error')]
       await own.kill()
       for (const event of failed) assume((await event)[0]).is.instanceOf(Error)
@@ -350,7 +343,9 @@ describe('compatibility: the plugin of 1.x', () => {
 
     it('may be left out where the call fails', async () => {
       const own = await startRedis()
-      const { metroplex: ours, forward } = await member(own.url, space, { primus: { metroplex: { timeout: 300 } } })
+      const { metroplex: ours, forward } = await member(own.url, place.space, {
+        primus: { metroplex: { timeout: 300 } }
+      })
       await own.kill()
       const loose: unknown[] = [
         ours.servers(),
@@ -419,13 +414,13 @@ describe('compatibility: the plugin of 1.x', () => {
 
     it('unregister removes the address it is given', async () => {
       const { metroplex: ours, redis: client } = await start()
-      await client.sadd(`${space}:servers`, 'http://127.0.0.1:2')
-      await client.sadd(`${space}:http://127.0.0.1:2:sparks`, 'lost')
-      await client.hset(`${space}:sparks`, 'lost', 'http://127.0.0.1:2')
+      await client.sadd(`${place.space}:servers`, 'http://127.0.0.1:2')
+      await client.sadd(`${place.space}:http://127.0.0.1:2:sparks`, 'lost')
+      await client.hset(`${place.space}:sparks`, 'lost', 'http://127.0.0.1:2')
       assume(await value(fn => ours.unregister('http://127.0.0.1:2', fn))).equals('http://127.0.0.1:2')
-      assume(await client.sismember(`${space}:servers`, 'http://127.0.0.1:2')).equals(0)
-      assume(await client.hget(`${space}:sparks`, 'lost')).equals(null)
-      assume(await client.exists(`${space}:http://127.0.0.1:2:sparks`)).equals(0)
+      assume(await client.sismember(`${place.space}:servers`, 'http://127.0.0.1:2')).equals(0)
+      assume(await client.hget(`${place.space}:sparks`, 'lost')).equals(null)
+      assume(await client.exists(`${place.space}:http://127.0.0.1:2:sparks`)).equals(0)
     })
 
     it('unregister leaves the server able to register again', async () => {
@@ -438,20 +433,20 @@ describe('compatibility: the plugin of 1.x', () => {
     it("connect makes a connection of one's own known", async () => {
       const { metroplex: ours, redis: client, address } = await start()
       ours.connect(sparkOf('made-up'))
-      await eventually(async () => (await client.hget(`${space}:sparks`, 'made-up')) === address)
-      assume(await client.sismember(`${space}:${address}:sparks`, 'made-up')).equals(1)
+      await eventually(async () => (await client.hget(`${place.space}:sparks`, 'made-up')) === address)
+      assume(await client.sismember(`${place.space}:${address}:sparks`, 'made-up')).equals(1)
     })
 
     it('disconnect removes it, whichever caller asks', async () => {
       const { metroplex: ours, redis: client, address } = await start()
       ours.connect(sparkOf('made-up'))
-      await eventually(async () => (await client.hget(`${space}:sparks`, 'made-up')) === address)
+      await eventually(async () => (await client.hget(`${place.space}:sparks`, 'made-up')) === address)
       // Another object of the same id: 1.x looked at the id alone.
       ours.disconnect(sparkOf('made-up'))
-      await eventually(async () => (await client.hget(`${space}:sparks`, 'made-up')) === null, {
+      await eventually(async () => (await client.hget(`${place.space}:sparks`, 'made-up')) === null, {
         what: 'the end of the entry'
       })
-      assume(await client.sismember(`${space}:${address}:sparks`, 'made-up')).equals(0)
+      assume(await client.sismember(`${place.space}:${address}:sparks`, 'made-up')).equals(0)
     })
   })
 

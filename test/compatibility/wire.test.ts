@@ -2,8 +2,7 @@ import { request, type IncomingHttpHeaders } from 'node:http'
 import type { Result } from '../../index'
 import { assume } from '../support/assume'
 import { openClient, type Client } from '../support/client'
-import { namespace } from '../support/namespace'
-import { sharedRedis } from '../support/redis'
+import { anySpace } from '../support/shared-redis'
 import { eventually } from '../support/wait'
 import { member, promised, value, type Member, type OmegaMiddleware, type Primus } from './support'
 
@@ -54,19 +53,10 @@ function send(to: Member, body: unknown, letter: Letter = {}): Promise<Reply> {
 }
 
 describe("compatibility: omega-supreme's wire", () => {
-  let redis: { url: string; stop(): Promise<void> }
-  let space: string
-
-  before(async () => {
-    redis = await sharedRedis()
-  })
-  after(() => redis.stop())
-  beforeEach(() => {
-    space = namespace()
-  })
+  const place = anySpace()
 
   const start = (primus: Record<string, unknown> = {}, order: 'before' | 'after' = 'before'): Promise<Member> =>
-    member(redis.url, space, { primus, omega: order })
+    member(place.redis.url, place.space, { primus, omega: order })
 
   /** What a client got before a message that comes last. */
   const received = async (client: Client, server: Member): Promise<unknown[]> => {
@@ -291,7 +281,7 @@ describe("compatibility: omega-supreme's wire", () => {
       const seen: { raw?: unknown }[] = []
       const [a, b] = [await start({ middleware: reading([]) }), await start({ middleware: reading(seen) })]
       const client = await openClient(b.url)
-      await eventually(() => a.redis.hexists(`${space}:sparks`, client.id))
+      await eventually(() => a.redis.hexists(`${place.space}:sparks`, client.id))
       await value<Result>(fn => a.forward.broadcast('all', fn))
       await value<Result>(fn => a.forward.spark(client.id, 'one', fn))
       assume(seen.map(({ raw }) => (raw as { msg?: unknown }).msg)).deep.equals(['all', 'one'])
@@ -312,7 +302,7 @@ describe("compatibility: omega-supreme's wire", () => {
       })
       const [a, b] = [await start({ middleware: forgetful }), await start({ middleware: forgetful })]
       const [one, two] = [await openClient(b.url), await openClient(b.url)]
-      await eventually(async () => (await a.redis.hlen(`${space}:sparks`)) === 2)
+      await eventually(async () => (await a.redis.hlen(`${place.space}:sparks`)) === 2)
       assume(promised(await value<Result>(fn => a.forward.except([one.id], 'hi', fn)))).deep.equals({
         ok: true,
         send: 1

@@ -9,7 +9,7 @@ import { assume } from '../support/assume'
 import { adopt, using } from '../support/dispose'
 import { namespace } from '../support/namespace'
 import { killAtExit } from '../support/orphans'
-import { sharedRedis } from '../support/redis'
+import { anyRedis } from '../support/redis'
 import { rejection } from '../support/rejection'
 import { deadline, eventually, once } from '../support/wait'
 import { longer } from './stage'
@@ -93,7 +93,7 @@ async function endless(
  * @param more what else it does
  */
 async function serverWith(own: string, more = ''): Promise<string> {
-  const redis = await sharedRedis()
+  const redis = await anyRedis()
   using(() => redis.stop())
   return `const server = require('http').createServer()
     server.on('request', (req, res) => { if (req.url === '/endless') res.write('begun') })

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { assume } from './assume'
 import { using } from './dispose'
-import { sharedRedis, startRedis, type RedisProcess } from './redis'
+import { anyRedis, startRedis, type RedisProcess } from './redis'
 import { openRedis } from './redis-target'
 import { rejection } from './rejection'
 import { deadline, elapsed } from './wait'
@@ -121,13 +121,13 @@ describe("support: a Redis of one's own", () => {
       else process.env['REDIS_URL'] = original
     })
     process.env['REDIS_URL'] = mine.url
-    const shared = await sharedRedis()
+    const shared = await anyRedis()
     assume(shared.url).equals(mine.url)
     await shared.stop()
     assume(await mine.client().ping()).equals('PONG')
 
     delete process.env['REDIS_URL']
-    const own = await sharedRedis()
+    const own = await anyRedis()
     using(() => own.stop())
     assume(own.url).does.not.equal(mine.url)
   })

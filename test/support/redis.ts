@@ -81,7 +81,7 @@ export async function startRedis(options: RedisProcessOptions = {}): Promise<Red
  * Meant for a suite's `before`, with `stop()` in its `after`; `stop` does nothing to the
  * Redis of REDIS_URL. Use a `namespace()` per test, and never FLUSHALL: the tests may not be its only users.
  */
-export async function sharedRedis(): Promise<{ url: string; stop(): Promise<void> }> {
+export async function anyRedis(): Promise<{ url: string; stop(): Promise<void> }> {
   const url = process.env['REDIS_URL']
   if (url) return { url, stop: () => Promise.resolve() }
   const redis = await startRedis({ scope: 'suite' })

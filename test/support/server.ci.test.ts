@@ -3,7 +3,7 @@ import { openClient } from './client'
 import { namespace } from './namespace'
 import { createPrimus } from './primus'
 import { load } from './primus-types'
-import { sharedRedis } from './redis'
+import { anyRedis } from './redis'
 import { rejection } from './rejection'
 import { startServer, type ServerOptions, type ServerProcess } from './server'
 import { deadline, eventually } from './wait'
@@ -12,9 +12,9 @@ import { deadline, eventually } from './wait'
 const metroplex = '1.0.2'
 
 describe('support: servers in processes of their own', () => {
-  let redis: Awaited<ReturnType<typeof sharedRedis>>
+  let redis: Awaited<ReturnType<typeof anyRedis>>
   before(async () => {
-    redis = await sharedRedis()
+    redis = await anyRedis()
   })
   after(() => redis.stop())
 
@@ -191,9 +191,9 @@ describe('support: servers in processes of their own', () => {
 })
 
 describe('support: clients', () => {
-  let redis: Awaited<ReturnType<typeof sharedRedis>>
+  let redis: Awaited<ReturnType<typeof anyRedis>>
   before(async () => {
-    redis = await sharedRedis()
+    redis = await anyRedis()
   })
   after(() => redis.stop())
 
@@ -228,7 +228,7 @@ describe('support: clients', () => {
 
 describe('support: a Primus in this process', () => {
   it('is destroyed by the test itself or after it', async () => {
-    const redis = await sharedRedis()
+    const redis = await anyRedis()
     const { primus, dispose } = await createPrimus({
       redis: { url: redis.url, namespace: namespace() },
       plugin: load('metroplex1') as unknown,

@@ -1,9 +1,9 @@
 import { namespace } from './namespace'
-import { startRedis, type RedisProcess } from './redis'
+import { anyRedis, startRedis, type RedisProcess } from './redis'
 
 /** A Redis for all tests of a suite, and a namespace for each of them. Read them in a hook or a test. */
-export interface SharedRedis {
-  readonly redis: RedisProcess
+export interface SharedRedis<R = RedisProcess> {
+  readonly redis: R
   readonly space: string
 }
 
@@ -17,10 +17,19 @@ export interface SharedRedis {
  * })
  */
 export function sharedRedis(): SharedRedis {
-  let redis: RedisProcess | undefined
+  return hooked(() => startRedis({ scope: 'suite' }))
+}
+
+/** As `sharedRedis`, for suites that do Redis no harm: that of REDIS_URL, or one of their own. See `anyRedis`. */
+export function anySpace(): SharedRedis<{ readonly url: string }> {
+  return hooked(anyRedis)
+}
+
+function hooked<R extends { stop(): Promise<void> }>(start: () => Promise<R>): SharedRedis<R> {
+  let redis: R | undefined
   let space = ''
   before(async () => {
-    redis = await startRedis({ scope: 'suite' })
+    redis = await start()
   })
   after(() => redis?.stop())
   beforeEach(() => {

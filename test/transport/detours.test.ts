@@ -6,8 +6,7 @@ import { assume } from '../support/assume'
 import { openClient, type Client } from '../support/client'
 import { using } from '../support/dispose'
 import { startGateway, type Behaviour, type Gateway } from '../support/gateway'
-import { namespace } from '../support/namespace'
-import { sharedRedis } from '../support/redis'
+import { anySpace } from '../support/shared-redis'
 import { createRegistered, type Registered } from '../support/registered'
 import { elapsed, eventually } from '../support/wait'
 import { after as until, Echo, failure, hello, MOST, request } from './contract'
@@ -17,23 +16,14 @@ import { peerAt, serve } from './http-stage'
 const MANY = 100
 
 describe('when streams between servers do not work', () => {
-  let redis: { url: string; stop(): Promise<void> }
-  let space: string
-
-  before(async () => {
-    redis = await sharedRedis()
-  })
-  after(() => redis.stop())
-  beforeEach(() => {
-    space = namespace()
-  })
+  const place = anySpace()
 
   const start = (
     metroplex: Record<string, unknown> = {},
     { server, address }: { server?: Server; address?: string } = {}
   ): Promise<Registered> => {
     return createRegistered({
-      redis: { url: redis.url, namespace: space },
+      redis: { url: place.redis.url, namespace: place.space },
       primus: { metroplex, ...(address !== undefined && { address }) },
       ...(server && { server })
     })
@@ -228,7 +218,7 @@ describe('when streams between servers do not work', () => {
   })
 
   it('because a Redis listens there, a forward fails long before the deadline', async () => {
-    const b = await start({}, { address: `http://127.0.0.1:${new URL(redis.url).port}` })
+    const b = await start({}, { address: `http://127.0.0.1:${new URL(place.redis.url).port}` })
     const { a, client } = await scene(await start({ timeout: 50_000 }), b)
     const { failed } = await a.forward.spark(client.id, 'never')
     assume(failed?.map(({ code, maybe }) => [code, maybe])).eql([['EPROTOCOL', false]])
