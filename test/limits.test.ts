@@ -146,6 +146,12 @@ describe('a limit', function () {
       assume(errors.length).equals(1)
     })
 
+    it('waits for no decision about a spark that is not here', async () => {
+      const { metroplex } = await start({ sparks: 1 })
+      assume((await rejection(metroplex.identify('elsewhere', 'alice'))).code).equals('ENOSPARK')
+      assume(metroplex.core.limits?.waiting).equals(0)
+    })
+
     it('keeps no order of sparks that have gone', async () => {
       const a = await start({ sparks: 1 })
       const { metroplex } = a

@@ -70,6 +70,11 @@ export class UserLimits {
     private readonly timeout: number
   ) {}
 
+  /** How many sparks wait for a decision. */
+  get waiting(): number {
+    return this.#undecided.size
+  }
+
   /**
    * Write the user of an own spark, and wait until it is decided whether the spark stays.
    *
@@ -85,6 +90,8 @@ export class UserLimits {
     try {
       await write()
     } finally {
+      // The spark may not be here, and then there is nothing to decide.
+      if (this.cluster.user(id) === undefined) this.forget(id)
       this.#run()
     }
     await withTimeout(undecided.stays.promise, this.timeout, () => {
@@ -168,7 +175,6 @@ export class UserLimits {
         this.#failing = false
         this.#apply(some, admissions)
       } catch (error) {
-        // While Redis is away, the registry says so.
         // That Redis is away, the registry reports.
         const refused = error instanceof MetroplexError && isReply(error.cause)
         if (refused && !this.#failing) this.cluster.failed(error)
