@@ -17,9 +17,9 @@ const FLOORS: readonly (readonly string[])[] = [
   ['lib/core'],
   ['lib/api'],
   ['lib/plugin'],
+  ['lib/survey'],
   ['lib/cli/output'],
   ['lib/cli/connect'],
-  ['lib/cli/survey'],
   ['lib/cli/commands'],
   ['index', 'lib/cli']
 ]

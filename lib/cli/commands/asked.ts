@@ -1,11 +1,16 @@
 import type { Command } from 'commander'
 import { delay } from '../../common/async'
+import { ignore } from '../../common/callback'
 import { MetroplexError } from '../../common/errors'
+import { OperatorSession } from '../../survey/operator-session'
 import { termsOf, withConnection, type ConnectionTerms } from '../connect/connection-options'
-import { OperatorSession } from '../connect/session'
+import { openRedis } from '../connect/redis-url'
 import { CommandFailure, EXIT, explained, type ExitCode } from '../output/failure'
 import { Output } from '../output/output'
 import { printable } from '../output/printable'
+
+/** How long closing may take before the process ends all the same, in ms. */
+const LINGER = 1000
 
 /** What a command that asks a cluster is given. */
 export interface Asking<Options> {
@@ -61,7 +66,26 @@ async function answered<Options>(
   args: readonly string[],
   work: (asking: Asking<Options>) => Promise<CommandReport | undefined>
 ): Promise<void> {
-  const session = await opened(terms)
+  const redis = openRedis(terms.redis, terms.source)
+  // Its failures are those of the commands. Without a listener, ioredis would print them, and it warns of a user
+  // without +info, which `metroplex doctor` finds.
+  redis.on('error', ignore)
+  console.warn = ignore
+  try {
+    await withSession(redis, terms, options, args, work)
+  } finally {
+    redis.disconnect()
+  }
+}
+
+async function withSession<Options>(
+  redis: ReturnType<typeof openRedis>,
+  terms: ConnectionTerms,
+  options: Options,
+  args: readonly string[],
+  work: (asking: Asking<Options>) => Promise<CommandReport | undefined>
+): Promise<void> {
+  const session = await opened(redis, terms)
   try {
     const output = new Output(terms.json)
     const report = await work({ session, output, options, args })
@@ -69,14 +93,15 @@ async function answered<Options>(
     output.report(report.value, report.lines)
     process.exitCode = report.code ?? EXIT.OK
   } finally {
+    setTimeout(() => process.exit(), LINGER).unref()
     await session.close()
   }
 }
 
 /** @throws CommandFailure that says what to check */
-async function opened(terms: ConnectionTerms): Promise<OperatorSession> {
+async function opened(redis: ReturnType<typeof openRedis>, terms: ConnectionTerms): Promise<OperatorSession> {
   try {
-    return await OperatorSession.open(terms)
+    return await OperatorSession.open(redis, terms)
   } catch (error) {
     if (!(error instanceof MetroplexError)) throw error
     // What applications have to set does not help here.

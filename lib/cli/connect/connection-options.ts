@@ -1,25 +1,19 @@
 import { readFileSync } from 'node:fs'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { asError } from '../../common/errors'
+import type { SurveyTerms } from '../../survey/operator-session'
 import { duration } from '../output/duration'
 import { misuse } from '../output/failure'
 import { readConfiguration } from './config-file'
 import { REDIS_FORMS } from './redis-url'
 
 /** Where the cluster is, and how to ask it. */
-export interface ConnectionTerms {
+export interface ConnectionTerms extends SurveyTerms {
   readonly redis: string
   /** Where `redis` was given. */
   readonly source: string
   /** What to check when Redis does not answer, in a sentence. */
   readonly advice: string
-  readonly namespace: string
-  /** `undefined`: the one of the environment, or that on which the servers have agreed in Redis. */
-  readonly secret: string | undefined
-  /** The number of registries; `undefined`: what Redis says. */
-  readonly shards: number | undefined
-  /** How long to wait for Redis, and for each server, in ms. */
-  readonly timeout: number
   readonly json: boolean
 }
 

@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { ignore } from '../../common/callback'
-import { Supervisor } from '../../supervisor/supervisor'
-import { directoryOf, programOf } from '../../supervisor/paths'
-import type { SupervisorEvents, WorkerEvent } from '../../supervisor/types'
-import { duration } from '../output/duration'
+import { ignore } from '../../../common/callback'
+import { Supervisor } from '../../../supervisor/supervisor'
+import { directoryOf, programOf } from '../../../supervisor/paths'
+import type { SupervisorEvents, WorkerEvent } from '../../../supervisor/types'
+import { duration } from '../../output/duration'
 
 interface Options {
   readonly workers: number

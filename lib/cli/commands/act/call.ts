@@ -1,13 +1,13 @@
 import { Command } from 'commander'
-import type { ClusterError } from '../../common/errors'
-import { asError } from '../../common/errors'
-import type { Called } from '../../common/types'
-import { EXIT } from '../output/failure'
-import { json, printable } from '../output/printable'
-import { byAddress } from '../survey/cluster-view'
-import { chooseAskable, reachCluster, type AskingCluster } from '../survey/choose'
-import { asks } from './asked'
-import { jsonValue, severalTexts } from './arguments'
+import type { ClusterError } from '../../../common/errors'
+import { asError } from '../../../common/errors'
+import type { Called } from '../../../common/types'
+import { EXIT } from '../../output/failure'
+import { json, printable } from '../../output/printable'
+import { byAddress } from '../../../survey/cluster-view'
+import { chooseAskable, reachCluster, type AskingCluster } from '../../connect/choose'
+import { asks } from '../asked'
+import { jsonValue, severalTexts } from '../arguments'
 
 interface Options {
   readonly spark?: string

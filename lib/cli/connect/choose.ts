@@ -1,9 +1,9 @@
 import { CommandFailure, EXIT, misuse } from '../output/failure'
 import { printable } from '../output/printable'
 import { didYouMean } from '../output/suggestion'
-import type { OperatorSession } from '../connect/session'
-import { askingClient, unaskable } from './answers'
-import { viewCluster, type ClusterView, type ServerView } from './cluster-view'
+import type { OperatorSession } from '../../survey/operator-session'
+import { askingClient, unaskable } from '../../survey/answers'
+import { viewCluster, type ClusterView, type ServerView } from '../../survey/cluster-view'
 
 /** The server with this address or name. @throws CommandFailure with the most similar one */
 export function chooseServer({ servers }: ClusterView, given: string): ServerView {

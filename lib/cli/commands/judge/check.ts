@@ -1,11 +1,11 @@
 import { Command, Option } from 'commander'
-import { misuse } from '../output/failure'
-import { limit, type Range } from '../output/limits'
-import { json } from '../output/printable'
-import { count } from '../output/quantities'
-import { didYouMean } from '../output/suggestion'
-import { measured, MEASURES, type Measure } from '../survey/measures'
-import { asks, type CommandReport } from './asked'
+import { misuse } from '../../output/failure'
+import { limit, type Range } from '../../output/limits'
+import { json } from '../../output/printable'
+import { count } from '../../../reporting/quantities'
+import { didYouMean } from '../../output/suggestion'
+import { measured, MEASURES, type Measure } from '../../../survey/measures'
+import { asks, type CommandReport } from '../asked'
 
 interface Options {
   readonly warn?: string

@@ -1,13 +1,13 @@
 import { Command, InvalidArgumentError } from 'commander'
-import type { OperatorSession } from '../connect/session'
-import { misuse } from '../output/failure'
-import { json, printable } from '../output/printable'
-import { counted } from '../output/quantities'
-import { table } from '../output/table'
-import { chooseServer } from '../survey/choose'
-import { viewCluster } from '../survey/cluster-view'
-import { asks, type CommandReport } from './asked'
-import { wholeNumber } from './arguments'
+import type { OperatorSession } from '../../../survey/operator-session'
+import { misuse } from '../../output/failure'
+import { json, printable } from '../../output/printable'
+import { counted } from '../../../reporting/quantities'
+import { table } from '../../output/table'
+import { chooseServer } from '../../connect/choose'
+import { viewCluster } from '../../../survey/cluster-view'
+import { asks, type CommandReport } from '../asked'
+import { wholeNumber } from '../arguments'
 
 interface Options {
   readonly server?: string

@@ -1,5 +1,5 @@
-import { pushTo } from '../../common/multimap'
-import type { ServerStatus } from '../../operations/operator-questions'
+import { pushTo } from '../common/multimap'
+import type { ServerStatus } from '../operations/operator-questions'
 import type { Answered } from './answers'
 import { live, type ClusterView, type ServerView } from './cluster-view'
 

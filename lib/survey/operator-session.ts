@@ -1,13 +1,20 @@
-import { createClient, type Client } from '../../api/cluster-client'
-import { ignore } from '../../common/callback'
-import type { Inspection } from '../../registry/inspection/inspection'
-import type { Registry } from '../../registry/registry'
-import { Registries } from '../../shards/registries'
-import { openRedis } from './redis-url'
-import type { ConnectionTerms } from './connection-options'
+import type { Cluster, Redis } from 'ioredis'
+import { createClient, type Client } from '../api/cluster-client'
+import { ignore } from '../common/callback'
+import type { Inspection } from '../registry/inspection/inspection'
+import type { Registry } from '../registry/registry'
+import { Registries } from '../shards/registries'
 
-/** How long closing may take before the process ends all the same, in ms. */
-const LINGER = 1000
+/** Which cluster, and how to ask it. */
+export interface SurveyTerms {
+  readonly namespace: string
+  /** `undefined`: the one of the environment, or that on which the servers have agreed in Redis. */
+  readonly secret: string | undefined
+  /** The number of registries; `undefined`: what Redis says. */
+  readonly shards: number | undefined
+  /** How long to wait for Redis, and for each server, in ms. */
+  readonly timeout: number
+}
 
 const UNHEARD = {
   ready: ignore,
@@ -16,24 +23,24 @@ const UNHEARD = {
   endangered: ignore
 }
 
-/** The connections of one command to a cluster. It is never a server. */
+/** The connections of an operator to a cluster. It is never a server. */
 export class OperatorSession {
   #client: Client | undefined
 
   private constructor(
-    readonly terms: ConnectionTerms,
-    private readonly redis: ReturnType<typeof openRedis>,
+    readonly terms: SurveyTerms,
+    private readonly redis: Redis | Cluster,
     private readonly registries: Registries
   ) {}
 
-  /** Connect to Redis. @throws MetroplexError `EREGISTRY` when it does not answer */
-  static async open(terms: ConnectionTerms): Promise<OperatorSession> {
+  /**
+   * Connect to Redis, as a client of it does.
+   *
+   * @param redis its options are used; it is not closed
+   * @throws MetroplexError `EREGISTRY` when Redis does not answer
+   */
+  static async open(redis: Redis | Cluster, terms: SurveyTerms): Promise<OperatorSession> {
     const { namespace, timeout } = terms
-    const redis = openRedis(terms.redis, terms.source)
-    // Its failures are those of the commands. Without a listener, ioredis would print them, and it warns of a user
-    // without +info, which `metroplex doctor` finds.
-    redis.on('error', ignore)
-    console.warn = ignore
     const open = (shards: number): Registries => new Registries({ redis, namespace, shards, timeout }, UNHEARD)
     let registries = open(terms.shards ?? 1)
     try {
@@ -44,7 +51,6 @@ export class OperatorSession {
       }
     } catch (error) {
       registries.close()
-      redis.disconnect()
       throw error
     }
     return new OperatorSession(terms, redis, registries)
@@ -86,11 +92,9 @@ export class OperatorSession {
     return client
   }
 
-  /** Close all connections. The process then ends by itself, and soon in any case. */
+  /** Close the connections that it opened. */
   async close(): Promise<void> {
-    setTimeout(() => process.exit(), LINGER).unref()
     await this.#client?.close().catch(ignore)
     this.registries.close()
-    this.redis.disconnect()
   }
 }

@@ -1,5 +1,5 @@
-import type { Statistics } from '../../reporting/types'
-import type { OperatorSession } from '../connect/session'
+import type { Statistics } from '../reporting/types'
+import type { OperatorSession } from './operator-session'
 import { askStatus } from './answers'
 import { live, viewCluster, type ServerView } from './cluster-view'
 

@@ -1,4 +1,4 @@
-import { longSpan, count, span } from '../../output/quantities'
+import { longSpan, count, span } from '../../reporting/quantities'
 import type { Examination, RedisExamination } from './examination'
 import { found, type Finding } from './finding'
 

@@ -1,4 +1,4 @@
-import type { OperatorSession } from '../connect/session'
+import type { OperatorSession } from './operator-session'
 import { askStatus } from './answers'
 import { live, viewCluster, type ClusterView } from './cluster-view'
 import { differences } from './differences'

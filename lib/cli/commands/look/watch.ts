@@ -1,11 +1,11 @@
 import { Command, Option } from 'commander'
-import { explained, misuse } from '../output/failure'
-import { json, printable } from '../output/printable'
-import { counted } from '../output/quantities'
-import { didYouMean } from '../output/suggestion'
-import { ChangeWatcher, WATCHED, type ClusterEvent } from '../survey/changes'
-import { asks, pause, userEnds } from './asked'
-import { secondsOf, severalTexts } from './arguments'
+import { explained, misuse } from '../../output/failure'
+import { json, printable } from '../../output/printable'
+import { counted } from '../../../reporting/quantities'
+import { didYouMean } from '../../output/suggestion'
+import { ChangeWatcher, WATCHED, type ClusterEvent } from '../../../survey/changes'
+import { asks, pause, userEnds } from '../asked'
+import { secondsOf, severalTexts } from '../arguments'
 
 interface Options {
   readonly only?: readonly string[]

@@ -1,8 +1,8 @@
-import type { Client } from '../../api/cluster-client'
-import { now } from '../../common/async'
-import { asError, MetroplexError } from '../../common/errors'
-import type { ServerStatus } from '../../operations/operator-questions'
-import type { OperatorSession } from '../connect/session'
+import type { Client } from '../api/cluster-client'
+import { now } from '../common/async'
+import { asError, MetroplexError } from '../common/errors'
+import type { ServerStatus } from '../operations/operator-questions'
+import type { OperatorSession } from './operator-session'
 import { live, type ClusterView, type ServerView } from './cluster-view'
 
 /** What came of asking one server. */

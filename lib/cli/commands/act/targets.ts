@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
-import type { Result } from '../../common/types'
-import { EXIT, misuse } from '../output/failure'
-import { printable } from '../output/printable'
-import { counted } from '../output/quantities'
-import type { CommandReport } from './asked'
-import { severalTexts } from './arguments'
+import type { Result } from '../../../common/types'
+import { EXIT, misuse } from '../../output/failure'
+import { printable } from '../../output/printable'
+import { counted } from '../../../reporting/quantities'
+import type { CommandReport } from '../asked'
+import { severalTexts } from '../arguments'
 
 /** What a message, or an end, is for. */
 export interface Targets {

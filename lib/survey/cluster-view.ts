@@ -1,7 +1,7 @@
-import { pushTo } from '../../common/multimap'
-import type { ServerEntry, RegistryOverview } from '../../registry/inspection/inspection'
-import type { Description } from '../../registry/records'
-import type { OperatorSession } from '../connect/session'
+import { pushTo } from '../common/multimap'
+import type { ServerEntry, RegistryOverview } from '../registry/inspection/inspection'
+import type { Description } from '../registry/records'
+import type { OperatorSession } from './operator-session'
 
 /**
  * What the registry says of a server. `up`: alive. `silent`: on the list, without a sign of life, and not found dead
