@@ -2,9 +2,11 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { createClient, type MetroplexOptions } from '../index'
 import type { Spark } from '../lib/common/types'
 import { ignore } from '../lib/common/callback'
+import { admit } from '../lib/registry/scripts/limits'
 import { assume } from './support/assume'
 import { using } from './support/dispose'
 import { openClient, type Client } from './support/client'
+import { startProxy } from './support/proxy'
 import { createRegistered, type Registered } from './support/registered'
 import { rejection } from './support/rejection'
 import { startServer } from './support/server'
@@ -26,6 +28,13 @@ function userOfQuery({ query }: Spark): string | undefined {
   return (query as { user?: string }).user
 }
 
+/** The same server, with what it refuses from now on. */
+function noted(server: Registered): Limited {
+  const refusals: Refusal[] = []
+  server.metroplex.on('refused', (spark, user, why) => refusals.push([spark.id, user, why]))
+  return { ...server, refusals }
+}
+
 const ended = (client: Client): Promise<unknown> =>
   eventually(() => client.socket.readyState === 2, { what: 'the end of a client' })
 
@@ -44,9 +53,7 @@ describe('a limit', function () {
       redis: { url: shared.redis.url, namespace: shared.space },
       primus: { ...options, metroplex: { timeout: 1000, limit, user: userOfQuery, ...own } }
     })
-    const refusals: Refusal[] = []
-    server.metroplex.on('refused', (spark, user, why) => refusals.push([spark.id, user, why]))
-    return { ...server, refusals }
+    return noted(server)
   }
 
   /** A client of a user. It does not reconnect by itself after a loss. */
@@ -207,6 +214,48 @@ describe('a limit', function () {
       shared.redis.resume()
       await ended(first)
       await has(a, 'alice', [second.id])
+    })
+  })
+
+  describe('of which the answer of Redis was lost', () => {
+    /** A server behind a network that can lose the answer to the next decision. */
+    const behind = async (limit: Limit): Promise<Limited & { lose(): void }> => {
+      const network = await startProxy({ port: shared.redis.port })
+      const server = await createRegistered({
+        redis: { url: `redis://127.0.0.1:${network.port}`, namespace: shared.space },
+        primus: { metroplex: { timeout: 1000, limit, user: userOfQuery } }
+      })
+      const decision = String(await shared.redis.client().script('LOAD', admit.lua))
+      // The first request of a connection has the script itself instead of its number.
+      await come(server, 'bob')
+      await eventually(async () => (await server.metroplex.user('bob')).length === 1)
+      const lose = (): void => {
+        network.dropReplyTo(decision)
+      }
+      return { ...noted(server), lose }
+    }
+
+    it('ends the oldest spark all the same', async () => {
+      const [a, b] = [await start({ sparks: 1 }), await behind({ sparks: 1 })]
+      const first = await come(a, 'alice')
+      await has(a, 'alice', [first.id])
+      b.lose()
+      const second = await come(b, 'alice')
+      await ended(first)
+      await has(a, 'alice', [second.id])
+      assume([isOpen(second), a.refusals.length, b.refusals.length]).eql([true, 1, 0])
+    })
+
+    it('refuses the new spark all the same', async () => {
+      const limit: Limit = { sparks: 1, over: 'refuse' }
+      const [a, b] = [await start(limit), await behind(limit)]
+      const first = await come(a, 'alice')
+      await has(a, 'alice', [first.id])
+      b.lose()
+      const second = await come(b, 'alice')
+      await ended(second)
+      await has(a, 'alice', [first.id])
+      assume([isOpen(first), a.refusals.length, b.refusals.length]).eql([true, 0, 1])
     })
   })
 

@@ -16,7 +16,8 @@ export interface LimitedCluster extends HolderCluster {
   decide(
     limit: UserLimit,
     newcomers: readonly Newcomer[],
-    exempt: ReadonlyMap<string, readonly Holder[]>
+    exempt: ReadonlyMap<string, readonly Holder[]>,
+    unheard?: readonly string[]
   ): Promise<Admission[]>
   /** The user of an own spark. */
   user(id: string): string | undefined
@@ -56,6 +57,8 @@ export class UserLimits {
   /** When each own spark got its user, by `performance.now()`. */
   readonly #since = new BigMap<number>()
   readonly #undecided = new Map<string, Undecided>()
+  /** Users about whom Redis may have decided without an answer: the connection broke, or the answer came too late. */
+  readonly #unheard = new Set<string>()
   #running = false
   #failing = false
   #timer: NodeJS.Timeout | undefined
@@ -146,7 +149,7 @@ export class UserLimits {
     this.#decideAll()
       .finally(() => {
         this.#running = false
-        if (this.#undecided.size > 0 && !this.#closed) this.#later()
+        if (this.#undecided.size + this.#unheard.size > 0 && !this.#closed) this.#later()
       })
       .catch(rethrow)
   }
@@ -169,14 +172,17 @@ export class UserLimits {
         some.push({ id, user, age: this.#age(id) })
         if (some.length === AT_ONCE) break
       }
-      if (some.length === 0 || !this.cluster.open) return
+      const unheard = [...this.#unheard].slice(0, AT_ONCE)
+      if (some.length + unheard.length === 0 || !this.cluster.open) return
       try {
-        const admissions = await this.cluster.decide(this.limit, some, NONE)
+        const admissions = await this.cluster.decide(this.limit, some, NONE, unheard)
         this.#failing = false
+        for (const user of unheard) this.#unheard.delete(user)
         this.#apply(some, admissions)
       } catch (error) {
         // That Redis is away, the registry reports.
         const refused = error instanceof MetroplexError && isReply(error.cause)
+        if (!refused) for (const { user } of some) this.#unheard.add(user)
         if (refused && !this.#failing) this.cluster.failed(error)
         this.#failing = refused
         return

@@ -21,16 +21,24 @@ export class Admissions {
   /**
    * Decide whether users with new sparks have too many.
    *
+   * @param unheard users of whom an answer was lost: those of their sparks that had to go lately are named again
    * @throws MetroplexError `EREGISTRY` when Redis does not answer
    */
   async decide(
     limit: UserLimit,
     newcomers: readonly Newcomer[],
-    exempt: ReadonlyMap<string, readonly Holder[]>
+    exempt: ReadonlyMap<string, readonly Holder[]>,
+    unheard: readonly string[] = []
   ): Promise<Admission[]> {
     const parts = new Map<Shard, Newcomer[]>()
-    for (const one of newcomers) pushTo(parts, this.shards[shardOf(one.user, this.shards.length)] as Shard, one)
-    return allSettled([...parts].map(([{ registry }, some]) => registry.limits.admit(this.self(), limit, some, exempt)))
+    const lost = new Map<Shard, string[]>()
+    const of = (user: string): Shard => this.shards[shardOf(user, this.shards.length)] as Shard
+    for (const one of newcomers) pushTo(parts, of(one.user), one)
+    for (const user of unheard) pushTo(lost, of(user), user)
+    const asked = [...new Set([...parts.keys(), ...lost.keys()])].map(shard =>
+      shard.registry.limits.admit(this.self(), limit, parts.get(shard) ?? [], exempt, lost.get(shard))
+    )
+    return allSettled(asked)
   }
 
   /**

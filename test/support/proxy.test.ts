@@ -140,6 +140,18 @@ describe('support: a network that fails', () => {
     assume(heard).deep.equals(['lost'])
   })
 
+  it('loses the answer to a certain request together with its connection, and no other', async () => {
+    const { proxy, heard, dial } = await network()
+    const socket = (await dial()).on('error', () => undefined)
+    proxy.dropReplyTo('cert')
+    assume(await ask(socket, 'other')).equals('<other>')
+    const closed = once(socket, 'close')
+    socket.write('certain')
+    await closed
+    assume(heard).deep.equals(['other', 'certain'])
+    assume(await ask(await dial(), 'certain')).equals('<certain>')
+  })
+
   it('passes on that a target is not there', async () => {
     const gone = await startProxy({ port: 1 })
     const socket = connect(gone.port, '127.0.0.1').on('error', () => undefined)

@@ -37,7 +37,7 @@ export async function startProxy(
 /** A network between a client and a server. Get one from `startProxy`. */
 export class TcpProxy {
   readonly #links = new Set<Link>()
-  readonly #weather: Weather = { requests: false, replies: false, delay: 0, doomed: undefined }
+  readonly #weather: Weather = { requests: false, replies: false, delay: 0, doomed: undefined, about: undefined }
   #server: Server | undefined
   #port = 0
 
@@ -112,6 +112,14 @@ export class TcpProxy {
     this.#weather.doomed = options.cut === true ? 'cut' : 'mute'
   }
 
+  /**
+   * Loses the answer to the next request that contains this text, and with it the connection. The target has done what
+   * it was asked.
+   */
+  dropReplyTo(text: string): void {
+    this.#weather.about = text
+  }
+
   /** Refuses new connections (ECONNREFUSED) until `accept()`. Those there are stay. */
   async refuse(): Promise<void> {
     const server = this.#server
@@ -154,6 +162,8 @@ interface Weather {
   delay: number
   /** What the next answer suffers. */
   doomed: 'cut' | 'mute' | undefined
+  /** The answer to the next request with this text is lost. */
+  about: string | undefined
 }
 
 /** One client and its connection to the target. */
@@ -161,6 +171,8 @@ class Link {
   readonly #target: Socket
   readonly #requests: Lane
   readonly #replies: Lane
+  /** Whether this connection is lost with the next answer. */
+  #doomed = false
 
   constructor(
     private readonly client: Socket,
@@ -181,7 +193,14 @@ class Link {
       client,
       this.#target,
       () => weather.requests,
-      () => weather.delay
+      () => weather.delay,
+      chunk => {
+        if (weather.about !== undefined && chunk.includes(weather.about)) {
+          weather.about = undefined
+          this.#doomed = true
+        }
+        return false
+      }
     )
     this.#replies = new Lane(
       this.#target,
@@ -189,8 +208,8 @@ class Link {
       () => weather.replies,
       () => weather.delay,
       () => {
-        const fate = weather.doomed
-        weather.doomed = undefined
+        const fate = this.#doomed ? 'cut' : weather.doomed
+        if (!this.#doomed) weather.doomed = undefined
         if (fate === 'cut') this.destroy()
         return fate !== undefined
       }
@@ -234,7 +253,7 @@ class Lane {
     private readonly to: Socket,
     private readonly frozen: () => boolean,
     private readonly delay: () => number,
-    private readonly lose: () => boolean = () => false
+    private readonly lose: (chunk: Buffer) => boolean = () => false
   ) {
     from.on('data', (chunk: Buffer) => this.#take(chunk))
     from.on('end', () => this.#take('end'))
@@ -266,7 +285,7 @@ class Lane {
 
   #take(cargo: Cargo): void {
     if (this.#mute) return
-    if (cargo instanceof Buffer && this.lose()) {
+    if (cargo instanceof Buffer && this.lose(cargo)) {
       this.stop()
       return
     }

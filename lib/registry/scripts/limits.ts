@@ -3,6 +3,9 @@ import type { Script } from './script'
 /** How long the order of a user's sparks is kept after the last of them came, in ms: a week. */
 const ORDER_MS = 604_800_000
 
+/** For how long an order says again which sparks had to go, in ms, in case the answer that said so was lost. */
+const SAID_MS = 60_000
+
 /** How many more sparks than twice the limit an order may have, before it is freed of those that have gone. */
 const SLACK = 16
 
@@ -21,10 +24,15 @@ const NOW = `
  * Entries that go are removed from the sparks of the user at once, so that no two servers decide about the same place.
  * The lists of their servers are left alone: they follow when the sparks end.
  *
+ * An answer may be lost when the connection breaks. So a new spark that was refused, and is still there, is entered and
+ * decided again. The oldest that had to go are in the order too, as JSON of id and address, with the negative time
+ * until which they are named again.
+ *
  * KEYS     1 our users · then for each user: its sparks, their order
  * ARGV     1 our address · 2 how many sparks a user may have · 3 'oldest' or 'refuse': who goes
  *          4 users · 5 ids · 6 places of their users · 7 how long they have been there, in ms
  *          8 exempt entries of each user, as id, address, id, address…
+ *          9 places of users of which an answer was lost, so name again the oldest that had to go
  * Returns  entries in fours, the first of which says what they are:
  *          'absent', id, user, '': the registry lacks it; nothing is decided
  *          'over', id, user, address: it goes, because it is one of the oldest
@@ -41,7 +49,8 @@ export const admit: Script = {
     -- A spark that goes leaves its place in the order behind.
     local function freed(order, key)
       if redis.call('ZCARD', order) <= 2 * limit + ${SLACK} then return end
-      for _, id in ipairs(redis.call('ZRANGE', order, 0, -1)) do
+      redis.call('ZREMRANGEBYSCORE', order, string.format('%.0f', -now), '(0')
+      for _, id in ipairs(redis.call('ZRANGEBYSCORE', order, 0, '+inf')) do
         if redis.call('HEXISTS', key, id) == 0 then redis.call('ZREM', order, id) end
       end
     end
@@ -52,8 +61,8 @@ export const admit: Script = {
       local place, user = of[i], users[of[i]]
       local key, order = KEYS[2 * place], KEYS[2 * place + 1]
       local owner = redis.call('HGET', key, id)
-      -- It was refused, and is asked for again. Our list still has it as long as the spark is there.
-      if not owner and #exempt[place] > 0 and redis.call('HGET', KEYS[1], id) == user then
+      -- It was refused by us. Our list still has it as long as the spark is there.
+      if not owner and not oldest and redis.call('HGET', KEYS[1], id) == user then
         redis.call('HSET', key, id, address)
         owner = address
       end
@@ -68,12 +77,19 @@ export const admit: Script = {
         freed(order, key)
       end
     end
+    for _, place in ipairs(cjson.decode(ARGV[9])) do
+      local user, key, order = users[place], KEYS[2 * place], KEYS[2 * place + 1]
+      for _, said in ipairs(redis.call('ZRANGEBYSCORE', order, '-inf', string.format('%.0f', -now))) do
+        local id, owner = unpack(cjson.decode(said))
+        if redis.call('HEXISTS', key, id) == 0 then say('over', id, user, owner) end
+      end
+    end
     for place, ours in pairs(new) do
       local user, key, order = users[place], KEYS[2 * place], KEYS[2 * place + 1]
       if redis.call('HLEN', key) > limit then
         local entries, owners, marks = redis.call('HGETALL', key), {}, {}
         for i = 1, #entries, 2 do owners[entries[i]] = entries[i + 1] end
-        local ordered = redis.call('ZRANGE', order, 0, -1, 'WITHSCORES')
+        local ordered = redis.call('ZRANGEBYSCORE', order, 0, '+inf', 'WITHSCORES')
         for i = 1, #ordered, 2 do
           if owners[ordered[i]] then marks[ordered[i]] = tonumber(ordered[i + 1])
           else redis.call('ZREM', order, ordered[i]) end
@@ -95,8 +111,10 @@ export const admit: Script = {
         end
         if oldest then
           for i = 1, #counted - limit do
-            say('over', counted[i], user, owners[counted[i]])
-            remove(counted[i])
+            local id = counted[i]
+            say('over', id, user, owners[id])
+            remove(id)
+            redis.call('ZADD', order, string.format('%.0f', -now - ${SAID_MS} * 1000), cjson.encode({id, owners[id]}))
           end
         else
           -- One that was let in before keeps its place, even if a new one has waited for longer.

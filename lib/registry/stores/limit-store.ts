@@ -42,14 +42,16 @@ export class LimitStore {
    * Decide whether users with new sparks have too many.
    *
    * @param exempt entries of each user that are not to be counted, while they stand as given
+   * @param unheard users of whom an answer was lost: those of their sparks that had to go lately are named again
    */
   async admit(
     address: string,
     { sparks, over }: UserLimit,
     newcomers: readonly Newcomer[],
-    exempt: ReadonlyMap<string, readonly Holder[]>
+    exempt: ReadonlyMap<string, readonly Holder[]>,
+    unheard: readonly string[] = []
   ): Promise<Admission> {
-    const { each, at } = numbered(newcomers.map(({ user }) => user))
+    const { each, at } = numbered([...newcomers.map(({ user }) => user), ...unheard])
     const found = (await this.redis.list('admit', [
       2 * each.length + 1,
       this.keys.usersOf(address),
@@ -59,9 +61,10 @@ export class LimitStore {
       over,
       list(each),
       list(newcomers.map(({ id }) => id)),
-      JSON.stringify(at),
+      JSON.stringify(at.slice(0, newcomers.length)),
       JSON.stringify(newcomers.map(({ age }) => Math.round(age))),
-      JSON.stringify(each.map(user => (exempt.get(user) ?? []).flat()))
+      JSON.stringify(each.map(user => (exempt.get(user) ?? []).flat())),
+      JSON.stringify(at.slice(newcomers.length))
     ])) as string[]
     const absent: Named[] = []
     const refused: Named[] = []
