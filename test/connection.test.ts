@@ -35,7 +35,8 @@ function beside(
   const ready: number[] = []
   const dangers: MetroplexError[] = []
   user.on('error', () => undefined)
-  const connection = new Connection(user, {}, inspection === undefined ? { timeout } : { timeout, inspection }, {
+  const terms = { name: 'test', timeout, ...(inspection !== undefined && { inspection }) }
+  const connection = new Connection(user, {}, terms, {
     ready: () => {
       ready.push(performance.now())
       isReady()

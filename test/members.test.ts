@@ -27,7 +27,7 @@ class World {
     this.registry = Registry.open(
       this.#client,
       space,
-      { timeout: 5000 },
+      { timeout: 5000, name: 'test' },
       { ready: () => undefined, lost: () => undefined, endangered: () => undefined, secured: () => undefined }
     )
     using(() => this.registry.close())

@@ -22,7 +22,7 @@ class Side {
     this.registry = Registry.open(
       redis.client(),
       space,
-      { timeout: 5000, grace },
+      { timeout: 5000, name: 'test', grace },
       { ready: nothing, lost: nothing, endangered: nothing, secured: nothing }
     )
     using(() => this.registry.close())

@@ -49,7 +49,7 @@ class Server {
     this.registry = Registry.open(
       redis.client(),
       space,
-      { timeout: 20_000, grace: 0 },
+      { timeout: 20_000, name: 'test', grace: 0 },
       { ready: nothing, lost: nothing, endangered: nothing, secured: nothing }
     )
     using(() => this.registry.close())

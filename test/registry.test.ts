@@ -41,7 +41,7 @@ class Side {
     this.registry = Registry.open(
       redis.client(),
       space,
-      { timeout: 5000 },
+      { timeout: 5000, name: 'test' },
       {
         ready: () => undefined,
         lost: () => undefined,

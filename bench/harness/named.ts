@@ -29,6 +29,7 @@ export async function open({ redis, namespace, address, sparks }: NamedSettings)
     {
       redis: client,
       namespace,
+      name: 'bench',
       shards: 1,
       timeout: 5000,
       lease: 60_000,

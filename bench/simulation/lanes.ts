@@ -60,7 +60,7 @@ export async function openLanes(redis: RedisClient, shards: number, servers: num
       Registry.open(
         redis,
         name,
-        { timeout: TIMEOUT },
+        { timeout: TIMEOUT, name: 'lane' },
         { ready: ignore, lost: ignore, endangered: ignore, secured: ignore }
       )
     )

@@ -111,7 +111,7 @@ export function settings(options: MetroplexOptions = {}): Settings {
   }
   const timeout = milliseconds('metroplex.timeout', own.timeout, 5000, 1)
   const maxBody = whole('metroplex.maxBody', own.maxBody, 10_485_760, 1024, 'bytes')
-  const name = own.name ?? (process.env['METROPLEX_NAME'] || `${hostName() || 'unknown'}:${process.pid}`)
+  const name = own.name ?? (process.env['METROPLEX_NAME'] || processName())
   if (typeof name !== 'string' || name === '') {
     throw new TypeError(
       `metroplex: \`metroplex.name\` must be a string that is not empty; given: ${inspectValue(name)}.`
@@ -172,6 +172,11 @@ export function settings(options: MetroplexOptions = {}): Settings {
     tls: own.tls,
     ...chosen
   }
+}
+
+/** What names this process where no name is given: `host:pid`. */
+export function processName(): string {
+  return `${hostName() || 'unknown'}:${process.pid}`
 }
 
 /**

@@ -32,7 +32,7 @@ export interface MasterConnectionEvents {
  * breaks, or the slot has moved, the master is looked up again.
  *
  * @example
- * const connection = new MasterConnection(new Redis(), 5000, client => prepare(client), events)
+ * const connection = new MasterConnection(new Redis(), 5000, 'metroplex:web-1:commands', prepare, events)
  * connection.open('metroplex:servers')
  * connection.close()
  */
@@ -57,6 +57,8 @@ export class MasterConnection {
     private readonly user: RedisClient,
     /** The timeout of each step, in ms. */
     private readonly timeout: number,
+    /** The name by which `CLIENT LIST` shows it. */
+    private readonly name: string,
     private readonly prepare: (client: Redis) => void,
     private readonly events: MasterConnectionEvents
   ) {
@@ -176,6 +178,9 @@ export class MasterConnection {
 
   /** Report a client as ready once it is known to be of use. */
   #check(client: Redis): void {
+    // Redis may refuse it, to a user without the right to CLIENT SETNAME: then the connection works without a name.
+    // ioredis itself would send it first, and ignore the answer of a Redis that refuses the connection.
+    client.client('SETNAME', this.name).catch(ignore)
     Promise.all([this.#selectDatabase(client), this.#requireMaster(client)])
       .then(
         () => {
@@ -268,6 +273,8 @@ export class MasterConnection {
       readOnly: false,
       // A Redis that refuses a connection answers its first command and hangs up. ioredis would ignore that answer.
       disableClientInfo: true,
+      // Ours is set once the connection is ready. ioredis has no type for "none", its default.
+      connectionName: '',
       reconnectOnError: error => {
         const client = this.#client
         // While it is opened, ioredis closes it by itself, and its error says more: why AUTH was refused, and not that

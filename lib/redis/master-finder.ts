@@ -44,6 +44,8 @@ export class MasterFinder {
       redisOptions: {
         ...redisOptions,
         disableClientInfo: true,
+        // It lasts for one lookup, and is not the connection that the application has named.
+        connectionName: '',
         connectTimeout: this.timeout,
         disconnectTimeout: DISCONNECT_TIMEOUT,
         replyMapping: 'legacy'

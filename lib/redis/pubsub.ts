@@ -4,6 +4,7 @@ import { withTimeout } from '../common/async'
 import { asError, MetroplexError } from '../common/errors'
 import { isCluster } from '../common/ioredis-client'
 import type { RedisClient } from '../common/types'
+import { connectionName } from './connection-name'
 import { PubSubProbe } from './pubsub-probe'
 import { PubSubStatus, type PubSubStatusEvents } from './pubsub-status'
 import { MasterConnection } from './master-connection'
@@ -18,6 +19,8 @@ export interface PubSubTarget {
   readonly namespace: string
   /** The node id of this process: the last part of its channel. */
   readonly nodeId: string
+  /** The name of this process for operators, as in `CLIENT LIST`. */
+  readonly name: string
 }
 
 /** What the connections report. */
@@ -40,7 +43,7 @@ export interface PubSubEvents extends PubSubStatusEvents {
  * On Redis Cluster it uses sharded pub/sub, which needs Redis 7, on the master that holds the namespace.
  *
  * @example
- * const pubsub = new PubSub(new Redis(), { namespace: 'metroplex', nodeId: 'q2f…' }, 5000, events)
+ * const pubsub = new PubSub(new Redis(), { namespace: 'metroplex', nodeId: 'q2f…', name: 'web-1' }, 5000, events)
  * pubsub.open()
  * await pubsub.usable()
  * const receivers = await pubsub.publish('x8a…', Buffer.from('hello'))
@@ -75,6 +78,7 @@ export class PubSub {
     this.#publishing = new MasterConnection(
       user,
       timeout,
+      connectionName(target.name, 'publish'),
       client => {
         this.#prepare(client)
       },
@@ -93,6 +97,7 @@ export class PubSub {
     this.#subscribing = new MasterConnection(
       user,
       timeout,
+      connectionName(target.name, 'subscribe'),
       client => {
         this.#prepare(client)
         client.on(this.sharded ? 'smessageBuffer' : 'messageBuffer', (_channel: Buffer, message: Buffer) => {

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { ignore } from '../common/callback'
 import { now, withTimeout } from '../common/async'
 import { asError, isReply, MetroplexError } from '../common/errors'
+import { connectionName } from '../redis/connection-name'
 import { MasterConnection } from '../redis/master-connection'
 import {
   describeLoss,
@@ -23,6 +24,8 @@ type Arguments = readonly (string | number)[]
 export interface ConnectionOptions {
   /** The deadline of a command, and of the wait for the connection. */
   readonly timeout: number
+  /** The name of this process for operators, as in `CLIENT LIST`. */
+  readonly name: string
   /** For how long the role and the settings of Redis are not asked for again. @default 60000 */
   readonly inspection?: number
 }
@@ -53,7 +56,7 @@ export interface ConnectionEvents {
  * has the key of the first command.
  *
  * @example
- * const connection = new Connection(new Redis(), scripts, { timeout: 5000 }, events)
+ * const connection = new Connection(new Redis(), scripts, { timeout: 5000, name: 'web-1' }, events)
  * await connection.run('HGET', ['metroplex:sparks', id])
  * connection.close()
  */
@@ -89,7 +92,7 @@ export class Connection {
     const prepare = (client: Redis): void => {
       for (const [name, script] of Object.entries(scripts)) client.defineCommand(scriptName(name), script)
     }
-    this.#connection = new MasterConnection(user, options.timeout, prepare, {
+    this.#connection = new MasterConnection(user, options.timeout, connectionName(options.name, 'commands'), prepare, {
       ready: client => {
         this.#becameReady(client)
       },

@@ -1,7 +1,7 @@
 import type { RedisClient } from '../common/types'
 import { AdaptiveBatchSize } from './batch-size'
 import { Cleanup, half } from './cleanup'
-import { Connection, type ConnectionEvents } from './connection'
+import { Connection, type ConnectionEvents, type ConnectionOptions } from './connection'
 import { asBeat, asChanged, asJoined, asLives, asText, LIFE, words } from './decoding'
 import { NOT_SHARED, stored } from './encoding'
 import { GroupStore } from './stores/group-store'
@@ -16,6 +16,8 @@ import { RedisCommands } from './redis-commands'
 import { SCRIPTS } from './scripts/all'
 import { SparkStore } from './stores/spark-store'
 import { UserStore } from './stores/user-store'
+
+type RegistryTerms = ConnectionOptions & PresenceTerms
 
 /**
  * One registry in Redis: which servers there are, their sparks, their users and their groups.
@@ -63,7 +65,7 @@ export class Registry {
   }
 
   /** The registry of a namespace, on a connection of its own, which the first command opens. */
-  static open(redis: RedisClient, namespace: string, options: PresenceTerms, events: ConnectionEvents): Registry {
+  static open(redis: RedisClient, namespace: string, options: RegistryTerms, events: ConnectionEvents): Registry {
     return new Registry(new Connection(redis, SCRIPTS, options, events), namespace, options)
   }
 

@@ -11,6 +11,8 @@ export interface RegistriesTerms {
   readonly shards: number
   /** Deadline of an operation, in ms. */
   readonly timeout: number
+  /** The name of this process for operators, as in `CLIENT LIST` of Redis. */
+  readonly name: string
   /** How long the last spark of a user or group may be gone until that has ended, in ms. */
   readonly grace?: number | undefined
 }
@@ -35,12 +37,15 @@ export class Registries {
   /** The namespaces of the connections whose Redis is known to endanger a registry. */
   readonly #endangered = new Set<string>()
 
-  constructor({ redis, namespace, shards, timeout, grace }: RegistriesTerms, events: RegistriesEvents) {
+  constructor(
+    { redis, namespace, shards, timeout, name: processName, grace }: RegistriesTerms,
+    events: RegistriesEvents
+  ) {
     const open = (name: string, registries: readonly number[]): Registry =>
       Registry.open(
         redis,
         name,
-        { timeout, grace },
+        { timeout, name: processName, grace },
         {
           ready: () => {
             events.ready(registries)

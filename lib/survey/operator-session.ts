@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import { createClient, type Client } from '../api/cluster-client'
 import { ignore } from '../common/callback'
+import { processName } from '../common/options'
 import type { Inspection } from '../registry/inspection/inspection'
 import type { Registry } from '../registry/registry'
 import { Registries } from '../shards/registries'
@@ -14,6 +15,11 @@ export interface SurveyTerms {
   readonly shards: number | undefined
   /** How long to wait for Redis, and for each server, in ms. */
   readonly timeout: number
+}
+
+/** By which `CLIENT LIST` of Redis shows the connections of an operator. */
+function operatorName(): string {
+  return `operator:${processName()}`
 }
 
 const UNHEARD = {
@@ -41,7 +47,8 @@ export class OperatorSession {
    */
   static async open(redis: Redis | Cluster, terms: SurveyTerms): Promise<OperatorSession> {
     const { namespace, timeout } = terms
-    const open = (shards: number): Registries => new Registries({ redis, namespace, shards, timeout }, UNHEARD)
+    const name = operatorName()
+    const open = (shards: number): Registries => new Registries({ redis, namespace, shards, timeout, name }, UNHEARD)
     let registries = open(terms.shards ?? 1)
     try {
       const shards = terms.shards ?? (await registries.base.inspection.layout())
@@ -80,6 +87,7 @@ export class OperatorSession {
       redis,
       namespace,
       metroplex: {
+        name: operatorName(),
         timeout,
         transport,
         shards: registries.all.length,

@@ -31,7 +31,7 @@ export function chooseTransport(
   cluster: TransportCluster,
   reports: TransportReports
 ): ReceptionTransport {
-  const { redis, timeout, maxBody, tls } = settings
+  const { redis, name, timeout, maxBody, tls } = settings
   if (settings.transport === 'http')
     return new HttpTransport({ pathname: () => cluster.pathname, tls, timeout, maxBody })
   if (settings.transport !== 'redis') return new ApplicationTransport(settings.transport as Transport)
@@ -39,6 +39,7 @@ export function chooseTransport(
     redis,
     namespace: cluster.first,
     nodeId,
+    processName: name,
     timeout,
     maxBody,
     alive: address => cluster.alive(address),

@@ -124,7 +124,7 @@ describe('the command metroplex doctor', function () {
   it('finds unequal servers, wrong clocks, and servers of 1.0.2', async () => {
     const primus = (lease: number): Record<string, unknown> => ({ interval: 30_000, metroplex: { lease } })
     const a = await startServer({ redis: registry(), primus: primus(3000) })
-    const b = await startServer({ redis: registry(), primus: primus(6000), clockShift: 60_000 })
+    const b = await startServer({ redis: registry(), primus: primus(6000), clockShift: 75_000 })
     const old = await startServer({ redis: registry(), metroplex: '1.0.2', omega: true })
     const diagnosis = await diagnose()
     assume(codes(diagnosis)).includes('leases')

@@ -35,6 +35,7 @@ export class ShardsServer {
       {
         redis: new Redis({ host: '127.0.0.1', port, lazyConnect: true }),
         namespace,
+        name: 'test',
         shards,
         timeout,
         lease,

@@ -308,6 +308,7 @@ describe('messages to a client without an address', () => {
             redis: redis.client(),
             namespace: space,
             nodeId: word,
+            processName: 'test',
             timeout: terms.timeout,
             maxBody: MOST,
             alive: () => Promise.resolve(true),

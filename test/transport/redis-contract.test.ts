@@ -29,6 +29,7 @@ describe('Redis as a transport', () => {
         redis: client(port),
         namespace: space,
         nodeId: word,
+        processName: 'test',
         timeout: 5000,
         maxBody: MOST,
         alive: address => Promise.resolve(living.has(address)),

@@ -51,6 +51,7 @@ function open(
     redis,
     namespace: space,
     nodeId: word,
+    processName: 'test',
     // A client of a Cluster first asks which master has the slot, and a busy machine may be slow to say.
     timeout: redis.isCluster ? 8000 : 2000,
     maxBody: 10_485_760,

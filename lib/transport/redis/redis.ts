@@ -14,6 +14,8 @@ export interface RedisTerms extends Omit<RedisRequesterTerms, 'largest'>, Omit<R
   readonly redis: RedisClient
   /** The namespace of the first shard; on Redis Cluster it carries a hash tag. */
   readonly namespace: string
+  /** The name of this process for operators, as in `CLIENT LIST` of Redis. */
+  readonly processName: string
   /** How long Redis may take to answer, in ms. */
   readonly timeout: number
   /** The largest body that is sent, in bytes, if less than the limit of this transport. */
@@ -34,7 +36,16 @@ export interface RedisTerms extends Omit<RedisRequesterTerms, 'largest'>, Omit<R
  * Bodies up to 1 MiB pass, in chunks of 256 KiB. On Redis Cluster it needs Redis 7.
  *
  * @example
- * const transport = new RedisTransport({ redis, namespace, nodeId, timeout: 5000, maxBody: 10_485_760, alive, failed })
+ * const transport = new RedisTransport({
+ *   redis,
+ *   namespace,
+ *   nodeId,
+ *   processName: 'web-1',
+ *   timeout: 5000,
+ *   maxBody: 10_485_760,
+ *   alive,
+ *   failed
+ * })
  * transport.open(receiver)
  * const answer = await transport.send(peer, request, now() + 5000)
  * await transport.close()
@@ -50,12 +61,12 @@ export class RedisTransport implements ReceptionTransport {
   readonly #reports: ThrottledReports
 
   constructor(terms: RedisTerms) {
-    const { redis, namespace, nodeId, timeout, maxBody } = terms
+    const { redis, namespace, nodeId, processName, timeout, maxBody } = terms
     this.#reports = new ThrottledReports(error => {
       terms.failed(error)
     })
     this.limits = { body: Math.min(MAX_BODY, maxBody), batch: Math.min(CHUNK_SIZE, maxBody) }
-    this.#pubsub = new PubSub(redis, { namespace, nodeId }, timeout, {
+    this.#pubsub = new PubSub(redis, { namespace, nodeId, name: processName }, timeout, {
       received: message => {
         this.#received(message)
       },
