@@ -160,7 +160,7 @@ export class LocalDelivery {
   }
 
   #write(spark: Deep, message: Message): boolean {
-    if (peek(spark, 'readyState') === this.primus.Spark.CLOSED) return false
+    if (this.#closed(spark)) return false
     if (message.ending !== undefined) {
       spark.end(undefined, message.ending)
       return true
@@ -171,15 +171,13 @@ export class LocalDelivery {
     }
     const { packet } = this.#prepared
     const rawSocket = rawSocketOf(spark)
-    this.#cork(rawSocket, spark)
+    if (this.#corked !== undefined) this.#cork(rawSocket, spark)
     if (packet === undefined || !this.#unchanged(spark)) {
       if (!spark.write(message.value)) return false
     } else if (!rawSocket.write(packet)) {
       spark.emit?.(DATA, packet.data)
     }
-    if (!this.#together) this.#uncorkFull(rawSocket)
-    if (this.#corked === undefined || rawSocket.socket === undefined || !this.#corked.has(rawSocket.socket))
-      this.#checkBuffer(spark, rawSocket)
+    if (this.#tooMuch(rawSocket)) this.#relieve(rawSocket, spark)
     return true
   }
 
@@ -228,17 +226,26 @@ export class LocalDelivery {
     this.#corked.set(socket, spark)
   }
 
-  /** Uncork a socket early when its unsent data exceeds `maxBuffered`. */
-  #uncorkFull(rawSocket: RawSocket): void {
+  /** A spark whose unsent data exceeds `maxBuffered`: uncork its socket early, and note it if that does not help. */
+  #relieve(rawSocket: RawSocket, spark: Spark): void {
     const { socket } = rawSocket
-    if (this.#corked === undefined || socket === undefined || !this.#tooMuch(rawSocket)) return
-    this.#corked.delete(socket)
-    socket.uncork()
+    if (socket !== undefined && this.#corked?.has(socket) === true) {
+      // A batch is checked when it has been written.
+      if (this.#together) return
+      this.#corked.delete(socket)
+      socket.uncork()
+    }
+    this.#checkBuffer(spark, rawSocket)
   }
 
   /** Note a spark whose unsent data exceeds `maxBuffered`. */
   #checkBuffer(spark: Spark, rawSocket: RawSocket): void {
     if (this.#tooMuch(rawSocket)) this.#slow.push(spark)
+  }
+
+  #closed(spark: Deep): boolean {
+    // The value behind `readyState`: its getter would read it by name.
+    return (peek(spark, '__readyState') ?? peek(spark, 'readyState')) === this.primus.Spark.CLOSED
   }
 
   #tooMuch({ buffered = 0 }: RawSocket): boolean {
