@@ -66,6 +66,12 @@ const AROUND = `
 const PROGRAM = `
   import type * as Http from 'node:http'
   import { createClient as Create } from 'metroplex'
+  import {
+    livenessHandler as liveness,
+    metrics as exported,
+    metricsHandler as exporting,
+    readinessHandler as readiness
+  } from 'metroplex/metrics'
   import { RoomsAdapter as Adapter } from 'metroplex/rooms'
   import { Supervisor as Supervised, worker as supervised } from 'metroplex/supervisor'
   import { Redis as Client } from 'ioredis'
@@ -78,6 +84,10 @@ const PROGRAM = `
     const jobs: { finish(): Promise<void> }
     const Redis: typeof Client
     const createClient: typeof Create
+    const livenessHandler: typeof liveness
+    const metrics: typeof exported
+    const metricsHandler: typeof exporting
+    const readinessHandler: typeof readiness
     const RoomsAdapter: typeof Adapter
     const Supervisor: typeof Supervised
     const worker: typeof supervised
@@ -97,6 +107,9 @@ const PUBLIC = [
   'lib/api/spark-moves.ts',
   'lib/common/errors.ts',
   'lib/delivery/forward-api.ts',
+  'lib/metrics/index.ts',
+  'lib/metrics/metrics.ts',
+  'lib/metrics/probes.ts',
   'lib/rooms/index.ts',
   'lib/rooms/rooms-adapter.ts',
   'lib/supervisor/index.ts',

@@ -99,7 +99,14 @@ describe('the examples of', function () {
   // An example may start a server that is never told to leave: it is killed after the test, and may beat until then.
   beforeEach(() => redis.ask(client => client.flushall()))
 
-  for (const document of ['README.md', 'docs/api.md', 'docs/cluster.md', 'docs/groups.md', 'docs/presence.md']) {
+  for (const document of [
+    'README.md',
+    'docs/api.md',
+    'docs/cluster.md',
+    'docs/groups.md',
+    'docs/metrics.md',
+    'docs/presence.md'
+  ]) {
     it(`${document} run, and nothing goes wrong`, async () => {
       const { stderr } = await ran(document, server, redis)
       assume(stderr).equals('')

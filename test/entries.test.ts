@@ -26,6 +26,10 @@ describe('the entries for `import`', () => {
     assume(types).includes('Transport')
   })
 
+  it('metrics/index.mts exports what metrics/index.ts exports', () => {
+    assume(exported('lib/metrics/index.mts')).eql(exported('lib/metrics/index.ts'))
+  })
+
   it('rooms/index.mts exports what rooms/index.ts exports', () => {
     assume(exported('lib/rooms/index.mts')).eql(exported('lib/rooms/index.ts'))
   })

@@ -15,7 +15,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['lib/shards'],
   ['lib/health'],
   ['lib/core'],
-  ['lib/api'],
+  ['lib/api', 'lib/metrics'],
   ['lib/plugin'],
   ['lib/survey'],
   ['lib/cli/output'],

@@ -127,11 +127,32 @@ describe('the package', function () {
     assume(JSON.parse(stdout)).deep.equals([true, true])
   })
 
+  it('has the metrics as an entry of its own', async () => {
+    const { stdout } = await run(
+      'node',
+      [
+        '--input-type=module',
+        '-e',
+        `
+      import { createRequire } from 'node:module'
+      import entry, { livenessHandler, metrics, metricsHandler, readinessHandler } from 'metroplex/metrics'
+      const required = createRequire(import.meta.url)('metroplex/metrics')
+      const named = { livenessHandler, metrics, metricsHandler, readinessHandler }
+      const same = Object.entries(named).map(([name, value]) => value === required[name])
+      console.log(JSON.stringify([entry === required, ...same]))`
+      ],
+      { cwd: folder }
+    )
+    assume(JSON.parse(stdout)).deep.equals([true, true, true, true, true])
+  })
+
   it('gives a strict TypeScript user its types, whichever way it is loaded', async () => {
     await writeFile(
       join(folder, 'user.cts'),
       `
       import metroplex = require('metroplex')
+      import { createServer } from 'node:http'
+      import { metrics, metricsHandler, readinessHandler, type HttpHandler } from 'metroplex/metrics'
       import { RoomsAdapter, type RoomsAdapterOptions } from 'metroplex/rooms'
       import { Supervisor, type WorkerEvent } from 'metroplex/supervisor'
       const terms: RoomsAdapterOptions = { wildcard: false }
@@ -140,6 +161,8 @@ describe('the package', function () {
       export const supervise = (): Supervisor =>
         new Supervisor({ web: { exec: './server.js' } }).on('death', died)
       const plugin: metroplex.Metroplex = metroplex({}, { namespace: 'a', metroplex: { lease: 2000 } })
+      const answer: HttpHandler = metricsHandler(plugin, { labels: { cluster: 'a' } })
+      export const scraped = [createServer(answer), createServer(readinessHandler(plugin)), metrics(plugin)]
       const address: Promise<string | null> = plugin.spark('id')
       const chained: metroplex.Metroplex = plugin.servers((error, list) => {
         console.log(error?.message, list?.length)
@@ -211,6 +234,8 @@ describe('the package', function () {
       'docs/migrating.md',
       'dist/index.mjs',
       'dist/index.d.mts',
+      'dist/lib/metrics/index.mjs',
+      'dist/lib/metrics/index.d.mts',
       'dist/lib/rooms/index.mjs',
       'dist/lib/rooms/index.d.mts',
       'dist/lib/supervisor/index.mjs',

@@ -267,7 +267,7 @@ export class Metroplex extends SparkMoves {
     this.#ready.reject(error)
     // The application can only add listeners after the constructor has returned.
     process.nextTick(() => {
-      this.emit('error', error)
+      this.tell('error', error)
     })
   }
 }

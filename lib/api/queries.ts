@@ -3,7 +3,7 @@ import { checkAddress } from '../common/address'
 import { callbackifySync, splitCallback, callbackify, type Callback } from '../common/callback'
 import type { Core, Emit } from '../core/core'
 import { now } from '../common/async'
-import { asError, inspectValue } from '../common/errors'
+import { asError, inspectValue, type ClusterError } from '../common/errors'
 import { idOf, usersOf } from '../common/names'
 import type { Settings } from '../common/options'
 import type { MetroplexEvents, Statistics } from '../reporting/types'
@@ -269,6 +269,7 @@ export class Queries extends EventEmitter<MetroplexEvents> {
 
   /** Emit an event from the background. An error of a listener is thrown in a tick of its own. @internal */
   tell<E extends keyof MetroplexEvents>(event: E, ...args: Parameters<MetroplexEvents[E]>): void {
+    if (event === 'error') this.core.stats.erred(args[0] as ClusterError)
     try {
       this.emit(event, ...(args as never))
     } catch (error) {

@@ -1,7 +1,6 @@
 import { delay } from '../common/async'
 import { ignore } from '../common/callback'
 import { MetroplexError } from '../common/errors'
-import type { Result } from '../common/types'
 import type { Requester } from '../delivery/forward-api'
 import { Forwarder } from '../delivery/forwarder'
 import { Describer, type DescribedCluster } from '../descriptions/describer'
@@ -258,20 +257,11 @@ export class Core {
       takes,
       knowsGroups: address => takes(address, 'group'),
       forwarded: (result, ms) => {
-        this.#countForward(result, ms)
+        this.stats.forwarded(result, ms)
       },
       // An application that reads omega-supreme's requests by itself may not know `except` either.
       knowsExcept: address => !gateway.omegaOnly && shards.peers.life(address) !== ''
     }
-  }
-
-  #countForward({ send, missing, failed }: Result, ms: number): void {
-    const { stats } = this
-    stats.count('forwards')
-    stats.count('delivered', send)
-    stats.count('missing', missing?.length ?? 0)
-    stats.count('failed', failed?.length ?? 0)
-    stats.took('forward', ms)
   }
 }
 

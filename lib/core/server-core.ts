@@ -79,7 +79,7 @@ export class ServerCore extends Core {
     super(backbone, emit, { local, responder, descriptions, bar })
 
     this.#responder = responder
-    this.methods = new Methods(responder, { ownAddress, spark, primus: primus as Primus | undefined })
+    this.methods = new Methods(responder, { ownAddress, spark, primus: primus as Primus | undefined }, this.stats)
     this.subscriptions = new Subscriptions(responder, ownAddress)
     this.clientReplies = new ClientReplies(
       { spark, transformers: primus?.transformers ?? { incoming: [] } },

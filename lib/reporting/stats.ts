@@ -1,4 +1,7 @@
 import { now } from '../common/async'
+import { isCode, type ClusterError } from '../common/errors'
+import type { Result } from '../common/types'
+import { Histogram } from './histogram'
 import type { Latency } from './types'
 
 /** The counters of `stats()`. They count since the start of the server. */
@@ -32,52 +35,41 @@ export const TIMED = ['commit', 'beat', 'heal', 'lookup', 'forward'] as const
 export type Counter = (typeof COUNTERS)[number]
 export type Timed = (typeof TIMED)[number]
 
+/** What becomes of a forward. */
+export const OUTCOMES = ['delivered', 'missing', 'failed'] as const
+
+export type Outcome = (typeof OUTCOMES)[number]
+
+/** How calls of a method of the application ended: each outcome has its own durations. */
+export type CallDurations = Readonly<Record<'ok' | 'failed', Histogram>>
+
 /**
- * The upper bound of the first bucket in ms, the buckets per power of two, and the number of buckets. So p50 and p99
- * are accurate within a fifth.
+ * Codes that are counted from the start with 0. Prometheus cannot see the growth of a number that begins with 1. Other
+ * codes are added when they occur.
  */
-const [SMALLEST, STEPS, BUCKETS] = [0.01, 4, 100]
+const FORWARD_CODES = ['EAUTH', 'EBUSY', 'EDEADLINE', 'EPROTOCOL', 'EREGISTRY', 'EREMOTE', 'EUNREACHABLE'] as const
+const ERROR_CODES = ['EADDRESS', 'EREGISTRY', 'EUNREACHABLE'] as const
 
-/** A latency histogram of constant size. */
-class Histogram {
-  readonly #buckets = new Uint32Array(BUCKETS)
-  #count = 0
-  #max = 0
-
-  add(ms: number): void {
-    const bucket = Math.ceil(Math.log2(Math.max(ms, SMALLEST) / SMALLEST) * STEPS)
-    const at = Math.min(bucket, BUCKETS - 1)
-    this.#buckets[at] = (this.#buckets[at] ?? 0) + 1
-    this.#count++
-    this.#max = Math.max(this.#max, ms)
-  }
-
-  get snapshot(): Latency {
-    return { count: this.#count, p50: this.#quantile(0.5), p99: this.#quantile(0.99), max: rounded(this.#max) }
-  }
-
-  #quantile(share: number): number {
-    let left = share * this.#count
-    const at = this.#buckets.findIndex(count => (left -= count) <= 0)
-    return this.#count === 0 ? 0 : rounded(Math.min(this.#max, SMALLEST * 2 ** (at / STEPS)))
-  }
-}
-
-/** The counters and latencies for `stats()`. */
+/** The counters and latencies for `stats()`, and for the metrics. */
 export class Stats {
   readonly #counters = Object.fromEntries(COUNTERS.map(name => [name, 0])) as Record<Counter, number>
-  readonly #timed = Object.fromEntries(TIMED.map(name => [name, new Histogram()])) as Record<Timed, Histogram>
+  readonly #timed = histograms(MEASURED)
+  readonly #forwards = histograms(OUTCOMES)
+  readonly #calls = new Map<string, CallDurations>()
+  /** Failures of forwards, and `error` events, by their codes. */
+  readonly failures: ReadonlyMap<string, number> = new Map(FORWARD_CODES.map(code => [code, 0]))
+  readonly errors: ReadonlyMap<string, number> = new Map(ERROR_CODES.map(code => [code, 0]))
 
   count(name: Counter, by = 1): void {
     this.#counters[name] += by
   }
 
-  took(name: Timed, ms: number): void {
+  took(name: Exclude<Timed, 'forward'>, ms: number): void {
     this.#timed[name].add(ms)
   }
 
   /** Time an operation, whether it succeeds or fails. */
-  async timed<T>(name: Timed, operation: Promise<T>): Promise<T> {
+  async timed<T>(name: Exclude<Timed, 'forward'>, operation: Promise<T>): Promise<T> {
     const began = now()
     try {
       return await operation
@@ -86,15 +78,63 @@ export class Stats {
     }
   }
 
+  /** A forward has ended. */
+  forwarded({ send, missing, failed }: Result, ms: number): void {
+    this.count('forwards')
+    this.count('delivered', send)
+    this.count('missing', missing?.length ?? 0)
+    this.count('failed', failed?.length ?? 0)
+    for (const { code } of failed ?? []) grow(this.failures, code)
+    const outcome = failed !== undefined && failed.length > 0 ? 'failed' : missing?.length ? 'missing' : 'delivered'
+    this.#forwards[outcome].add(ms)
+  }
+
+  /** An `error` event is emitted. */
+  erred({ code }: ClusterError): void {
+    this.count('errors')
+    // The code of a foreign error may be any text, and each would be a series of its own.
+    grow(this.errors, isCode(code) ? code : 'other')
+  }
+
+  /** The durations of calls of a method that the application has registered. */
+  calls(method: string): CallDurations {
+    const known = this.#calls.get(method) ?? histograms(['ok', 'failed'])
+    this.#calls.set(method, known)
+    return known
+  }
+
+  /** All methods with the durations of their calls. */
+  get methods(): ReadonlyMap<string, CallDurations> {
+    return this.#calls
+  }
+
+  /** The durations of forwards, by outcome. */
+  get forwards(): Readonly<Record<Outcome, Histogram>> {
+    return this.#forwards
+  }
+
+  /** The durations of an operation. */
+  durations(name: Exclude<Timed, 'forward'>): Histogram {
+    return this.#timed[name]
+  }
+
   get counters(): Record<Counter, number> {
     return { ...this.#counters }
   }
 
   get latencies(): Record<Timed, Latency> {
-    return Object.fromEntries(TIMED.map(name => [name, this.#timed[name].snapshot])) as Record<Timed, Latency>
+    const all = { ...this.#timed, forward: Histogram.of(Object.values(this.#forwards)) }
+    return Object.fromEntries(TIMED.map(name => [name, all[name].snapshot])) as Record<Timed, Latency>
   }
 }
 
-function rounded(ms: number): number {
-  return Math.round(ms * 1000) / 1000
+/** The operations with one histogram each. */
+const MEASURED = ['commit', 'beat', 'heal', 'lookup'] as const
+
+function histograms<N extends string>(names: readonly N[]): Record<N, Histogram> {
+  return Object.fromEntries(names.map(name => [name, new Histogram()])) as Record<N, Histogram>
+}
+
+function grow(counts: ReadonlyMap<string, number>, code: string): void {
+  ;(counts as Map<string, number>).set(code, (counts.get(code) ?? 0) + 1)
 }

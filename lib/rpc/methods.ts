@@ -1,5 +1,7 @@
+import { now } from '../common/async'
 import { inspectValue, MetroplexError } from '../common/errors'
 import type { Method, MethodContext, Primus, Spark } from '../common/types'
+import type { Stats } from '../reporting/stats'
 import { functionOf, nameOf } from './call-options'
 import { CALL } from './question'
 import { failedOutcome } from './remote-error'
@@ -21,7 +23,9 @@ export class Methods {
 
   constructor(
     responder: RpcResponder,
-    private readonly server: MethodsServer
+    private readonly server: MethodsServer,
+    /** Counts the calls of each method. */
+    private readonly stats: Pick<Stats, 'calls'>
   ) {
     responder.handle(CALL, task => this.#prepare(task))
   }
@@ -32,6 +36,7 @@ export class Methods {
     if (this.#methods.has(wanted))
       throw new Error(`metroplex: there is a method of the name ${inspectValue(wanted)} already.`)
     this.#methods.set(wanted, functionOf('a method', fn) as Method)
+    this.stats.calls(wanted)
   }
 
   #prepare({ detail, value, from, local, signal }: Task): () => unknown {
@@ -48,10 +53,15 @@ export class Methods {
     if (id !== undefined && spark === undefined) throw noSuchSpark(id)
     const context: MethodContext = { from, address, local, signal, ...(primus && { primus }), ...(spark && { spark }) }
     const args = value as unknown[]
+    const { ok, failed } = this.stats.calls(name)
     return async () => {
+      const began = now()
       try {
-        return await method.call(context, ...(args as never[]))
+        const value: unknown = await method.call(context, ...(args as never[]))
+        ok.add(now() - began)
+        return value
       } catch (error) {
+        failed.add(now() - began)
         const { message, cause } = failedOutcome(error)
         throw new MetroplexError('EREMOTE', message, { cause })
       }

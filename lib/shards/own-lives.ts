@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { allSettled } from '../common/async'
+import { allSettled, now } from '../common/async'
 import { ignore } from '../common/callback'
 import type { Life } from '../membership/life'
 import type { State } from '../reporting/types'
@@ -13,6 +13,8 @@ export class OwnLives {
   /** The ids of the lives since `register`, which are the same in all shards. */
   #ids: string[] = []
   #draining = false
+  /** When the lease in each registry was renewed last, by `now()`. */
+  readonly #renewed: number[] = []
 
   constructor(
     /** All shards, which are created after this. */
@@ -60,6 +62,17 @@ export class OwnLives {
   /** What is unusual but need not be a failure, in sentences. */
   get warnings(): string[] {
     return [...new Set(this.#all.flatMap(({ standing }) => standing.warnings))]
+  }
+
+  /** The lease in a registry was renewed, by a command that took `ms`. */
+  renewed(at: number, ms: number): void {
+    this.#renewed[at] = now() - ms
+  }
+
+  /** For how many ms our leases last, at least, if they are not renewed; 0 while this server is not registered. */
+  leaseLeft(lease: number): number {
+    if (this.address === '') return 0
+    return Math.max(0, lease - (now() - Math.min(...this.#renewed)))
   }
 
   /** Register under an address, and leave the present one. @param patient retry as long as it takes, never reject */

@@ -58,7 +58,6 @@ export class Shards {
   ) {
     const { shards, timeout, lease, interval } = settings
     const report = (error: Error): void => {
-      stats.count('errors')
       events.failed(error)
     }
     const failures = (this.#failures = new FailureReports(report))
@@ -108,6 +107,7 @@ export class Shards {
           { ...part, yields: () => at > 0 && lives.awaited !== '' },
           {
             registered: address => {
+              lives.renewed(at, 0)
               quorum.enter(at, address)
             },
             unregistered: () => {
@@ -121,6 +121,7 @@ export class Shards {
             },
             beaten: ms => {
               timed('beats', 'beat', ms)
+              lives.renewed(at, ms)
             },
             committed: ms => {
               timed('commits', 'commit', ms)
