@@ -253,9 +253,18 @@ describe('a request', function () {
       const wrong = (...args: unknown[]): Promise<Error & { code?: unknown }> =>
         rejection((forward.request as (...args: unknown[]) => Promise<unknown>)(...args))
       assume((await wrong('', 1)).message).matches(/a spark id must be a string that is not empty/)
-      assume((await wrong(client.id, 1, { timeout: 0 })).message).matches(
-        /`timeout` must be a whole number of milliseconds/
-      )
+      for (const [timeout, kind] of [
+        [0, RangeError],
+        [1.5, RangeError],
+        ['soon', TypeError],
+        [null, TypeError]
+      ] as const) {
+        const error = await wrong(client.id, 1, { timeout })
+        assume(error).instanceOf(kind)
+        assume(error.message).matches(
+          /^metroplex: `timeout` must be a whole number of milliseconds, from 1 to 2147483647; given: .*\.$/
+        )
+      }
       assume((await wrong(client.id, 1, { patience: 1 })).message).matches(/the option `patience` is not known here/)
       assume((await wrong(client.id, undefined)).code).equals('EMESSAGE')
       assume((await wrong(client.id, Buffer.from('binary'))).code).equals('EMESSAGE')

@@ -185,8 +185,16 @@ describe('a request to many', () => {
       ['']
     ])
       assume(await rejection(all(forward.requests(bad as never, 1)))).instanceOf(TypeError)
-    for (const enough of [0, -1, 1.5, '2'])
-      assume((await rejection(all(forward.requests('x', 1, { enough: enough as never })))).message).includes('`enough`')
+    for (const [enough, kind] of [
+      [0, RangeError],
+      [-1, RangeError],
+      [1.5, RangeError],
+      ['2', TypeError]
+    ] as const) {
+      const error = await rejection(all(forward.requests('x', 1, { enough: enough as never })))
+      assume(error).instanceOf(kind)
+      assume(error.message).matches(/`enough` must be a whole number of replies, from 1 to \d+; given: /)
+    }
     assume(await rejection(all(forward.requests('x', 1, { to: 'y' } as never)))).instanceOf(TypeError)
     const circular: Record<string, unknown> = {}
     circular['self'] = circular

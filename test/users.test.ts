@@ -68,7 +68,7 @@ describe('users', () => {
       assume(userOf(7)).equals('7')
       for (const none of ['', undefined, null, {}, [], true, Symbol('s'), 7n])
         assume(() => userOf(none)).throws(TypeError)
-      assume(() => userOf('')).throws(/a user must be a string that is not empty; given: ''/)
+      assume(() => userOf('')).throws(/a user must be a string of 1 to 1024 bytes of UTF-8; given: ''/)
     })
 
     it('have at most 1024 bytes', () => {

@@ -28,7 +28,9 @@ export function plain(id: unknown): unknown {
  */
 export function userOf(user: unknown): string {
   if ((typeof user !== 'string' || user === '') && typeof user !== 'number')
-    throw new TypeError(`metroplex: a user must be a string that is not empty; given: ${inspectValue(user)}.`)
+    throw new TypeError(
+      `metroplex: a user must be a string of 1 to ${LONGEST} bytes of UTF-8; given: ${inspectValue(user)}.`
+    )
   return asStored('user', String(user))
 }
 

@@ -26,5 +26,5 @@ export async function endUserOptions(options: unknown): Promise<{ reconnect: boo
 }
 
 function isObject(options: unknown): boolean {
-  return options === undefined || typeof options === 'object'
+  return options === undefined || (typeof options === 'object' && !Array.isArray(options))
 }

@@ -2,6 +2,7 @@ import { deferred, now, onAbort, withTimeout } from '../common/async'
 import { asError, inspectValue, MetroplexError } from '../common/errors'
 import { groupsOf, idOf, idsOf, usersOf } from '../common/names'
 import type { ClientReply, UserPlace } from '../common/types'
+import { whole } from '../common/validate'
 import { callTerms } from '../rpc/call-options'
 import type { ClientRequests } from '../rpc/client-requests'
 import type { GroupLists } from './group-lists'
@@ -187,11 +188,8 @@ function targetsOf(to: unknown): Targets {
   return 'user' in to ? { users: usersOf(user) } : { groups: groupsOf(group) }
 }
 
-/** @throws RangeError for anything but a whole number of replies above 0 */
+/** @throws TypeError or RangeError for anything but a whole number of replies above 0, or Infinity */
 function enoughOf(options: unknown): number {
-  const { enough = Infinity } = (options ?? {}) as { enough?: unknown }
-  if (enough === Infinity || (Number.isSafeInteger(enough) && (enough as number) > 0)) return enough as number
-  throw new RangeError(
-    `metroplex: \`enough\` must be a whole number of replies above 0; given: ${inspectValue(enough)}.`
-  )
+  const { enough } = (options ?? {}) as { enough?: unknown }
+  return enough === Infinity ? enough : whole('enough', enough, Infinity, 1, 'replies')
 }

@@ -1,8 +1,8 @@
 import { checkAddress } from '../common/address'
-import { LONGEST_TIMER } from '../common/async'
 import { splitCallback, type Callback } from '../common/callback'
 import { inspectValue } from '../common/errors'
 import type { AskOptions } from '../common/types'
+import { milliseconds } from '../common/validate'
 
 /** The checked options of a call. */
 export interface CallTerms {
@@ -37,13 +37,8 @@ export function callTerms(
   const unknown = Object.keys(options).find(key => !allowed.includes(key))
   if (unknown !== undefined)
     throw new TypeError(`metroplex: the option \`${unknown}\` is not known here. Known are: ${allowed.join(', ')}.`)
-  const { timeout = defaults.timeout, signal, to, self = defaults.self } = options
-  if (!Number.isInteger(timeout) || timeout < 1 || timeout > LONGEST_TIMER) {
-    throw new RangeError(
-      `metroplex: \`timeout\` must be a whole number of milliseconds, from 1 to ${LONGEST_TIMER}; ` +
-        `given: ${inspectValue(timeout)}.`
-    )
-  }
+  const { signal, to, self = defaults.self } = options
+  const timeout = milliseconds('timeout', options.timeout, defaults.timeout, 1)
   if (signal !== undefined && !((signal as unknown) instanceof AbortSignal))
     throw new TypeError(`metroplex: \`signal\` must be an AbortSignal; given: ${inspectValue(signal)}.`)
   if (typeof self !== 'boolean')
