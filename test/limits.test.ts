@@ -345,6 +345,30 @@ describe('a limit', function () {
       assume((await a.metroplex.user('alice')).map(({ spark }) => spark)).includes(guest.id)
     })
 
+  it('ends no spark for one whose server was killed', async () => {
+    const limit: Limit = { sparks: 2, over: 'oldest' }
+    const killed = await startServer({
+      redis: { url: shared.redis.url, namespace: shared.space },
+      primus: { metroplex: { limit } }
+    })
+    const a = await start(limit)
+    const phone = await come(a, 'alice')
+    await has(a, 'alice', [phone.id])
+    const laptop = await openClient(killed.url, { options: { strategy: false } })
+    await killed.call('metroplex.identify', laptop.id, 'alice')
+    await has(a, 'alice', [phone.id, laptop.id])
+    await killed.kill()
+    const back = await come(a, 'alice')
+    const decided = (): boolean => a.metroplex.core.limits?.waiting === 0
+    await eventually(async () => (await a.metroplex.user('alice')).some(({ spark }) => spark === back.id) && decided())
+    assume([isOpen(phone), isOpen(back), a.refusals.length]).eql([true, true, 0])
+    const tablet = await come(a, 'alice')
+    await ended(phone)
+    await eventually(decided)
+    assume([isOpen(back), isOpen(tablet)]).eql([true, true])
+    assume(a.refusals).eql([[phone.id, 'alice', 'limit']])
+  })
+
   it('over sixteen registries is one', async () => {
     const [a, b] = [await start({ sparks: 1 }, { shards: 16 }), await start({ sparks: 1 }, { shards: 16 })]
     for (const user of ['alice', 'bob', 'carol']) {
@@ -494,6 +518,8 @@ describe('a user that is kept out', function () {
     assume(error.message).includes(
       'the options of `endUser` must be an object such as { reconnect: true } or { for: 60000 }'
     )
+    for (const wrong of [[], 'soon', 7])
+      assume(await rejection(a.metroplex.endUser('alice', wrong as object))).instanceOf(TypeError)
     await known(a, [await come(a, 'alice')])
   })
 })

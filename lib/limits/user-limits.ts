@@ -195,6 +195,14 @@ export class UserLimits {
     for (const { absent, refused, over, holders } of admissions) {
       for (const [id] of [...absent, ...refused]) open.add(id)
       this.#endOver(over)
+      if (this.limit.over === 'oldest') {
+        for (const [user, entries] of holders) {
+          const own = newcomers.filter(one => one.user === user)
+          for (const { id } of own) open.add(id)
+          this.#makeRoom(user, own, entries)
+        }
+        continue
+      }
       for (const [id, user] of refused) this.#check(id, user, holders.get(user) ?? [])
     }
     for (const { id, user } of newcomers) if (!open.has(id) && this.#undecided.get(id)?.user === user) this.#settle(id)
@@ -213,6 +221,37 @@ export class UserLimits {
     if (!this.cluster.takes(address, OVER)) return this.cluster.endAt(named.map(([id]) => id))
     const deadline = now() + 10 * AGAIN
     return this.caller.ask(address, { kind: OVER, detail: named, message: NO_MESSAGE }, { deadline, signal: undefined })
+  }
+
+  /** The oldest sparks of a user must go, once the servers of those that stay have confirmed these. */
+  #makeRoom(user: string, newcomers: readonly Newcomer[], holders: readonly Holder[]): void {
+    const waiting = newcomers.flatMap(({ id }) => {
+      const undecided = this.#undecided.get(id)
+      return undecided?.user === user ? [{ id, undecided }] : []
+    })
+    for (const { undecided } of waiting) {
+      undecided.asking = true
+      // New sparks stay.
+      undecided.stays.resolve(undefined)
+    }
+    vanished(holders, this.caller, this.cluster, this.local, this.timeout)
+      .then(gone => {
+        const again = waiting.map(({ id }) => ({ id, user, age: this.#age(id) }))
+        return this.cluster.decide(this.limit, again, new Map([[user, gone]]))
+      })
+      .then(
+        admissions => {
+          for (const { over } of admissions) this.#endOver(over)
+          for (const { id, undecided } of waiting) if (this.#undecided.get(id) === undecided) this.#settle(id)
+        },
+        () => {
+          // Redis is away: it is decided later.
+          this.#unheard.add(user)
+          for (const { undecided } of waiting) undecided.asking = false
+          this.#later()
+        }
+      )
+      .catch(rethrow)
   }
 
   /** A new spark was refused. Before it goes, the servers of the sparks that took its place confirm these. */

@@ -21,6 +21,9 @@ const NOW = `
  * not said so since a flush, counts as older than all others. An entry that another server left behind, and that is
  * not to be counted, is exempt for as long as it stands under the same address.
  *
+ * Before the oldest of a user go, the entries of other servers that would stay have to be confirmed: one that a dead
+ * server left behind must not cost a spark that is there.
+ *
  * Entries that go are removed from the sparks of the user at once, so that no two servers decide about the same place.
  * The lists of their servers are left alone: they follow when the sparks end.
  *
@@ -31,13 +34,14 @@ const NOW = `
  * KEYS     1 our users · then for each user: its sparks, their order
  * ARGV     1 our address · 2 how many sparks a user may have · 3 'oldest' or 'refuse': who goes
  *          4 users · 5 ids · 6 places of their users · 7 how long they have been there, in ms
- *          8 exempt entries of each user, as id, address, id, address…
+ *          8 exempt entries of each user, as id, address, id, address…; false: its entries were not confirmed
  *          9 places of users of which an answer was lost, so name again the oldest that had to go
  * Returns  entries in fours, the first of which says what they are:
  *          'absent', id, user, '': the registry lacks it; nothing is decided
  *          'over', id, user, address: it goes, because it is one of the oldest
  *          'refused', id, user, '': it goes, because it is new
- *          'holder', id, user, address: one of the entries that fill the limit
+ *          'holder', id, user, address: one of the entries that fill the limit. With 'oldest' they have to be confirmed,
+ *          and nothing is decided about that user
  */
 export const admit: Script = {
   lua: `
@@ -94,8 +98,8 @@ export const admit: Script = {
           if owners[ordered[i]] then marks[ordered[i]] = tonumber(ordered[i + 1])
           else redis.call('ZREM', order, ordered[i]) end
         end
-        local left = {}
-        for i = 1, #exempt[place], 2 do left[exempt[place][i]] = exempt[place][i + 1] end
+        local left, known = {}, exempt[place] or {}
+        for i = 1, #known, 2 do left[known[i]] = known[i + 1] end
         local counted = {}
         for id, owner in pairs(owners) do
           if left[id] ~= owner then counted[#counted + 1] = id end
@@ -110,7 +114,14 @@ export const admit: Script = {
           redis.call('ZREM', order, id)
         end
         if oldest then
-          for i = 1, #counted - limit do
+          local over, unsure = #counted - limit, false
+          for i = math.max(0, over) + 1, over > 0 and not exempt[place] and #counted or 0 do
+            if owners[counted[i]] ~= address then
+              say('holder', counted[i], user, owners[counted[i]])
+              unsure = true
+            end
+          end
+          for i = 1, unsure and 0 or over do
             local id = counted[i]
             say('over', id, user, owners[id])
             remove(id)

@@ -24,7 +24,10 @@ export interface Admission {
   readonly over: ReadonlyMap<string, readonly Named[]>
   /** New sparks that must go. */
   readonly refused: readonly Named[]
-  /** For each user with refused sparks: the entries that were counted. */
+  /**
+   * For each user with refused sparks: the entries that were counted. Where the oldest go: for each user about which
+   * nothing is decided until these were confirmed.
+   */
   readonly holders: ReadonlyMap<string, readonly Holder[]>
 }
 
@@ -41,7 +44,7 @@ export class LimitStore {
   /**
    * Decide whether users with new sparks have too many.
    *
-   * @param exempt entries of each user that are not to be counted, while they stand as given
+   * @param exempt for each user whose entries were confirmed, those that are not to be counted, while they stand as given
    * @param unheard users of whom an answer was lost: those of their sparks that had to go lately are named again
    */
   async admit(
@@ -63,7 +66,7 @@ export class LimitStore {
       list(newcomers.map(({ id }) => id)),
       JSON.stringify(at.slice(0, newcomers.length)),
       JSON.stringify(newcomers.map(({ age }) => Math.round(age))),
-      JSON.stringify(each.map(user => (exempt.get(user) ?? []).flat())),
+      JSON.stringify(each.map(user => exempt.get(user)?.flat() ?? false)),
       JSON.stringify(at.slice(newcomers.length))
     ])) as string[]
     const absent: Named[] = []
