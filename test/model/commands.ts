@@ -50,7 +50,8 @@ export const steps = {
     }),
   connect: (server: number, id: string): Step =>
     step(`connect(${server}, '${id}')`, up(server), (model, world) => {
-      world.connect(server, model.connect(server, id), id)
+      const own = model.idOf(server, id)
+      if (own !== undefined) world.connect(server, model.connect(server, own), own)
     }),
   /** The spark that comes at this place among those of the server. */
   disconnect: (server: number, nth: number): Step =>
@@ -89,10 +90,27 @@ export const steps = {
         if (world.change(server, id, group, entered)) model.change(server, id, group, entered)
       }
     ),
+  /** A spark connects, and has a user at once. */
+  login: (server: number, id: string, user: string): Step =>
+    step(`login(${server}, '${id}', '${user}')`, up(server), (model, world) => {
+      const own = model.idOf(server, id)
+      if (own === undefined) return
+      world.connect(server, model.connect(server, own), own)
+      if (world.identify(server, own, user)) model.identify(server, own, user)
+    }),
+  /** The sparks of a user are ended, and it is kept out for so many ms; 0: it is let in again. */
+  bar: (server: number, user: string, ms: number): Step =>
+    step(`bar(${server}, '${user}', ${ms})`, up(server), (_model, world) => world.bar(server, user, ms)),
+  /** A server evens out its sparks. */
+  balance: (server: number): Step =>
+    step(`balance(${server})`, up(server), (_model, world) => {
+      world.balance(server)
+    }),
   /** A listener before ours throws: Primus's event does not reach us. */
   connectUnheard: (server: number, id: string): Step =>
     step(`connectUnheard(${server}, '${id}')`, up(server), (model, world) => {
-      world.connect(server, model.connect(server, id), id, false)
+      const own = model.idOf(server, id)
+      if (own !== undefined) world.connect(server, model.connect(server, own), own, false)
     }),
   disconnectUnheard: (server: number, nth: number): Step =>
     step(
@@ -110,7 +128,10 @@ export const steps = {
   /** All at once, more than one script takes. */
   crowd: (server: number, size: number): Step =>
     step(`crowd(${server}, ${size})`, up(server), (model, world) => {
-      for (let i = 0; i < size; i++) world.connect(server, model.connect(server, `c${i}`), `c${i}`)
+      for (let i = 0; i < size; i++) {
+        const id = model.idOf(server, `c${i}`)
+        if (id !== undefined) world.connect(server, model.connect(server, id), id)
+      }
     }),
   disperse: (server: number): Step =>
     step(`disperse(${server})`, up(server), (model, world) => {
@@ -170,6 +191,14 @@ const kinds: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
     weight: 10,
     arbitrary: fc.tuple(server, fc.nat({ max: 5 }), group, fc.boolean()).map(args => steps.change(...args))
   },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(server, fc.constantFrom(...USERS), fc.constantFrom(0, BEAT, 2 * LEASE, 20_000))
+      .map(args => steps.bar(...args))
+  },
+  { weight: 16, arbitrary: fc.tuple(server, id, fc.constantFrom(...USERS)).map(args => steps.login(...args)) },
+  { weight: 4, arbitrary: server.map(steps.balance) },
   { weight: 3, arbitrary: fc.tuple(server, id).map(args => steps.connectUnheard(...args)) },
   { weight: 3, arbitrary: fc.tuple(server, fc.nat({ max: 5 })).map(args => steps.disconnectUnheard(...args)) },
   { weight: 4, arbitrary: fc.boolean().map(steps.fill) },

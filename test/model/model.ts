@@ -24,7 +24,11 @@ export class Model {
   readonly servers: readonly Server[]
   #sparks = 0
 
-  constructor(servers: number) {
+  constructor(
+    servers: number,
+    /** Whether users have a limit. Then each id is that of one spark: a limit counts ids. */
+    readonly limited = false
+  ) {
     this.servers = Array.from({ length: servers }, () => ({
       up: false,
       frozen: false,
@@ -57,6 +61,13 @@ export class Model {
     one.ids.clear()
     one.users.clear()
     one.groups.clear()
+  }
+
+  /** What the id of a spark becomes, if it connects to a server now; `undefined`: it may not. */
+  idOf(server: number, id: string): string | undefined {
+    if (!this.limited) return id
+    const own = `${id}${server}`
+    return this.holds(server, own) ? undefined : own
   }
 
   /** A spark connects; its number. */

@@ -109,12 +109,12 @@ export async function surplus(client: Redis, namespace: string, living: readonly
     ['', ':life', ':lease', ':sparks', ':users', ':groups'].map(end => `${namespace}:${address}${end}`)
   )
   const known = new Set([
-    ...['servers', 'sparks', 'lives', 'members', 'changes', 'sweep', 'audit', 'secret', 'layout'].map(
+    ...['servers', 'sparks', 'lives', 'members', 'changes', 'sweep', 'audit', 'secret', 'layout', 'barred'].map(
       name => `${namespace}:${name}`
     ),
     ...own,
     // What they hold is compared.
-    ...USERS.map(user => `${namespace}:user:${user}`),
+    ...USERS.flatMap(user => [`${namespace}:user:${user}`, `${namespace}:order:${user}`]),
     ...GROUPS.map(group => `${namespace}:group:${group}`)
   ])
   const others = (await client.keys(`${namespace}:*`)).filter(key => !known.has(key))

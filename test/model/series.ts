@@ -1,11 +1,24 @@
 import fc from 'fast-check'
 import { happenings, type Step } from './commands'
 import { Model } from './model'
+import type { Limit } from './rules'
 import { openStage, SERVERS, type Stage } from './stage'
 import { World, type Worst } from './world'
 
 /** For how long a failure is made smaller, in ms. */
 const SHRINKING = 60_000
+
+/** The option `limit` of a run; half of them have none. */
+const limits: fc.Arbitrary<Limit | undefined> = fc.constantFrom<(Limit | undefined)[]>(
+  undefined,
+  undefined,
+  undefined,
+  undefined,
+  { sparks: 1, over: 'oldest' },
+  { sparks: 2, over: 'oldest' },
+  { sparks: 1, over: 'refuse' },
+  { sparks: 2, over: 'refuse' }
+)
 
 /** Which runs to make. */
 export interface Seriously {
@@ -54,16 +67,16 @@ export async function series(what: Seriously): Promise<Tally> {
   const one = async (stage: Stage, number: number): Promise<void> => {
     let failed = Infinity
     let first = ''
-    const property = fc.asyncProperty(happenings(replay), async steps => {
+    const property = fc.asyncProperty(limits, happenings(replay), async (limit, steps) => {
       fc.pre(performance.now() - failed < SHRINKING)
       try {
-        const { worst } = await perform(stage, steps)
+        const { worst } = await perform(stage, steps, limit)
         for (const key of ['quick', 'slow', 'settled'] as const)
           tally.worst[key] = Math.max(tally.worst[key], worst[key])
       } catch (error) {
         failed = Math.min(failed, performance.now())
         // What depends on time may not come again when it is made smaller: the first time is worth telling, too.
-        first ||= `at first: ${fc.stringify(steps)}\n${String(error)}`
+        first ||= `at first: ${fc.stringify([limit, steps])}\n${String(error)}`
         throw error
       }
     })
@@ -91,9 +104,9 @@ export async function series(what: Seriously): Promise<Tally> {
  * Lets all of this happen to real servers, two to begin with, and then holds that they say what is there. Resolves with
  * how long things took.
  */
-export async function perform(stage: Stage, happening: Iterable<Step>): Promise<World> {
-  const model = new Model(SERVERS)
-  const world = new World(stage, model)
+export async function perform(stage: Stage, happening: Iterable<Step>, limit?: Limit): Promise<World> {
+  const model = new Model(SERVERS, limit !== undefined)
+  const world = new World(stage, model, limit)
   try {
     // Two are there to begin with, so that little is wasted.
     for (const server of [0, 1]) {

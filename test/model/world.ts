@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import metroplex, { type Metroplex, type Spark } from '../../index'
 import { ignore } from '../../lib/common/callback'
+import type { Primus } from '../../lib/common/types'
 import { SparkReconciler } from '../../lib/plugin/spark-reconciler'
 import { randomTag, taggedIds } from '../../lib/lookup/id-tags'
 import { FULL } from '../support/full'
@@ -9,6 +10,7 @@ import { namespace } from '../support/namespace'
 import { startProxy, type TcpProxy } from '../support/proxy'
 import { Control } from './control'
 import type { Model } from './model'
+import { Rules, type Limit } from './rules'
 import { Rumours, type Listener } from './rumours'
 import { GROUPS, sample, sampleGroups, sampleUsers, surplus, USERS, type Sample } from './sample'
 import type { Stage } from './stage'
@@ -52,6 +54,8 @@ interface Start extends Listener {
   calm: number
   /** Its connection was harmed, and it has not been right since. */
   harmed: boolean
+  /** Sparks that it has said to end because of their users. */
+  readonly refused: Set<object>
   /** It may know a spark that has ended: one that connects under the same id then has the user of that one. */
   muddled: boolean
 }
@@ -101,18 +105,23 @@ export class World {
     for (const { reconciler } of this.#all) reconciler.look()
   }, BEAT)
   readonly #control: Control
+  readonly #rules: Rules
   #over = false
   /** Until when Redis was full, in epoch ms. What has connected until then need not be registered. */
   #full = -Infinity
 
   constructor(
     private readonly stage: Stage,
-    private readonly model: Model
+    private readonly model: Model,
+    limit?: Limit
   ) {
     this.#rumours = new Rumours(stage.addresses, LEASE, wrong => {
       this.#wrong(wrong)
     })
     this.#control = new Control(stage.client)
+    this.#rules = new Rules(limit, this.#control, wrong => {
+      this.#wrong(wrong)
+    })
     this.#watching = this.#watch()
   }
 
@@ -123,19 +132,21 @@ export class World {
     const proxy = await startProxy({ port: this.stage.redis.port })
     // Never connected: we talk through duplicates of it.
     const client = new Redis(proxy.port, { lazyConnect: true, username: USER, password: this.#password })
-    const one = new metroplex(
-      {},
-      {
-        redis: client,
-        namespace: this.#space,
-        address: door.address,
-        interval: 60_000,
-        metroplex: { lease: LEASE, timeout: TIMEOUT }
-      }
-    )
+    const sparks = new Map<number, OneSpark>()
+    const { limit } = this.#rules
+    const one = new metroplex(standIn(sparks), {
+      redis: client,
+      namespace: this.#space,
+      address: door.address,
+      interval: 60_000,
+      metroplex: { lease: LEASE, timeout: TIMEOUT, ...(limit && { limit }) }
+    })
     const tag = randomTag()
     one.core.tag = () => tag
-    const sparks = new Map<number, OneSpark>()
+    one.on('refused', (spark, user, why) => {
+      start.refused.add(spark)
+      if (start.ended === false) this.#rules.refused(server, spark.id, user, why)
+    })
     const reconciler = new SparkReconciler({
       connected: () => sparks.size,
       tables: () => one.core.shards.sparks.tables,
@@ -160,6 +171,7 @@ export class World {
       calm: Date.now(),
       harmed: true,
       muddled: false,
+      refused: new Set(),
       ended: false,
       holds: id => this.model.holds(server, id)
     }
@@ -170,6 +182,7 @@ export class World {
     this.#rumours.listen(start, one, ids => {
       for (const id of ids) this.#owed.delete(id)
     })
+    this.#count()
   }
 
   /** Stop a server properly; its sparks have been ended before. */
@@ -187,6 +200,7 @@ export class World {
     const start = this.#end(server)
     this.#silence(start)
     gone()
+    this.#count()
     this.stage.door(server).server = undefined
     // The second answer comes after all that was on its way.
     await this.#look()
@@ -201,7 +215,15 @@ export class World {
   /** A spark connects. @param heard whether we hear of it: a listener before ours may throw */
   connect(server: number, spark: number, id: string, heard = true): void {
     const start = this.#at(server)
-    const one = { id, readyState: 1, write: () => true, end: () => null }
+    const one: OneSpark = Object.assign(Object.create(PROTOTYPE) as object, {
+      id,
+      readyState: 1,
+      write: () => true,
+      end: (_data: unknown, options?: { reconnect?: boolean }) => {
+        this.#endSoon(start, spark, one, options?.reconnect === true)
+        return null
+      }
+    })
     // What a server has already, it does not take from another one.
     const had = [...start.sparks.values()].some(other => other.id === id)
     start.sparks.set(spark, one)
@@ -209,6 +231,7 @@ export class World {
     this.#touched.set(id, Date.now() + (heard ? 0 : UNHEARD))
     if (!had && this.model.holders(id).length > 1) this.#taken.set(id, { by: start, at: Date.now() })
     this.#owed.delete(id)
+    this.#count()
     if (!heard) return
     start.reconciler.arrived(one)
     start.metroplex.connect(one)
@@ -229,14 +252,38 @@ export class World {
     one.readyState = 2
     if (!heard) start.muddled = true
     if (heard) start.metroplex.disconnect(one)
-    return this.#heard(server, one.id)
+    this.#count()
+    const left = this.#heard(server, one.id)
+    if (!left) this.#rules.named(server, one.id, undefined)
+    return left
   }
 
   /** The user of an id becomes another one. @returns whether the server has heard of the id */
   identify(server: number, id: string, user: string | undefined): boolean {
-    const heard = this.#heard(server, id)
-    if (heard) this.#at(server).metroplex.identify(id, user).catch(ignore)
-    return heard
+    if (!this.#heard(server, id)) return false
+    const { metroplex, refused } = this.#at(server)
+    const before = refused.size
+    metroplex.identify(id, user).catch(ignore)
+    // A user that is kept out ends the spark at once, and is never its user.
+    if (refused.size > before) return false
+    this.#rules.named(server, id, user)
+    return true
+  }
+
+  /** The sparks of a user are ended, and the user is kept out for so many ms; 0 lets it in again. */
+  async bar(server: number, user: string, ms: number): Promise<void> {
+    const told = this.#rules.ordered(user, ms)
+    const asked = [...this.#current.values()]
+    const known = await this.#at(server).metroplex.endUser(user, { for: ms }).catch(ignore)
+    if (known === undefined) return told(undefined, false)
+    const failed = new Set(known.failed?.map(({ address }) => address))
+    const those = asked.filter(({ address, ended }) => ended === false && !failed.has(address))
+    told(new Set(those), failed.size === 0 && those.length === this.#current.size)
+  }
+
+  /** A server evens out its sparks; what comes of it is not awaited. */
+  balance(server: number): void {
+    this.#at(server).metroplex.balance({ tolerance: 0, rate: 1000 }).catch(ignore)
   }
 
   /** An id enters a group, or leaves it. @returns whether the server has heard of the id */
@@ -250,7 +297,7 @@ export class World {
   #heard(server: number, id: string): boolean {
     const { metroplex, sparks } = this.#at(server)
     const known = new Set(metroplex.core.shards.sparks.tables.flatMap(table => [...table.sparks()]))
-    return [...sparks.values()].some(one => one.id === id && known.has(one))
+    return [...sparks.values()].some(one => one.id === id && one.readyState !== 2 && known.has(one))
   }
 
   /** Redis refuses what needs memory, or no longer. */
@@ -426,6 +473,8 @@ export class World {
     const start = this.#at(server)
     this.#current.delete(server)
     start.ended = 'stopped'
+    this.#rules.left(server, start)
+    this.#count()
     this.#touchAll(start)
     for (const [id, { by, at }] of this.#taken)
       if (by === start && (start.harmed || Date.now() - at < QUICK)) this.#untold.add(id)
@@ -461,8 +510,30 @@ export class World {
   #lost(): void {
     this.#owed.clear()
     this.#rumours.forgotten()
+    this.#rules.forgotten()
     const now = Date.now()
     for (const start of this.#current.values()) start.calm = now
+  }
+
+  /** A server ends a spark. Its disconnection follows, as that of Primus does. */
+  #endSoon(start: Start, spark: number, one: OneSpark, reconnect: boolean): void {
+    if (one.readyState === 2) return
+    one.readyState = 2
+    const { server } = start
+    if (start.ended === false && !start.refused.has(one)) {
+      if (reconnect) this.#rules.balanced(server, one.id)
+      else this.#rules.out(server, one.id)
+    }
+    setImmediate(() => {
+      if (start.ended !== false || !start.sparks.has(spark)) return
+      this.model.disconnect(server, spark)
+      if (!this.disconnect(server, spark)) this.model.forget(server, one.id)
+    })
+  }
+
+  /** How many sparks the servers have has changed. */
+  #count(): void {
+    this.#rules.counted(new Map(this.model.up().map(server => [server, this.model.at(server).ids.size])))
   }
 
   /** All that was said of this server's sparks changes now. */
@@ -562,6 +633,7 @@ export class World {
     compare('lives', [...seen.lives].sort(), there)
     compare('sparks', [...seen.sparks.keys()].sort(), [...this.model.all()].sort())
     for (const start of living) for (const [what] of this.#about(start, seen)) wrong.push(`${start.name}: ${what}`)
+    wrong.push(...this.#rules.differences())
     await this.#compareUsers(seen, living, compare)
     await this.#compareGroups(seen, living, compare)
     compare('keys too much', await surplus(client, this.#space, there), [])
@@ -663,4 +735,19 @@ export class World {
       })
     })
   }
+}
+
+/** What all sparks inherit from, by which a server knows them from other objects that an application has entered. */
+const PROTOTYPE = {}
+
+/** As much of Primus as writes to sparks and lists them. */
+function standIn(sparks: ReadonlyMap<number, OneSpark>): Partial<Primus> {
+  return {
+    options: {},
+    Spark: { CLOSED: 2, prototype: PROTOTYPE },
+    spark: () => undefined,
+    forEach: (fn: (spark: Spark, id: string) => void) => {
+      for (const spark of sparks.values()) fn(spark, spark.id)
+    }
+  } as unknown as Partial<Primus>
 }
