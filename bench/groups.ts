@@ -6,7 +6,6 @@ import { comeAll, madeUp, makeUp } from './harness/pretend'
 import { server } from './harness/server'
 import { keep, named, windows, type Ran, type Window } from './harness/window'
 import type { Work } from './harness/work'
-import { ours } from './subjects'
 
 const [SERVERS, WITH_SPARKS, SPARKS] = [20, 3, 5]
 const GROUP = 'a group'
@@ -36,14 +35,14 @@ export const groups: Work = {
 const TOGETHER = 100
 const [FEW, MOST] = [2000, 20_000]
 
-/** Only of this project, because no other one has groups that all servers know. */
 export const joins: Work = {
   name: 'joins',
   command: 'groups',
+  // No other one has groups that all servers know.
+  ours: true,
   cast: () => ({ servers: 1 }),
 
   async *measure(stage, { size }) {
-    if (stage.subject.kind !== 'primus' || stage.subject.module !== ours.module) return
     const { sender } = stage
     const sparks = Math.max(FEW, MOST * size)
     await sender.run(__filename, comeMany, sparks + FEW)

@@ -101,7 +101,7 @@ const show = (lines: readonly string[]): void => {
 }
 
 async function bench({ works, growth, scale, rounds, subjects }: Wish): Promise<void> {
-  if (works.some(work => subjects.some(subject => subject.kind === 'socket.io' && does(subject, commandOf(work))))) {
+  if (works.some(work => subjects.some(subject => subject.kind === 'socket.io' && does(subject, work)))) {
     install(line => process.stderr.write(`${line}\n`))
   }
   const redis = execFileSync(await findRedis(), ['--version'], { encoding: 'utf8' }).trim()
@@ -120,7 +120,7 @@ async function bench({ works, growth, scale, rounds, subjects }: Wish): Promise<
   )
   const results: Result[] = []
   for (const work of works) {
-    const able = subjects.filter(subject => does(subject, commandOf(work)))
+    const able = subjects.filter(subject => does(subject, work))
     for (let round = 1; round <= rounds; round++) {
       for (const subject of able) {
         const stage = await Stage.open(subject, work.cast(scale, subject))

@@ -63,7 +63,8 @@ export const controls: readonly Control[] = [
 /** All of them; the first is what the others are compared with. */
 export const subjects: readonly Subject[] = [ours, former, ...peers, ...controls]
 
-/** Whether a subject can do a work, by the command of that. */
-export function does({ works }: Subject, command: string): boolean {
-  return works?.includes(command) ?? true
+/** Whether a subject can do a work. */
+export function does({ works }: Subject, work: { name: string; command?: string; ours?: boolean }): boolean {
+  const { name, command = name, ours = false } = work
+  return works === undefined || (!ours && works.includes(command))
 }

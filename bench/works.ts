@@ -2,11 +2,13 @@ import { beats } from './beats'
 import { broadcast, sockjs } from './broadcast'
 import { forward } from './forward'
 import type { Work } from './harness/work'
+import { groupSizes } from './group-sizes'
 import { groups, joins } from './groups'
 import { heal } from './heal'
 import { lookup } from './lookup'
 import { memory } from './memory'
-import { reap } from './reap'
+import { presence } from './presence'
+import { reap, reapGroups } from './reap'
 import { register } from './register'
 import { sparks } from './sparks'
 import { trickles } from './trickle'
@@ -22,6 +24,9 @@ export const works: readonly Work[] = [
   sockjs,
   groups,
   joins,
+  groupSizes,
+  reapGroups,
+  ...presence,
   reap,
   heal,
   beats,

@@ -64,9 +64,7 @@ describe('the bench', () => {
   for (const work of works) {
     // What is not installed is not measured: tests need nothing but what this project itself does.
     const measured = (subject: Subject): boolean =>
-      does(subject, commandOf(work)) &&
-      (subject.kind !== 'socket.io' || installed()) &&
-      (subject !== former || !guarded.has(work))
+      does(subject, work) && (subject.kind !== 'socket.io' || installed()) && (subject !== former || !guarded.has(work))
     for (const subject of subjects.filter(measured)) {
       it(`measures ${work.name} of ${subject.name}, without a failure`, async () => {
         const stage = await onStage(subject, work)

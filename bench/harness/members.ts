@@ -14,7 +14,13 @@ export interface MemberSettings {
   count: number
 }
 
-type Member = MetroplexUnderTest & { stats?(): { peers: number; state: string } }
+/** One of them. */
+export type Member = MetroplexUnderTest & {
+  stats?(): { peers: number; state: string }
+  /** 1.x has none. */
+  join?(sparks: string | readonly string[], groups: string | readonly string[]): Promise<unknown>
+  groups?(names: string): Promise<unknown>
+}
 type MemberConstructor = new (primus: object, options: object) => Member
 
 const members: Member[] = []
@@ -38,6 +44,11 @@ export async function openMembers({ subject, redis, namespace, options, count }:
       return once(member, 'register', { within: patience })
     })
   )
+}
+
+/** Those in this process. */
+export function opened(): readonly Member[] {
+  return members
 }
 
 /**

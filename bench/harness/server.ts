@@ -33,7 +33,10 @@ export interface PrimusOnStage extends PrimusUnderTest {
     /** 1.x has none. */
     stats?(): { waiting: number }
     /** 1.x has none. */
-    join?(sparks: string | readonly string[], groups: string): Promise<unknown>
+    join?(sparks: string | readonly string[], groups: string | readonly string[]): Promise<unknown>
+    /** Of this project alone. */
+    identify?(id: string, user: string): Promise<unknown>
+    watch?(handlers: Record<string, (name: string) => void>): () => void
   }
   readonly forward: {
     spark(id: string, msg: unknown, fn?: Callback<Sent>): unknown

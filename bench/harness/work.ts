@@ -21,6 +21,8 @@ export interface Work {
   readonly name: string
   /** What it is called on the command line, together with others of that command. @default `name` */
   readonly command?: string
+  /** Whether only this project does it. @default false */
+  readonly ours?: boolean
   /** Who takes part. */
   cast(scale: Scale, subject: Subject): Cast
   /** Measures the subject on stage once, row by row; no rows when it cannot do the work. */

@@ -13,7 +13,7 @@ const STALE = 1000
 /** By how much the moments at which sparks got their users may be off, in ms: a command waits for its connection. */
 const INEXACT = TIMEOUT + STALE
 
-/** For how long a server that has died counts among those that share the sparks, in ms; and a count of sparks is used. */
+/** For how long a dead server counts among those that share the sparks, in ms, and a number of sparks is used. */
 const UNNOTICED = LEASE + 3 * BEAT + STALE
 
 /** For how long nothing is said of an order after Redis has lost it, in ms: until all servers have healed. */

@@ -275,7 +275,10 @@ export class World {
     const told = this.#rules.ordered(user, ms)
     const asked = [...this.#current.values()]
     const known = await this.#at(server).metroplex.endUser(user, { for: ms }).catch(ignore)
-    if (known === undefined) return told(undefined, false)
+    if (known === undefined) {
+      told(undefined, false)
+      return
+    }
     const failed = new Set(known.failed?.map(({ address }) => address))
     const those = asked.filter(({ address, ended }) => ended === false && !failed.has(address))
     told(new Set(those), failed.size === 0 && those.length === this.#current.size)

@@ -34,14 +34,14 @@ const NOW = `
  * KEYS     1 our users · then for each user: its sparks, their order
  * ARGV     1 our address · 2 how many sparks a user may have · 3 'oldest' or 'refuse': who goes
  *          4 users · 5 ids · 6 places of their users · 7 how long they have been there, in ms
- *          8 exempt entries of each user, as id, address, id, address…; false: its entries were not confirmed
+ *          8 exempt entries of each user, as id, address, id, address…; false: none were confirmed
  *          9 places of users of which an answer was lost, so name again the oldest that had to go
  * Returns  entries in fours, the first of which says what they are:
  *          'absent', id, user, '': the registry lacks it; nothing is decided
  *          'over', id, user, address: it goes, because it is one of the oldest
  *          'refused', id, user, '': it goes, because it is new
- *          'holder', id, user, address: one of the entries that fill the limit. With 'oldest' they have to be confirmed,
- *          and nothing is decided about that user
+ *          'holder', id, user, address: one of the entries that fill the limit. With 'oldest' nothing is decided about
+ *          that user until they are confirmed
  */
 export const admit: Script = {
   lua: `

@@ -44,7 +44,7 @@ export class LimitStore {
   /**
    * Decide whether users with new sparks have too many.
    *
-   * @param exempt for each user whose entries were confirmed, those that are not to be counted, while they stand as given
+   * @param exempt for each user whose entries were confirmed, those that do not count, while they stand as given
    * @param unheard users of whom an answer was lost: those of their sparks that had to go lately are named again
    */
   async admit(
