@@ -101,7 +101,7 @@ export const steps = {
   /** The sparks of a user are ended, and it is kept out for so many ms; 0: it is let in again. */
   bar: (server: number, user: string, ms: number): Step =>
     step(`bar(${server}, '${user}', ${ms})`, up(server), (_model, world) => world.bar(server, user, ms)),
-  /** A server evens out its sparks. */
+  /** A server evens out its sparks. Not among the random steps yet: it is not known which of its ends are right. */
   balance: (server: number): Step =>
     step(`balance(${server})`, up(server), (_model, world) => {
       world.balance(server)
@@ -198,7 +198,6 @@ const kinds: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
       .map(args => steps.bar(...args))
   },
   { weight: 16, arbitrary: fc.tuple(server, id, fc.constantFrom(...USERS)).map(args => steps.login(...args)) },
-  { weight: 4, arbitrary: server.map(steps.balance) },
   { weight: 3, arbitrary: fc.tuple(server, id).map(args => steps.connectUnheard(...args)) },
   { weight: 3, arbitrary: fc.tuple(server, fc.nat({ max: 5 })).map(args => steps.disconnectUnheard(...args)) },
   { weight: 4, arbitrary: fc.boolean().map(steps.fill) },
