@@ -424,7 +424,8 @@ export class World {
       this.model.start(0)
       await this.start(0)
     }
-    const bound = this.#untold.size > 0 ? AUDIT : SETTLE
+    // Where a spark that had to go could not be ended, an audit enters it again, and it is over the limit again.
+    const bound = this.#untold.size > 0 || this.#rules.limit !== undefined ? AUDIT : SETTLE
     const began = Date.now()
     let last: string[] = []
     let right = 0
