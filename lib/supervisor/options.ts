@@ -3,6 +3,7 @@ import { inspectValue } from '../common/errors'
 import type { Backoff, Flap } from './restart-policy'
 import { directoryOf, programOf, workingDirectory } from './paths'
 import type { SupervisorOptions, WorkerType } from './types'
+import { memoryOf } from './watch/byte-size'
 
 /** A type of workers, with its options checked and complete. */
 export interface TypeTerms {
@@ -18,6 +19,10 @@ export interface TypeTerms {
   readonly recycle: number
   readonly grace: number
   readonly boot: number
+  /** The most bytes; 0: any number. */
+  readonly memory: number
+  /** 0: never. */
+  readonly stall: number
 }
 
 /** The options that apply to all types. */
@@ -28,7 +33,7 @@ export interface SupervisorTerms {
   readonly output: 'inherit' | 'event'
 }
 
-const OF_TYPE = ['exec', 'cwd', 'args', 'env', 'count', 'recycle', 'grace', 'boot'] as const
+const OF_TYPE = ['exec', 'cwd', 'args', 'env', 'count', 'recycle', 'grace', 'boot', 'memory', 'stall'] as const
 const OF_ALL = ['backoff', 'flap', 'signals', 'output'] as const
 
 /** The most workers of one type: a larger number is a typing error. */
@@ -36,6 +41,9 @@ const MAX_WORKERS = 1024
 
 /** The shortest time between two recycles, in ms: with a shorter one, workers would only be replaced. */
 const MIN_RECYCLE = 1000
+
+/** The least time after which a worker counts as stalled, in ms: garbage collection and loading take their time. */
+const MIN_STALL = 1000
 
 /** @throws TypeError or RangeError that names the value and what is allowed */
 export function typesOf(given: unknown): TypeTerms[] {
@@ -103,7 +111,7 @@ function typeOf(type: string, given: unknown): TypeTerms {
         `given: ${inspectValue(given)}.`
     )
   for (const key of Object.keys(given)) refuseUnknown(`${type}.`, key, OF_TYPE)
-  const { exec, cwd, args = [], env = {}, count, recycle, grace, boot } = given as unknown as WorkerType
+  const { exec, cwd, args = [], env = {}, count, recycle, grace, boot, memory, stall } = given as unknown as WorkerType
   if (!Array.isArray(args) || args.some(arg => typeof arg !== 'string')) {
     throw new TypeError(`metroplex: \`${type}.args\` must be an array of strings; given: ${inspectValue(args)}.`)
   }
@@ -123,7 +131,9 @@ function typeOf(type: string, given: unknown): TypeTerms {
     count: countOf(count, `${type}.count`),
     recycle: recycle === undefined ? 0 : milliseconds(`${type}.recycle`, recycle, 0, MIN_RECYCLE),
     grace: graceOf(grace, `${type}.grace`),
-    boot: milliseconds(`${type}.boot`, boot, 30_000, 1)
+    boot: milliseconds(`${type}.boot`, boot, 30_000, 1),
+    memory: memory === undefined ? 0 : memoryOf(`${type}.memory`, memory),
+    stall: stall === false ? 0 : milliseconds(`${type}.stall`, stall, 30_000, MIN_STALL)
   }
 }
 

@@ -32,6 +32,20 @@ export interface WorkerType {
    * counts as a crash. @default 30000
    */
   readonly boot?: number
+  /**
+   * The most memory of a worker, its resident set size: `'1gb'`, `'512mb'`, or a number of bytes; from 32 MB to 64 TB.
+   * Units are powers of 1024. A worker that stays above it for five checks, at most 5 s, is replaced when its successor
+   * is ready, one worker of the type at a time. A worker that has never been below it stays, and so does for a minute
+   * at least the successor of one that was replaced for it. @default any amount
+   */
+  readonly memory?: string | number
+  /**
+   * A worker that is ready and whose event loop answers nothing for this many ms is killed, which counts as a crash; at
+   * least 1000. `false`: never. Time in which the supervisor or the machine was paused does not count. A worker to which
+   * a debugger can connect, and one that does not load metroplex or `metroplex/supervisor`, is never killed for it.
+   * @default 30000
+   */
+  readonly stall?: number | false
 }
 
 /** Options of a supervisor. */
@@ -87,6 +101,19 @@ export interface WorkerInfo {
   /** The id of its process. Absent in `backoff`, and when no process could be started. */
   readonly pid?: number
   readonly state: WorkerState
+  /** When it came to this state, in ms of Unix time. */
+  readonly since: number
+  /**
+   * How often a worker of this slot was started because its predecessor had crashed, been killed or ended by itself, since
+   * the supervisor started.
+   */
+  readonly restarts: number
+  /** Its resident set size in bytes, as it last said. Absent until it has, and if it does not load metroplex. */
+  readonly rss?: number
+  /** The share of time in which its event loop was busy between its last two answers, from 0 to 1. Absent as `rss`. */
+  readonly eventLoopUtilization?: number
+  /** When it last answered the supervisor, in ms of Unix time; it is asked each second at least. Absent as `rss`. */
+  readonly heard?: number
 }
 
 /** The worker that an event is about. */
@@ -100,7 +127,7 @@ export interface WorkerEvent {
   readonly code?: number | null
   /** The signal that ended a worker. */
   readonly signal?: NodeJS.Signals | null
-  /** Why the worker was killed, or counts as flapping, in a sentence. */
+  /** Why the worker was killed, counts as flapping, or takes too much memory, in a sentence. */
   readonly reason?: string
 }
 
@@ -116,6 +143,10 @@ export interface SupervisorEvents {
   death: (worker: WorkerEvent) => void
   /** A worker is about to be replaced: its successor starts now. */
   recycle: (worker: WorkerEvent) => void
+  /**
+   * A worker stays above its limit `memory`. Its `reason` says whether it is being replaced, or why it stays.
+   */
+  memory: (worker: WorkerEvent) => void
   /** A worker has been told to end, or has begun to end by itself. */
   drain: (worker: WorkerEvent) => void
   /** A worker has been started again after a drain. */

@@ -3,6 +3,7 @@ import type { WorkerProcess, End } from './process/worker-process'
 import { WorkerSlot, type EmitWorkerEvent } from './worker-slot'
 import type { SupervisorTerms, TypeTerms } from './options'
 import type { Ended, WorkerInfo } from './types'
+import { WorkerWatch } from './watch/worker-watch'
 
 /** All workers of one type, in slots named `type-1` to `type-n`. */
 export class WorkerGroup {
@@ -15,6 +16,7 @@ export class WorkerGroup {
   readonly #toReplace = new Set<WorkerProcess>()
   #recycling: Promise<void> | undefined
   #recycleTimer: NodeJS.Timeout | undefined
+  readonly #watch: WorkerWatch
 
   constructor(
     private readonly terms: TypeTerms,
@@ -22,6 +24,17 @@ export class WorkerGroup {
     private readonly emit: EmitWorkerEvent
   ) {
     this.#count = terms.count
+    this.#watch = new WorkerWatch(terms, () => this.#slots.flatMap(slot => slot.processes), {
+      replace: (worker, reason) => {
+        emit('memory', { ...worker.identity, reason })
+        this.replace(worker).catch((error: unknown) => {
+          if (this.#open) emit('error', error as Error)
+        })
+      },
+      report: (worker, reason) => {
+        emit('memory', { ...worker.identity, reason })
+      }
+    })
   }
 
   /** Whether the type has been started and not drained. */
@@ -47,6 +60,7 @@ export class WorkerGroup {
     if (!this.#open) {
       this.#open = true
       this.#scheduleRecycle()
+      this.#watch.start()
     }
     await this.#startAll()
   }
@@ -65,6 +79,7 @@ export class WorkerGroup {
   async drain(grace = this.terms.grace): Promise<Ended> {
     this.#open = false
     clearTimeout(this.#recycleTimer)
+    this.#watch.stop()
     const ends = await Promise.all(this.#slots.map(async slot => ({ name: slot.name, ends: await slot.drain(grace) })))
     const killed = ({ ends }: { ends: readonly End[] }): boolean => ends.some(({ reason }) => reason !== undefined)
     return { killed: ends.filter(killed).map(({ name }) => name) }
@@ -77,13 +92,22 @@ export class WorkerGroup {
    * @throws MetroplexError `EWORKER` when a successor does not become ready: the remaining workers stay
    */
   async recycle(): Promise<void> {
+    await this.#recycle(this.#slots.flatMap(slot => slot.processes))
+  }
+
+  /** Replaces one worker when its successor is ready, and no other worker is being replaced. @throws as `recycle` */
+  async replace(worker: WorkerProcess): Promise<void> {
+    await this.#recycle([worker])
+  }
+
+  async #recycle(workers: readonly WorkerProcess[]): Promise<void> {
     if (!this.#open)
       throw new MetroplexError(
         'ECLOSED',
         `No workers of the type ${this.terms.type} can be replaced: they have not been ` +
           'started, or have been drained.'
       )
-    for (const { processes } of this.#slots) for (const child of processes) this.#toReplace.add(child)
+    for (const worker of workers) this.#toReplace.add(worker)
     await (this.#recycling ??= this.#replaceAll())
   }
 

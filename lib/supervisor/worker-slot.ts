@@ -23,6 +23,9 @@ export class WorkerSlot {
   #current: WorkerProcess | undefined
   #next: WorkerProcess | undefined
   #pause: NodeJS.Timeout | undefined
+  /** When the pause began, in Unix time. */
+  #pausedSince = 0
+  #restarts = 0
   #wanted = false
   /** The slot was drained and no worker has been started since. */
   #wasDrained = false
@@ -49,12 +52,11 @@ export class WorkerSlot {
 
   /** All workers of this slot, with their states. */
   get workers(): WorkerInfo[] {
-    const {
-      name,
-      terms: { type }
-    } = this
-    const infos = [...this.#processes].map(({ info }) => info)
-    return this.#pause === undefined ? infos : [...infos, { name, type, state: 'backoff' }]
+    const { name, terms } = this
+    const restarts = this.#restarts
+    const infos = [...this.#processes].map(({ info }) => ({ ...info, restarts }))
+    if (this.#pause === undefined) return infos
+    return [...infos, { name, type: terms.type, state: 'backoff', since: this.#pausedSince, restarts }]
   }
 
   /** Starts a worker in this slot. */
@@ -123,6 +125,11 @@ export class WorkerSlot {
     this.#wasDrained = false
   }
 
+  #respawn(): WorkerProcess {
+    this.#restarts++
+    return this.#spawn()
+  }
+
   #spawn(): WorkerProcess {
     const { emit } = this
     const events: WorkerProcessEvents = {
@@ -139,7 +146,7 @@ export class WorkerSlot {
         emit('drain', worker.identity)
         // Its successor starts now, so that the slot is empty for as short as possible. A worker that ended early is
         // replaced after a pause instead, so that workers that end at once are not forked in a loop.
-        if (worker === this.#current && this.#wanted && !this.#policy.early(worker.up)) this.#next ??= this.#spawn()
+        if (worker === this.#current && this.#wanted && !this.#policy.early(worker.up)) this.#next ??= this.#respawn()
       },
       exited: (worker, end) => {
         this.#exited(worker, end)
@@ -191,8 +198,10 @@ export class WorkerSlot {
     }
     const { pause, flaps } = this.#policy.ended(up, clean)
     if (flaps) this.#reportFlapping(worker)
+    this.#pausedSince = Date.now()
     this.#pause = setTimeout(() => {
       this.#pause = undefined
+      this.#restarts++
       this.#startWorker()
     }, pause).unref()
   }

@@ -7,6 +7,7 @@ export const EVENTS = [
   'ended',
   'death',
   'recycle',
+  'memory',
   'drain',
   'resume',
   'flapping',

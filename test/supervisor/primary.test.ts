@@ -3,12 +3,12 @@ import { readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { SupervisorOptions, WorkerEvent, WorkerType } from '../../lib/supervisor'
+import type { SupervisorOptions, WorkerEvent, WorkerInfo, WorkerType } from '../../lib/supervisor'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
 import { alive, killAtExit } from '../support/orphans'
 import { deadline, eventually, once } from '../support/wait'
-import { playing, program, staged } from './stage'
+import { longer, playing, program, staged } from './stage'
 
 interface Told {
   readonly event: string
@@ -232,4 +232,29 @@ describe('supervisor: a process takes itself for a worker', () => {
       cluster: { inherited: true, inCluster: true, name: null }
     })
   })
+})
+
+describe('supervisor: a pause of its process, longer than `stall`', () => {
+  for (const [what, all] of [
+    ['alone', false],
+    ['together with its workers', true]
+  ] as const) {
+    it(`${what}, ends no worker, and a stalled worker is still killed afterwards`, async () => {
+      const some = await primary({ web: playing('good', { count: 3, stall: 1000 }) }, { backoff: { min: 60_000 } })
+      const vitals = async (): Promise<boolean> => {
+        some.child.send('workers')
+        const [answer] = await once(some.child, 'message', { filter: told => (told as Told).event === 'workers' })
+        const workers = (answer as { worker: WorkerInfo[] }).worker
+        return workers.every(({ heard }) => heard !== undefined)
+      }
+      await eventually(vitals, { what: 'the vitals of all workers', within: 10_000 })
+      const paused = [some.child.pid ?? 0, ...(all ? some.workers : [])]
+      for (const pid of paused) process.kill(pid, 'SIGSTOP')
+      await longer(3000)
+      for (const pid of paused) process.kill(pid, 'SIGCONT')
+      some.child.send({ to: 'web-2', send: { spin: 0 } })
+      await eventually(() => some.told('death').length > 0, { what: 'a death', within: 10_000 })
+      assume(some.told('death').map(({ name }) => name)).deep.equals(['web-2'])
+    })
+  }
 })

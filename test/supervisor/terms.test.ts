@@ -163,7 +163,10 @@ describe('supervisor: the pace', () => {
 describe('supervisor: its terms', () => {
   it('have defaults', () => {
     assume(typesOf({ web: { exec } })).deep.equals([
-      { type: 'web', exec, cwd, home: cwd, args: [], env: {}, count: 1, recycle: 0, grace: 10_000, boot: 30_000 }
+      {
+        ...{ type: 'web', exec, cwd, home: cwd, args: [], env: {}, count: 1 },
+        ...{ recycle: 0, grace: 10_000, boot: 30_000, memory: 0, stall: 30_000 }
+      }
     ])
     assume(supervisorTerms()).deep.equals({
       backoff: { min: 100, max: 30_000, reset: 60_000 },
@@ -174,7 +177,16 @@ describe('supervisor: its terms', () => {
   })
 
   it('are what was given', () => {
-    const type = { args: ['a'], env: { B: 'c' }, count: 0, recycle: 1000, grace: 0, boot: 1 }
+    const type = {
+      args: ['a'],
+      env: { B: 'c' },
+      count: 0,
+      recycle: 1000,
+      grace: 0,
+      boot: 1,
+      memory: 2 ** 30,
+      stall: 1000
+    }
     assume(typesOf({ 'w.e_b-1': { exec, ...type } })).deep.equals([{ type: 'w.e_b-1', exec, cwd, home: cwd, ...type }])
     const options = {
       backoff: { min: 1, max: 1, reset: 2 },

@@ -2,13 +2,15 @@ import cluster, { type Worker } from 'node:cluster'
 import { rethrow, ignore } from '../../common/callback'
 import { deferred, now } from '../../common/async'
 import { asError, MetroplexError } from '../../common/errors'
+import { forkWorker } from './fork'
+import { KillTimer } from './kill-timer'
 import { readToEnd } from './output-end'
-import { flagsOf, nodeOptionsOf } from './node-flags'
+import { Pulse } from './pulse'
+import { WorkerQuestions } from './questions'
 import { lines } from './lines'
-import { isDirectory } from '../paths'
 import type { SupervisorTerms, TypeTerms } from '../options'
 import type { WorkerEvent, WorkerInfo, WorkerState } from '../types'
-import { ENVIRONMENT, sendToParent, isWatched, reportOf, wrap, type Badge, type Order } from '../worker/ipc'
+import { sendToParent, isWatched, reportOf, wrap, wrapQuestion, type Order, type Report } from '../worker/ipc'
 
 /** How a worker process ended. */
 export interface End {
@@ -45,15 +47,21 @@ export class WorkerProcess {
   readonly #worker: Worker | undefined
   readonly #ready = deferred<undefined>()
   readonly #exit = deferred<End>()
+  /** What the worker last said of itself, and since when it answers nothing. */
+  readonly pulse = new Pulse()
   #state: Exclude<WorkerState, 'backoff'> = 'starting'
+  /** When the state began, in Unix time. */
+  #since = Date.now()
+  readonly #questions: WorkerQuestions
   /** Whether the worker has reported that it reads our messages. */
   #listening = false
   #toldToEnd = false
   #readySince: number | undefined
   /** When it began to end by itself. */
   #endingSince: number | undefined
-  /** The timer that kills it, and when. */
-  #deadline: { readonly timer: NodeJS.Timeout; readonly at: number } | undefined
+  readonly #limit = new KillTimer(reason => {
+    this.kill(reason)
+  })
   #reason: string | undefined
   /** The process has exited. Its last output and messages may still be in its pipes. */
   #exited = false
@@ -68,9 +76,13 @@ export class WorkerProcess {
     private readonly events: WorkerProcessEvents
   ) {
     const { grace, boot } = terms
+    this.#questions = new WorkerQuestions(name, question => {
+      if (!this.#listening || this.#worker?.isConnected() !== true) return false
+      return this.#worker.send(wrapQuestion(question), ignore) || true
+    })
     let worker: Worker
     try {
-      worker = this.#worker = this.#fork(output)
+      worker = this.#worker = forkWorker(name, terms, output)
     } catch (error) {
       // Node.js throws some errors and emits others. It throws when memory is short, or the environment is too large.
       this.#worker = undefined
@@ -82,7 +94,7 @@ export class WorkerProcess {
     }
     this.id = worker.id
     this.pid = worker.process.pid ?? 0
-    this.#kill(
+    this.#limit.set(
       boot,
       `${name} did not report ready within ${boot} ms and was killed. ` +
         "Call `worker().ready()` of 'metroplex/supervisor' in it; metroplex does so when it has registered."
@@ -95,7 +107,8 @@ export class WorkerProcess {
     })
     worker.on('exit', (code, signal) => {
       this.#exited = true
-      clearTimeout(this.#deadline?.timer)
+      this.#limit.clear()
+      this.#questions.close()
       // The last lines and messages of the worker must come before the event of its end.
       readToEnd(worker.process).then(() => {
         this.#end(code, signal as NodeJS.Signals | null)
@@ -106,7 +119,7 @@ export class WorkerProcess {
       this.#listening = false
       this.#endingSince ??= now()
       this.#killAfter(grace, `${name} disconnected from its supervisor, did not end within ${grace} ms and was killed.`)
-      if (this.#state !== 'stopping') this.#state = 'draining'
+      if (this.#state !== 'stopping') this.#enter('draining')
     })
     worker.on('error', error => {
       // Emitted when the process could not be spawned, or a message could not be sent. In the second case it exits
@@ -165,9 +178,9 @@ export class WorkerProcess {
   }
 
   /** Its identity and state. */
-  get info(): WorkerInfo {
+  get info(): Omit<WorkerInfo, 'restarts'> {
     const { pid, ...identity } = this.identity
-    return { ...identity, ...(pid !== 0 && { pid }), state: this.#state }
+    return { ...identity, ...(pid !== 0 && { pid }), state: this.#state, since: this.#since, ...this.pulse.info }
   }
 
   /** Tells it to end within `grace` ms; a second call can only shorten this. Resolves when it has exited. */
@@ -177,12 +190,29 @@ export class WorkerProcess {
     if (this.#ended) return this.exit
     this.#killAfter(grace, `${this.name} did not end within ${grace} ms after it was told to and was killed.`)
     if (first && this.#state !== 'stopping') {
-      this.#state = 'draining'
+      this.#enter('draining')
       // A process that does not read our messages, because it boots or does not load this library, gets a signal.
       if (this.#listening) this.#order({ is: 'drain', grace })
       else this.#worker?.process.kill('SIGTERM')
     }
     return this.exit
+  }
+
+  /**
+   * Asks it a question, such as for its vitals. @param ms how long the answer may take
+   *
+   * @throws MetroplexError `EWORKER` when there is no answer
+   */
+  ask(what: string, ms: number): Promise<unknown> {
+    return this.#questions.ask(what, ms)
+  }
+
+  /** Kills it at once. @param reason in a sentence */
+  kill(reason: string): void {
+    if (this.#exited) return
+    this.#enter('stopping')
+    this.#reason = reason
+    this.#worker?.process.kill('SIGKILL')
   }
 
   /** Sends it a message. Resolves when it has been handed over. */
@@ -196,34 +226,6 @@ export class WorkerProcess {
         if (error) reject(refused(error))
         else resolve()
       })
-    })
-  }
-
-  #fork(output: SupervisorTerms['output']): Worker {
-    const {
-      name,
-      terms: { type, exec, cwd, args, env, grace }
-    } = this
-    // Without this check, the error of Node.js would blame the executable of Node.js.
-    if (!isDirectory(cwd)) throw new Error(`its working directory ${cwd} does not exist`)
-    const badge: Badge = { name, type, grace, primary: process.pid }
-    const { execArgv = process.execArgv } = cluster.settings
-    cluster.setupPrimary({
-      exec,
-      cwd,
-      args: [...args],
-      silent: output === 'event',
-      execArgv: flagsOf(execArgv, this.terms.home),
-      // Ports counted up from that of the supervisor may be taken by workers of another supervisor.
-      ...(!('inspectPort' in cluster.settings) && { inspectPort: 0 })
-    })
-    const { NODE_OPTIONS } = process.env
-    return cluster.fork({
-      PWD: cwd,
-      ...(NODE_OPTIONS !== undefined && { NODE_OPTIONS: nodeOptionsOf(NODE_OPTIONS) }),
-      ...env,
-      METROPLEX_NAME: name,
-      [ENVIRONMENT]: JSON.stringify(badge)
     })
   }
 
@@ -246,18 +248,27 @@ export class WorkerProcess {
       // The watcher of this process restarts it for changes of its workers' files too.
       if (isWatched(message)) sendToParent(message)
       else this.events.message(this, message)
-    } else if (report.is === 'here') this.#listening = true
+    } else this.#note(report)
+  }
+
+  #note(report: Report): void {
+    if (report.is === 'here') this.#listening = true
+    else if (report.is === 'answer') this.#questions.answered(report)
     else if (report.is === 'ops') this.events.ops(this, report.message)
-    else if (report.is === 'done') this.#state = 'stopping'
+    else if (report.is === 'done') this.#enter('stopping')
     else this.#beginToEnd()
+  }
+
+  #enter(state: Exclude<WorkerState, 'backoff'>): void {
+    if (state !== this.#state) this.#since = Date.now()
+    this.#state = state
   }
 
   #becomeReady(): void {
     if (this.#state !== 'starting') return
-    this.#state = 'ready'
+    this.#enter('ready')
     this.#readySince = now()
-    clearTimeout(this.#deadline?.timer)
-    this.#deadline = undefined
+    this.#limit.clear()
     this.#ready.resolve(undefined)
     this.events.ready(this)
   }
@@ -267,31 +278,22 @@ export class WorkerProcess {
     const { grace } = this.terms
     this.#endingSince = now()
     this.#killAfter(grace, `${this.name} began to end by itself, did not finish within ${grace} ms and was killed.`)
-    this.#state = 'draining'
+    this.#enter('draining')
     this.events.leaving(this)
   }
 
   /** Kills the process after `ms` ms. A limit that ends sooner stays, except that of the boot. */
   #killAfter(ms: number, reason: string): void {
-    if (this.#state === 'starting' || this.#deadline === undefined || this.#deadline.at > now() + ms)
-      this.#kill(ms, reason)
-  }
-
-  #kill(ms: number, reason: string): void {
-    clearTimeout(this.#deadline?.timer)
     if (this.#exited) return
-    const timer = setTimeout(() => {
-      this.#state = 'stopping'
-      this.#reason = reason
-      this.#worker?.process.kill('SIGKILL')
-    }, ms).unref()
-    this.#deadline = { timer, at: now() + ms }
+    if (this.#state === 'starting') this.#limit.set(ms, reason)
+    else this.#limit.shorten(ms, reason)
   }
 
   #end(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#ended) return
     this.#ended = true
-    clearTimeout(this.#deadline?.timer)
+    this.#limit.clear()
+    this.#questions.close()
     for (const flushLine of this.#flushLines) flushLine()
     const { up } = this
     const end = { code, signal, asked: this.#toldToEnd, reason: this.#reason, up }

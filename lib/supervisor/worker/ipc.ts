@@ -24,8 +24,37 @@ const WATCHED: readonly string[] = ['watch:require', 'watch:import']
 
 const REPORTS = ['here', 'ready', 'leaving', 'done'] as const
 
-/** What a worker reports: it reads messages; it is ready; it ends by itself; its work is finished; operational data. */
-export type Report = { readonly is: (typeof REPORTS)[number] } | { readonly is: 'ops'; readonly message: unknown }
+/**
+ * What a worker reports: it reads messages; it is ready; it ends by itself; its work is finished; operational data; the
+ * answer to a question.
+ */
+export type Report =
+  { readonly is: (typeof REPORTS)[number] } | { readonly is: 'ops'; readonly message: unknown } | Answer
+
+/** A question of a supervisor to a worker. */
+export interface Question {
+  readonly is: 'ask'
+  /** A number that no other question to this worker has. */
+  readonly id: number
+  readonly what: string
+}
+
+/** The answer of a worker to a question. */
+export interface Answer {
+  readonly is: 'answer'
+  /** The number of the question. */
+  readonly id: number
+  /** A JSON value. */
+  readonly value?: unknown
+  /** Why the worker could not answer, in a sentence without the full stop. */
+  readonly error?: string
+}
+
+/**
+ * Node.js emits messages whose `cmd` begins with `NODE_` as 'internalMessage' and not as 'message'. So questions, which
+ * come all the time, never reach the listeners of the application. node:cluster depends on it in the same way.
+ */
+const INTERNAL = 'NODE_METROPLEX'
 
 /** What a supervisor orders. */
 export interface Order {
@@ -42,7 +71,22 @@ export function wrap(message: Report | Order): object {
 /** The report in a message of a worker; `undefined` for a message of the application. */
 export function reportOf(message: unknown): Report | undefined {
   const content = unwrap(message)
+  if (content?.is === 'answer') return typeof content.id === 'number' ? (content as Report) : undefined
   return content?.is === 'ops' || REPORTS.some(known => known === content?.is) ? (content as Report) : undefined
+}
+
+/** Puts a question into a message that only we receive. */
+export function wrapQuestion(question: Question): object {
+  return { cmd: INTERNAL, [KEY]: question }
+}
+
+/** From now on calls a function with each question of the supervisor. */
+export function listenForQuestions(handle: (question: Question) => void): void {
+  ;(process as NodeJS.EventEmitter).on('internalMessage', (message: unknown) => {
+    const content = unwrap(message)
+    if (content?.is === 'ask' && typeof content.id === 'number' && typeof content.what === 'string')
+      handle(content as Question)
+  })
 }
 
 /** The order in a message of the supervisor; `undefined` for a message of the application. */
@@ -67,7 +111,7 @@ export function sendToParent(message: unknown): void {
   if (process.connected) process.send?.(message, undefined, undefined, ignore)
 }
 
-function unwrap(message: unknown): { readonly is?: unknown; readonly grace?: unknown } | undefined {
+function unwrap(message: unknown): Readonly<Partial<Record<'is' | 'grace' | 'id' | 'what', unknown>>> | undefined {
   if (typeof message !== 'object' || message === null || !Object.hasOwn(message, KEY)) return undefined
   const content = (message as Record<string, unknown>)[KEY]
   return typeof content === 'object' && content !== null ? content : undefined

@@ -5,7 +5,17 @@ import { asError } from '../../common/errors'
 import { flush } from '../output-flush'
 import { endWithAnswer, leavePorts, watchPorts } from './port-closer'
 import { schedule } from './shutdown-schedule'
-import { ENVIRONMENT, sendToParent, orderOf, wrap, type Badge, type Report } from './ipc'
+import {
+  ENVIRONMENT,
+  sendToParent,
+  listenForQuestions,
+  orderOf,
+  wrap,
+  type Badge,
+  type Question,
+  type Report
+} from './ipc'
+import { readVitals, VITALS } from './vitals'
 
 /** Signals of a terminal or a process group also reach the supervisor, which decides what happens. */
 const IGNORED: readonly NodeJS.Signals[] = ['SIGINT', 'SIGHUP', 'SIGUSR2']
@@ -27,6 +37,8 @@ export class SupervisedWorker {
   readonly type: string
   readonly #grace: number
   readonly #handlers = new Set<DrainHandler>()
+  /** What answers the questions of the supervisor, by the names of the questions. */
+  readonly #answers = new Map<string, () => unknown>([[VITALS, readVitals]])
   /** How many parts of this process are not ready yet. */
   #holds = 0
   #partReady = false
@@ -60,6 +72,9 @@ export class SupervisedWorker {
         if (error.code !== 'EPIPE') throw error
       })
     }
+    listenForQuestions(question => {
+      this.#reply(question).catch(rethrow)
+    })
     watchPorts()
     this.#report({ is: 'here' })
   }
@@ -113,6 +128,30 @@ export class SupervisedWorker {
       held = false
       this.#partReady ||= able
       if (--this.#holds === 0 && this.#partReady) this.ready()
+    }
+  }
+
+  /**
+   * From now on answers the questions of the supervisor with this name. The last function for a name counts.
+   *
+   * @param answer returns a JSON value, or a promise of one
+   * @returns a function that removes it
+   * @internal
+   */
+  answer(what: string, answer: () => unknown): () => void {
+    this.#answers.set(what, answer)
+    return () => {
+      if (this.#answers.get(what) === answer) this.#answers.delete(what)
+    }
+  }
+
+  async #reply({ id, what }: Question): Promise<void> {
+    const answer = this.#answers.get(what)
+    try {
+      if (answer === undefined) throw new Error(`it knows no ${what}`)
+      this.#report({ is: 'answer', id, value: await answer() })
+    } catch (error) {
+      this.#report({ is: 'answer', id, error: asError(error).message })
     }
   }
 

@@ -25,6 +25,9 @@ process.on('message', message => {
     setImmediate(() => {
       throw new Error('a crash of the primary')
     })
+  if (message === 'workers') process.send?.({ event: 'workers', worker: supervisor.workers() })
+  const { to, send } = message as { to?: string; send?: unknown }
+  if (to !== undefined) supervisor.send(to, send).catch(crash)
   if (message === 'stop')
     supervisor.stop().then(() => {
       process.removeListener('disconnect', crash)

@@ -1,6 +1,7 @@
 /** A worker that plays the part that its first argument names; the second one is what the part needs. */
 import { fork } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
+import { open } from 'node:inspector'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Supervisor, worker, type SupervisedWorker } from '../../../lib/supervisor'
@@ -21,8 +22,28 @@ const strangers: Record<string, () => void> = {
   }
 }
 
+/** What it was told to take, in bytes. */
+const taken: Buffer[] = []
+
 const parts: Record<string, (me: SupervisedWorker) => unknown> = {
   good(me) {
+    me.ready()
+  },
+  /** Tells all messages that reach the application. */
+  listening(me) {
+    process.on('message', message => {
+      me.send(message)
+    })
+    me.ready()
+  },
+  /** Takes so many bytes before it is ready. */
+  fat(me) {
+    taken.push(Buffer.alloc(Number(detail), 1))
+    me.ready()
+  },
+  /** Has a debugger to which nothing is connected. */
+  inspected(me) {
+    open(0)
     me.ready()
   },
   /** Crashes at boot until there is a file. */
@@ -141,16 +162,21 @@ else {
   const play = parts[part]
   if (me === null || play === undefined) throw new Error(`there is no part '${part}' here`)
   process.on('message', message => {
-    const { exit, signal, echo, ops } = message as {
+    const { exit, signal, echo, ops, spin, take } = message as {
       exit?: number
       signal?: NodeJS.Signals
       echo?: unknown
       ops?: unknown
+      spin?: number
+      take?: number
     }
     if (exit !== undefined) process.exit(exit)
     if (signal !== undefined) process.kill(process.pid, signal)
     if (echo !== undefined) me.send({ echo })
     if (ops !== undefined) me.ops(ops)
+    // Keeps the event loop busy for so many ms; without end at 0.
+    if (spin !== undefined) for (const began = Date.now(); spin === 0 || Date.now() - began < spin;) continue
+    if (take !== undefined) taken.push(Buffer.alloc(take, 1))
   })
   play(me)
 }
