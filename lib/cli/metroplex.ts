@@ -2,6 +2,8 @@
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../reporting/version'
 import { ping } from './commands/look/ping'
+import { ps } from './commands/workers/ps'
+import { recycle, scale } from './commands/workers/orders'
 import { run } from './commands/workers/run'
 import { call } from './commands/act/call'
 import { check } from './commands/judge/check'
@@ -29,7 +31,7 @@ Examples:
   )
 
 const GROUPS: readonly (readonly [heading: string, commands: readonly Command[]])[] = [
-  ['Running workers:', [run]],
+  ['Running workers:', [run, ps, scale, recycle]],
   ['Looking at a cluster:', [servers, spark, user, group, sparks, ping, watch]],
   ['Judging it:', [check, doctor]],
   ['Acting on it:', [send, end, call, drain]]

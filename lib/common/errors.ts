@@ -63,7 +63,8 @@ const CODES = [
  * * `EWATCH`: a handler of `watch` threw, or has not settled within twice `timeout`; `cause` says which. Reported once
  *   a minute; the handler is called again. See what it waits for.
  * * `EWORKER`: a worker of a supervisor did not become ready, is flapping, or cannot be sent a message because it is
- *   ending. See its output; its `death` says how it ended.
+ *   ending. See its output; its `death` says how it ended. Or commands cannot reach the supervisor: its `control` says
+ *   where.
  */
 export type ErrorCode = (typeof CODES)[number]
 

@@ -3,6 +3,7 @@ import { inspectValue } from '../common/errors'
 import type { Backoff, Flap } from './restart-policy'
 import { directoryOf, programOf, workingDirectory } from './paths'
 import type { SupervisorOptions, WorkerType } from './types'
+import { controlOf } from './control/control-path'
 import { memoryOf } from './watch/byte-size'
 
 /** A type of workers, with its options checked and complete. */
@@ -31,10 +32,12 @@ export interface SupervisorTerms {
   readonly flap: Flap
   readonly signals: boolean
   readonly output: 'inherit' | 'event'
+  /** The path of a socket; `true`: one in the directory of the user; `false`: none. */
+  readonly control: string | boolean
 }
 
 const OF_TYPE = ['exec', 'cwd', 'args', 'env', 'count', 'recycle', 'grace', 'boot', 'memory', 'stall'] as const
-const OF_ALL = ['backoff', 'flap', 'signals', 'output'] as const
+const OF_ALL = ['backoff', 'flap', 'signals', 'output', 'control'] as const
 
 /** The most workers of one type: a larger number is a typing error. */
 const MAX_WORKERS = 1024
@@ -84,7 +87,8 @@ export function supervisorTerms(given: unknown = {}): SupervisorTerms {
       window: milliseconds('flap.window', flap['window'], 60_000, 1)
     },
     signals,
-    output
+    output,
+    control: controlOf((given as SupervisorOptions).control)
   }
 }
 

@@ -3,8 +3,11 @@ import { EventEmitter } from 'eventemitter3'
 import { rethrow, ignore } from '../common/callback'
 import { LONGEST_TIMER } from '../common/async'
 import { asError, MetroplexError, inspectValue } from '../common/errors'
+import { ControlServer } from './control/control-server'
+import { obey } from './control/obey'
 import { WorkerGroup } from './worker-group'
 import { flush } from './output-flush'
+import type { WorkerProcess } from './process/worker-process'
 import type { EmitWorkerEvent } from './worker-slot'
 import { ignoreSignals, handleSignals } from './signals'
 import { countOf, graceOf, supervisorTerms, typesOf, type SupervisorTerms } from './options'
@@ -28,9 +31,12 @@ const running = new Set<Supervisor>()
  * after the other, without ever running fewer of them. A worker that is told to end has `grace` ms; then it is
  * killed.
  *
- * Workers end with this process, also when it is killed. A worker that is stuck in an endless loop does not notice
- * that. A supervisor does not know what its workers do: they report ready, see `worker`. metroplex reports it for its
- * server.
+ * A ready worker whose event loop answers nothing for `stall` ms, because of an endless loop, is killed and replaced.
+ * One that takes more than `memory` is replaced when its successor is ready.
+ *
+ * Workers end with this process, also when it is killed; only a worker whose event loop is blocked just then does not
+ * notice that. A supervisor does not know what its workers do: they report ready, see `worker`. metroplex reports it
+ * for its server.
  *
  * A supervisor needs node:cluster for itself: no other code of its process may use it.
  *
@@ -47,6 +53,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   /** Keeps this process alive while the supervisor runs, also while no worker does. */
   #running: NodeJS.Timeout | undefined
   #removeSignalHandlers = ignore
+  readonly #control: ControlServer | undefined
   #stopping: Promise<Ended> | undefined
   /** A signal has told this process to end. */
   #exiting = false
@@ -72,6 +79,16 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       }
     }
     this.#groups = new Map(typesOf(types).map(terms => [terms.type, new WorkerGroup(terms, this.#terms, emit)]))
+    const { control } = this.#terms
+    const [name = ''] = this.#groups.keys()
+    const wanted = (): Record<string, number> =>
+      Object.fromEntries([...this.#groups].map(([type, { count }]) => [type, count]))
+    if (control !== false) this.#control = new ControlServer(control, name, request => obey(this, wanted, request))
+  }
+
+  /** The path of the socket on which it is listening to commands; `undefined` while there is none. */
+  get control(): string | undefined {
+    return this.#control?.path
   }
 
   /**
@@ -111,7 +128,14 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
           }
         })
     }
-    await this.#all(undefined, group => group.start())
+    await Promise.all([this.#openControl(), this.#all(undefined, group => group.start())])
+  }
+
+  async #openControl(): Promise<void> {
+    if (this.#control?.path !== undefined) return
+    await this.#control?.open().catch((error: unknown) => {
+      this.emit('error', asError(error))
+    })
   }
 
   /**
@@ -127,6 +151,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       clearInterval(this.#running)
       this.#running = undefined
       running.delete(this)
+      this.#control?.close()
       this.#removeSignalHandlers()
       this.#removeSignalHandlers = ignore
       this.#stopping = undefined
@@ -142,6 +167,17 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
    */
   recycle(type?: string): Promise<void> {
     return this.#handOut(this.#recycle(type))
+  }
+
+  /**
+   * Replaces one worker: it is told to end when its successor is ready, and no other worker of its type is being
+   * replaced. Resolves when it has exited.
+   *
+   * @throws MetroplexError `EWORKER` when there is no worker of this name, or its successor does not become ready: the
+   * worker stays then; `ECLOSED` when the workers are drained meanwhile
+   */
+  replace(name: string): Promise<void> {
+    return this.#handOut(this.#replace(name))
   }
 
   /**
@@ -165,7 +201,10 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     return this.#handOut(this.#scale(type, count))
   }
 
-  /** All workers, or those of a type, with their states. While a worker is replaced there are two with its name. */
+  /**
+   * All workers, or those of a type, with their states, and what they last said of themselves: it answers at once, also
+   * while a worker is stalled. While a worker is replaced there are two with its name.
+   */
   workers(type?: string): WorkerInfo[] {
     return this.#groupsOf(type).flatMap(group => group.workers)
   }
@@ -182,17 +221,24 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
   }
 
   async #send(name: string, message: unknown): Promise<void> {
-    const child = [...this.#groups.values()].map(group => group.find(name)).find(found => found !== undefined)
-    if (child === undefined)
-      throw new MetroplexError(
-        'EWORKER',
-        `There is no worker ${inspectValue(name)} now. There are: ${
-          this.workers()
-            .map(worker => worker.name)
-            .join(', ') || 'none'
-        }.`
-      )
-    await child.send(message)
+    await this.#find(name).child.send(message)
+  }
+
+  async #replace(name: string): Promise<void> {
+    const { group, child } = this.#find(name)
+    await group.replace(child)
+  }
+
+  #find(name: string): { group: WorkerGroup; child: WorkerProcess } {
+    for (const group of this.#groups.values()) {
+      const child = group.find(name)
+      if (child !== undefined) return { group, child }
+    }
+    const there = this.workers().map(worker => worker.name)
+    throw new MetroplexError(
+      'EWORKER',
+      `There is no worker ${inspectValue(name)} now. There are: ${there.join(', ') || 'none'}.`
+    )
   }
 
   async #recycle(type: string | undefined): Promise<void> {

@@ -41,8 +41,9 @@ export interface WorkerType {
   readonly memory?: string | number
   /**
    * A worker that is ready and whose event loop answers nothing for this many ms is killed, which counts as a crash; at
-   * least 1000. `false`: never. Time in which the supervisor or the machine was paused does not count. A worker to which
-   * a debugger can connect, and one that does not load metroplex or `metroplex/supervisor`, is never killed for it.
+   * least 1000. `false`: never. Time in which the supervisor or the machine was paused does not count. A worker to
+   * which a debugger can connect, and one that does not load metroplex or `metroplex/supervisor`, is never killed for
+   * it.
    * @default 30000
    */
   readonly stall?: number | false
@@ -72,6 +73,16 @@ export interface SupervisorOptions {
    * 'inherit'
    */
   readonly output?: 'inherit' | 'event'
+  /**
+   * Where `metroplex ps`, `scale`, `recycle` and `drain --worker` reach this supervisor: the path of a Unix socket, of
+   * at most 107 bytes (103 on other systems than Linux); or `true` for the first free one of `TYPE.sock`, `TYPE.2.sock`
+   * and so on, TYPE being the first type, in `$XDG_RUNTIME_DIR/metroplex`, else in `metroplex-UID` of the directory for
+   * temporary files. Only this user may enter its directory, which is made if it is not there. The socket of a
+   * supervisor that has died is replaced, that of a living one is not. A socket that cannot be opened is an `error`,
+   * and the workers run all the same.
+   * @default false
+   */
+  readonly control?: string | boolean
 }
 
 /**
@@ -104,8 +115,8 @@ export interface WorkerInfo {
   /** When it came to this state, in ms of Unix time. */
   readonly since: number
   /**
-   * How often a worker of this slot was started because its predecessor had crashed, been killed or ended by itself, since
-   * the supervisor started.
+   * How often a worker of this slot was started because its predecessor had crashed, been killed or ended by itself,
+   * since the supervisor started.
    */
   readonly restarts: number
   /** Its resident set size in bytes, as it last said. Absent until it has, and if it does not load metroplex. */

@@ -42,6 +42,11 @@ export class WorkerGroup {
     return this.#open
   }
 
+  /** How many workers are wanted. */
+  get count(): number {
+    return this.#count
+  }
+
   /** The workers of this type, with their states. */
   get workers(): WorkerInfo[] {
     return this.#slots.flatMap(slot => slot.workers)

@@ -21,6 +21,8 @@ export interface Running {
   readonly ended: Promise<Answer>
   /** Its standard output so far. */
   text(): string
+  /** Its standard error so far. */
+  errors(): string
   said(pattern: RegExp): Promise<RegExpExecArray>
   signal(name: NodeJS.Signals): void
   /** Read its standard output no longer. */
@@ -56,6 +58,7 @@ export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv = {
   return {
     ended,
     text: () => stdout,
+    errors: () => stderr,
     said: pattern =>
       eventually(
         () => {

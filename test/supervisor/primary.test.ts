@@ -240,7 +240,7 @@ describe('supervisor: a pause of its process, longer than `stall`', () => {
     ['together with its workers', true]
   ] as const) {
     it(`${what}, ends no worker, and a stalled worker is still killed afterwards`, async () => {
-      const some = await primary({ web: playing('good', { count: 3, stall: 1000 }) }, { backoff: { min: 60_000 } })
+      const some = await primary({ web: playing('good', { count: 3, stall: 3000 }) }, { backoff: { min: 60_000 } })
       const vitals = async (): Promise<boolean> => {
         some.child.send('workers')
         const [answer] = await once(some.child, 'message', { filter: told => (told as Told).event === 'workers' })
@@ -250,10 +250,10 @@ describe('supervisor: a pause of its process, longer than `stall`', () => {
       await eventually(vitals, { what: 'the vitals of all workers', within: 10_000 })
       const paused = [some.child.pid ?? 0, ...(all ? some.workers : [])]
       for (const pid of paused) process.kill(pid, 'SIGSTOP')
-      await longer(3000)
+      await longer(6000)
       for (const pid of paused) process.kill(pid, 'SIGCONT')
       some.child.send({ to: 'web-2', send: { spin: 0 } })
-      await eventually(() => some.told('death').length > 0, { what: 'a death', within: 10_000 })
+      await eventually(() => some.told('death').length > 0, { what: 'a death', within: 15_000 })
       assume(some.told('death').map(({ name }) => name)).deep.equals(['web-2'])
     })
   }

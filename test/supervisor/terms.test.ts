@@ -172,7 +172,8 @@ describe('supervisor: its terms', () => {
       backoff: { min: 100, max: 30_000, reset: 60_000 },
       flap: { crashes: 5, window: 60_000 },
       signals: true,
-      output: 'inherit'
+      output: 'inherit',
+      control: false
     })
   })
 
@@ -192,7 +193,8 @@ describe('supervisor: its terms', () => {
       backoff: { min: 1, max: 1, reset: 2 },
       flap: { crashes: 1, window: 3 },
       signals: false,
-      output: 'event'
+      output: 'event',
+      control: '/run/web/control.sock'
     } as const
     assume(supervisorTerms(options)).deep.equals(options)
   })

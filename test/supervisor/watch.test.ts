@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { WorkerQuestions } from '../../lib/supervisor/process/questions'
 import { memoryOf, sizeText } from '../../lib/supervisor/watch/byte-size'
 import { MemoryLimit } from '../../lib/supervisor/watch/memory-limit'
-import type { Question } from '../../lib/supervisor/worker/ipc'
+import type { WorkerQuestion } from '../../lib/supervisor/worker/ipc'
 import { assume } from '../support/assume'
 import { rejection } from '../support/rejection'
 import { eventually } from '../support/wait'
@@ -53,8 +53,8 @@ describe('supervisor: vitals', () => {
 })
 
 describe('supervisor: questions to a worker', () => {
-  function asking(): { questions: WorkerQuestions; sent: Question[] } {
-    const sent: Question[] = []
+  function asking(): { questions: WorkerQuestions; sent: WorkerQuestion[] } {
+    const sent: WorkerQuestion[] = []
     return { questions: new WorkerQuestions('web-1', question => sent.push(question) > 0), sent }
   }
 
@@ -81,7 +81,7 @@ describe('supervisor: questions to a worker', () => {
 
 describe('supervisor: a worker that is stalled', () => {
   it('is killed and replaced, and no other worker is touched', async () => {
-    const stage = await staged({ web: playing('good', { count: 3, stall: 1000 }) })
+    const stage = await staged({ web: playing('good', { count: 3, stall: 3000 }) })
     await heard(stage)
     const before = stage.ready()
     await stage.supervisor.send('web-2', { spin: 0 })
@@ -89,7 +89,7 @@ describe('supervisor: a worker that is stalled', () => {
     assume([worker.name, worker.signal, worker.reason]).deep.equals([
       'web-2',
       'SIGKILL',
-      'web-2 answered nothing for 1000 ms and was killed: its event loop was blocked.'
+      'web-2 answered nothing for 3000 ms and was killed: its event loop was blocked.'
     ])
     await stage.seen('ready', 'web-2', { after: 1 })
     assume(stage.ready().filter(one => before.includes(one)).length).equals(2)
@@ -101,10 +101,10 @@ describe('supervisor: a worker that is stalled', () => {
     const stage = await staged({
       short: playing('good', { stall: 60_000 }),
       never: playing('good', { stall: false }),
-      control: playing('good', { stall: 1000 })
+      control: playing('good', { stall: 3000 })
     })
     await heard(stage)
-    for (const name of ['short-1', 'never-1']) await stage.supervisor.send(name, { spin: 4000 })
+    for (const name of ['short-1', 'never-1']) await stage.supervisor.send(name, { spin: 6000 })
     await stage.supervisor.send('control-1', { spin: 0 })
     await stage.seen('death')
     for (const name of ['short-1', 'never-1']) {
@@ -116,9 +116,9 @@ describe('supervisor: a worker that is stalled', () => {
 
   it('is left alone under a debugger, and without our half', async () => {
     const stage = await staged({
-      debugged: playing('inspected', { stall: 1000 }),
-      deaf: playing('deaf', { stall: 1000, grace: 0 }),
-      control: playing('good', { stall: 1000 })
+      debugged: playing('inspected', { stall: 3000 }),
+      deaf: playing('deaf', { stall: 3000, grace: 0 }),
+      control: playing('good', { stall: 3000 })
     })
     await eventually(() => stage.supervisor.workers('debugged')[0]?.rss !== undefined, { what: 'vitals' })
     process.kill(stage.pid('debugged-1'), 'SIGSTOP')
@@ -134,7 +134,7 @@ describe('supervisor: a worker that is stalled', () => {
 
 describe('supervisor: a worker that takes too much memory', () => {
   it('is replaced when its successor is ready, and an event tells why', async () => {
-    const stage = await staged({ web: playing('good', { count: 2, memory: 256 * MB, stall: 2000 }) })
+    const stage = await staged({ web: playing('good', { count: 2, memory: 256 * MB, stall: 10_000 }) })
     await heard(stage)
     const [old] = stage.ready()
     const from = stage.log.length
@@ -158,8 +158,8 @@ describe('supervisor: a worker that takes too much memory', () => {
 
   it('stays when it was above the limit from its start, which is reported once', async () => {
     const stage = await staged({
-      fat: playing('fat', { detail: String(200 * MB), memory: 64 * MB, stall: 1000 }),
-      control: playing('good', { memory: '256mb', stall: 1000 })
+      fat: playing('fat', { detail: String(200 * MB), memory: 64 * MB, stall: 10_000 }),
+      control: playing('good', { memory: '256mb', stall: 10_000 })
     })
     await stage.seen('memory', 'fat-1')
     await eventually(() => stage.supervisor.workers('control')[0]?.rss !== undefined, { what: 'vitals' })

@@ -36,18 +36,22 @@ export interface CommandReport {
  *
  * @param check is called before the connection is opened; throws for options that do not fit together
  * @param failed what is written to standard output when the cluster cannot be asked, instead of to standard error
+ * @param local does what some options ask without a cluster; returns `undefined` for all others
  */
 export function asks<Options>(
   command: Command,
   work: (asking: Asking<Options>) => Promise<CommandReport | undefined>,
   check: (options: Options, args: readonly string[]) => void = () => undefined,
-  failed?: (sentence: string, options: Options, args: readonly string[]) => string
+  failed?: (sentence: string, options: Options, args: readonly string[]) => string,
+  local?: (options: Options, args: readonly string[]) => Promise<CommandReport> | undefined
 ): Command {
   return withConnection(command).action(async () => {
     // Its reader has what it wanted, as in `metroplex sparks | head`.
     process.stdout.on('error', () => process.exit())
-    const terms = termsOf(command)
     const options = command.opts<object>() as Options
+    const report = await local?.(options, command.args)
+    if (report !== undefined) return finish(report, new Output(command.opts<{ json?: true }>().json === true))
+    const terms = termsOf(command)
     check(options, command.args)
     try {
       await answered(terms, options, command.args, work)
@@ -58,6 +62,12 @@ export function asks<Options>(
       process.exitCode = exitCode
     }
   })
+}
+
+/** Writes a report. The process ends with its code. */
+export function finish({ value, lines, code = EXIT.OK }: CommandReport, output: Output): void {
+  output.report(value, lines)
+  process.exitCode = code
 }
 
 async function answered<Options>(
@@ -89,9 +99,7 @@ async function withSession<Options>(
   try {
     const output = new Output(terms.json)
     const report = await work({ session, output, options, args })
-    if (report === undefined) return
-    output.report(report.value, report.lines)
-    process.exitCode = report.code ?? EXIT.OK
+    if (report !== undefined) finish(report, output)
   } finally {
     setTimeout(() => process.exit(), LINGER).unref()
     await session.close()

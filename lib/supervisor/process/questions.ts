@@ -1,6 +1,6 @@
 import { deferred } from '../../common/async'
 import { MetroplexError } from '../../common/errors'
-import type { Answer, Question } from '../worker/ipc'
+import type { WorkerAnswer, WorkerQuestion } from '../worker/ipc'
 
 interface Asked {
   readonly settle: (outcome: { readonly value: unknown } | { readonly error: MetroplexError }) => void
@@ -17,7 +17,7 @@ export class WorkerQuestions {
    */
   constructor(
     private readonly name: string,
-    private readonly send: (question: Question) => boolean
+    private readonly send: (question: WorkerQuestion) => boolean
   ) {}
 
   /**
@@ -28,7 +28,7 @@ export class WorkerQuestions {
    * ends before that
    */
   ask(what: string, ms: number): Promise<unknown> {
-    const { promise, resolve, reject } = deferred<unknown>()
+    const answer = deferred<unknown>()
     const id = ++this.#last
     const timer = setTimeout(() => {
       this.#settle(id, { error: this.#error(`did not answer within ${ms} ms`) })
@@ -36,16 +36,16 @@ export class WorkerQuestions {
     this.#asked.set(id, {
       settle: outcome => {
         clearTimeout(timer)
-        if ('error' in outcome) reject(outcome.error)
-        else resolve(outcome.value)
+        if ('error' in outcome) answer.reject(outcome.error)
+        else answer.resolve(outcome.value)
       }
     })
     if (!this.send({ is: 'ask', id, what })) this.#settle(id, { error: this.#error('cannot be asked now') })
-    return promise
+    return answer.promise
   }
 
   /** The worker has answered. An answer that comes too late is ignored. */
-  answered({ id, value, error }: Answer): void {
+  answered({ id, value, error }: WorkerAnswer): void {
     this.#settle(id, error === undefined ? { value } : { error: this.#error(`could not answer: ${error}`) })
   }
 

@@ -6,8 +6,8 @@ const UNITS: Readonly<Record<string, number>> = { b: 1, kb: 2 ** 10, mb: 2 ** 20
 const [LEAST, MOST] = [32 * 2 ** 20, 64 * 2 ** 40]
 
 /**
- * The bytes of a limit: a number of bytes, or a number and a unit, such as `'512mb'` and `'1.5gb'`. The units are powers
- * of 1024.
+ * The bytes of a limit: a number of bytes, or a number and a unit, such as `'512mb'` and `'1.5gb'`. Units are powers of
+ * 1024.
  *
  * @throws TypeError or RangeError that names the value and what is allowed
  */

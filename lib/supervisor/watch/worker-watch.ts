@@ -21,8 +21,8 @@ export interface Findings {
 }
 
 /**
- * Asks the workers of a type for their vitals, kills one whose event loop answers nothing for `stall` ms, and finds those
- * that take more than `memory`.
+ * Asks the workers of a type for their vitals, kills one whose event loop answers nothing for `stall` ms, and finds
+ * those that take more than `memory`.
  *
  * Silence is counted in checks, not in time: a check after which this process, or the whole machine, was paused counts
  * as one. After a long pause the workers get their whole time anew.
@@ -32,7 +32,7 @@ export class WorkerWatch {
   readonly #limits = new Map<string, MemoryLimit>()
   #timer: NodeJS.Timeout | undefined
   #last = 0
-  /** The vitals that any worker of the type has told. Workers of other software, or of an earlier release, tell none. */
+  /** The last vitals of any worker of the type. Workers of other software, or of an earlier release, tell none. */
   #any: WorkerVitals | undefined
 
   constructor(

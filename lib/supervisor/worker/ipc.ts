@@ -29,10 +29,10 @@ const REPORTS = ['here', 'ready', 'leaving', 'done'] as const
  * answer to a question.
  */
 export type Report =
-  { readonly is: (typeof REPORTS)[number] } | { readonly is: 'ops'; readonly message: unknown } | Answer
+  { readonly is: (typeof REPORTS)[number] } | { readonly is: 'ops'; readonly message: unknown } | WorkerAnswer
 
 /** A question of a supervisor to a worker. */
-export interface Question {
+export interface WorkerQuestion {
   readonly is: 'ask'
   /** A number that no other question to this worker has. */
   readonly id: number
@@ -40,7 +40,7 @@ export interface Question {
 }
 
 /** The answer of a worker to a question. */
-export interface Answer {
+export interface WorkerAnswer {
   readonly is: 'answer'
   /** The number of the question. */
   readonly id: number
@@ -76,16 +76,16 @@ export function reportOf(message: unknown): Report | undefined {
 }
 
 /** Puts a question into a message that only we receive. */
-export function wrapQuestion(question: Question): object {
+export function wrapQuestion(question: WorkerQuestion): object {
   return { cmd: INTERNAL, [KEY]: question }
 }
 
 /** From now on calls a function with each question of the supervisor. */
-export function listenForQuestions(handle: (question: Question) => void): void {
+export function listenForQuestions(handle: (question: WorkerQuestion) => void): void {
   ;(process as NodeJS.EventEmitter).on('internalMessage', (message: unknown) => {
     const content = unwrap(message)
     if (content?.is === 'ask' && typeof content.id === 'number' && typeof content.what === 'string')
-      handle(content as Question)
+      handle(content as WorkerQuestion)
   })
 }
 

@@ -12,7 +12,7 @@ import {
   orderOf,
   wrap,
   type Badge,
-  type Question,
+  type WorkerQuestion,
   type Report
 } from './ipc'
 import { readVitals, VITALS } from './vitals'
@@ -145,7 +145,7 @@ export class SupervisedWorker {
     }
   }
 
-  async #reply({ id, what }: Question): Promise<void> {
+  async #reply({ id, what }: WorkerQuestion): Promise<void> {
     const answer = this.#answers.get(what)
     try {
       if (answer === undefined) throw new Error(`it knows no ${what}`)

@@ -2,19 +2,23 @@ import { Command, InvalidArgumentError } from 'commander'
 import { now } from '../../../common/async'
 import { confirm, mustConfirm } from '../../output/confirm'
 import { duration } from '../../output/duration'
-import { CommandFailure, EXIT } from '../../output/failure'
+import { CommandFailure, EXIT, misuse } from '../../output/failure'
 import { printable } from '../../output/printable'
 import { count, counted } from '../../../reporting/quantities'
 import { answersOperators } from '../../../survey/answers'
 import { chooseAskable, reachCluster, type AskingCluster } from '../../connect/choose'
 import { viewCluster } from '../../../survey/cluster-view'
 import { asks, pause, type Asking, type CommandReport } from '../asked'
+import { replaceWorker } from '../workers/orders'
+import { controlOption } from '../workers/supervisors'
 
 interface Options {
   readonly rate: number
   readonly for: number
   readonly wait: boolean
   readonly yes?: true
+  readonly worker?: string
+  readonly control?: string
 }
 
 /** The time between two looks at the progress, in ms. */
@@ -24,19 +28,25 @@ const LOOK = 500
 export const drain = asks<Options>(
   new Command('drain')
     .description('Have a server take no new sparks, move its own to other servers, and leave the registry.')
-    .argument('<server>', 'its address or name')
+    .argument('[server]', 'its address or name')
     .option('-r, --rate <number>', 'the most sparks that it ends in a second', rateOf, 100)
     .option('-f, --for <time>', 'how long it ends sparks; those that are left then stay', duration, 60_000)
     .option('--no-wait', 'end this command as soon as the drain has begun')
     .option('-y, --yes', 'do not ask')
+    .option('--worker <name>', 'in place of a server: replace this worker of a supervisor of this machine')
+    .addOption(controlOption())
     .addHelpText(
       'after',
       `
 The process of the server goes on, and takes no sparks until it is started again or registers again. The exit code is 1
 when sparks are left.
 
-Example:
-  $ metroplex drain http://10.0.0.5:8080 --rate 200 --for 5m --yes`
+With --worker no cluster is asked, and no confirmation is needed: the supervisor starts a successor. When that is ready,
+the worker moves its sparks within its own grace, and ends. It is the same as metroplex recycle --worker.
+
+Examples:
+  $ metroplex drain http://10.0.0.5:8080 --rate 200 --for 5m --yes
+  $ metroplex drain --worker web-1`
     ),
   async asking => {
     const { session, options, args } = asking
@@ -60,8 +70,15 @@ Example:
     if (options.wait) return watchDrain(asking, cluster, address, begun.stats.sparks)
     return { value: { address, state: begun.stats.state, left: begun.stats.sparks }, lines: () => [] }
   },
-  ({ yes }) => {
+  ({ yes }, [server]) => {
+    if (server === undefined) throw misuse('Say what to drain: the address or name of a server, or a --worker.')
     mustConfirm('Draining a server', yes)
+  },
+  undefined,
+  ({ worker, control, for: longest, wait }, [server]) => {
+    if (worker === undefined) return undefined
+    if (server !== undefined) throw misuse('Give either a server or --worker, not both.')
+    return replaceWorker(worker, { for: longest, wait, ...(control !== undefined && { control }) })
   }
 )
 

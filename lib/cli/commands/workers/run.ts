@@ -4,7 +4,9 @@ import { ignore } from '../../../common/callback'
 import { Supervisor } from '../../../supervisor/supervisor'
 import { directoryOf, programOf } from '../../../supervisor/paths'
 import type { SupervisorEvents, WorkerEvent } from '../../../supervisor/types'
+import { CONTROLLABLE } from '../../../supervisor/control/control-path'
 import { duration } from '../../output/duration'
+import { memorySize } from '../../output/size'
 
 interface Options {
   readonly workers: number
@@ -13,6 +15,9 @@ interface Options {
   readonly grace: number
   readonly boot: number
   readonly cwd?: string
+  readonly memory?: number
+  readonly stall?: number | false
+  readonly control?: string | false
 }
 
 /** The name in front of the lines of the supervisor. */
@@ -44,6 +49,19 @@ export const run = new Command('run')
       .default(30_000, '30s')
   )
   .option(
+    '-m, --memory <size>',
+    'replace a worker that takes more memory, such as 1gb; its successor is ready before',
+    memorySize
+  )
+  .option(
+    '--stall <time>',
+    'kill a worker whose event loop answers nothing for so long, and start a new one; 30s if it is not given',
+    duration
+  )
+  .option('--no-stall', 'kill no worker for that')
+  .option('--control <path>', 'the socket for metroplex ps and the like; one in a directory of this user by default')
+  .option('--no-control', 'listen to no commands')
+  .option(
     '-C, --cwd <directory>',
     'the working directory of the workers, where a relative FILE begins; each start follows symbolic links anew; ' +
       'the current directory if it is not given'
@@ -55,7 +73,8 @@ export const run = new Command('run')
     `
 SIGTERM, SIGINT and SIGHUP end all workers, and then this process: with code 0 if all workers ended in time, with 1
 otherwise.
-SIGUSR2 replaces all workers, one after the other.
+SIGUSR2 replaces all workers, one after the other. metroplex ps lists them; metroplex scale, recycle and drain --worker
+act on them.
 A worker is ready when metroplex has registered in it, or when it calls worker().ready() of 'metroplex/supervisor'.
 
 Example:
@@ -65,7 +84,7 @@ Example:
     async (
       file: string,
       args: readonly string[],
-      { workers: count, type, recycle, grace, boot, cwd: given }: Options
+      { workers: count, type, recycle, grace, boot, memory, stall, control, cwd: given }: Options
     ) => {
       const cwd = directoryOf('--cwd', given)
       const workers = {
@@ -75,9 +94,11 @@ Example:
         count,
         grace,
         boot,
-        ...(recycle !== undefined && { recycle })
+        ...(recycle !== undefined && { recycle }),
+        ...(memory !== undefined && { memory }),
+        ...(stall !== undefined && { stall })
       }
-      const supervisor = new Supervisor({ [type]: workers }, { output: 'event' })
+      const supervisor = new Supervisor({ [type]: workers }, { output: 'event', control: control ?? CONTROLLABLE })
       endWithReaders(supervisor)
       tell(supervisor, Math.max(OURS.length, `${type}-${count}`.length))
       // The events have reported why a worker is not ready; the supervisor keeps trying.
@@ -132,6 +153,7 @@ function tell(supervisor: Supervisor, width: number): void {
     ended: worker => `has ended, ${end(worker)}`,
     death: worker => `has died, ${end(worker)}`,
     recycle: () => 'is being replaced',
+    memory: () => 'is above its limit of memory',
     drain: () => 'is ending',
     flapping: () => 'keeps crashing'
   }
