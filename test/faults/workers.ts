@@ -11,6 +11,9 @@ import { Sending } from '../workers/sending'
 import { NOTICED, SLACK, type Ground } from './ground'
 import type { Row } from './row'
 
+/** How long the event loop of a worker may answer nothing, in ms. */
+const STALL = 3000
+
 /** How many workers share a port, and how many clients come there. */
 const [WORKERS, CLIENTS] = [4, 40]
 
@@ -127,6 +130,51 @@ export const workers: readonly Row[] = [
         requests.flatMap(each => each.failed).length
       ]
       return [(100 * answered) / (answered + failed), lost, wrong]
+    }
+  },
+  {
+    id: 'F60',
+    fault: 'one of four workers of a supervisor, each with clients, is in an endless loop, and `stall` is 3 s',
+    promise:
+      'it is killed and replaced; its clients come back, and the registry is right; the other workers keep their ' +
+      'processes and sparks',
+    measures: [
+      { what: 'replaced after', unit: 'ms', atMost: STALL + 2000 },
+      { what: 'all clients are back after', unit: 'ms', atMost: STALL + 4000 },
+      { what: 'other sparks that stayed', unit: '%', atLeast: 100 }
+    ],
+    async provoke(ground) {
+      const fleet = await Fleet.make(ground, WORKERS, {}, {}, { stall: STALL })
+      await fleet.supervisor.start()
+      const crowd = new Crowd()
+      using(() => {
+        crowd.close()
+      })
+      await crowd.open(fleet.url, CLIENTS)
+      await eventually(() => fleet.supervisor.workers().every(({ heard }) => heard !== undefined), { within: 10_000 })
+      const looping = fleet.worker('web-2')
+      const others = fleet.servers.filter(server => server !== looping)
+      const stay = (await Promise.all(others.map(server => server.sparks()))).flat()
+      const lost = await looping.sparks()
+      assume(lost.length).is.above(0)
+      const began = performance.now()
+      await looping.run(() => {
+        setTimeout(() => {
+          for (;;) continue
+        }, 20)
+      })
+      await fleet.whole(looping)
+      const replaced = performance.now() - began
+      await crowd.complete()
+      await eventually(() => crowd.ids.every(id => !lost.includes(id)) && crowd.ids.length === CLIENTS)
+      const back = performance.now() - began
+      assume(fleet.deaths.map(({ name, signal }) => [name, signal])).eql([['web-2', 'SIGKILL']])
+      assume(fleet.servers.filter(server => others.includes(server)).length).equals(WORKERS - 1)
+      await eventually(async () => (await ground.size()) === CLIENTS, { within: 20_000 })
+      await ground.settled(...fleet.servers)
+      ground.sound(...fleet.servers)
+      const still = stay.filter(id => crowd.ids.includes(id)).length
+      return [replaced, back, (100 * still) / stay.length]
     }
   }
 ]

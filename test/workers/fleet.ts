@@ -1,5 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
-import { Supervisor, type SupervisorOptions, type WorkerEvent } from '../../lib/supervisor'
+import { Supervisor, type SupervisorOptions, type WorkerEvent, type WorkerType } from '../../lib/supervisor'
 import { LEASE, type Ground } from '../faults/ground'
 import { adopt } from '../support/dispose'
 import { reservePort } from '../support/ports'
@@ -47,10 +47,11 @@ export class Fleet {
     readonly port: number,
     readonly count: number,
     env: Record<string, string>,
-    options: SupervisorOptions
+    options: SupervisorOptions,
+    terms: Partial<WorkerType>
   ) {
     const supervisor = (this.supervisor = new Supervisor(
-      { web: { exec: PROGRAM, count, env, grace: GRACE } },
+      { web: { exec: PROGRAM, count, env, grace: GRACE, ...terms } },
       { signals: false, output: 'event', ...options }
     ))
     cluster.on('fork', this.#fork)
@@ -68,10 +69,11 @@ export class Fleet {
     ground: Ground,
     count: number,
     more: Partial<ServerOptions> = {},
-    options: SupervisorOptions = {}
+    options: SupervisorOptions = {},
+    terms: Partial<WorkerType> = {}
   ): Promise<Fleet> {
     const port = await reservePort()
-    const fleet = new Fleet(port, count, environment(ground, port, more), options)
+    const fleet = new Fleet(port, count, environment(ground, port, more), options, terms)
     adopt(() => fleet.stop())
     return fleet
   }
