@@ -38,15 +38,6 @@ export interface LocalFacts {
   readonly transport: string
 }
 
-/** What is noted of a spark when it connects. */
-interface Noted {
-  /** In ms since 1970. */
-  readonly since: number
-  /** By `performance.now()`. */
-  readonly began: number
-  info: unknown
-}
-
 /** A process without sparks. */
 export const NO_DESCRIPTIONS: Describes = {
   describe: ids => ({ sparks: [], missing: ids, server: '', transport: '' })
@@ -54,33 +45,32 @@ export const NO_DESCRIPTIONS: Describes = {
 
 /** What this server knows of its sparks. It is kept on the sparks themselves, and nowhere else. */
 export class LocalDescriptions implements Describes {
-  /** The property of a spark that holds what was noted of it. */
-  readonly #noted = Symbol('what metroplex has noted')
+  /** The property of a spark that holds when it connected, by `performance.now()`. */
+  readonly #began = Symbol('when the spark connected')
+  /** The property of a spark that holds what the application says of it. */
+  readonly #info = Symbol('the info of the spark')
 
   constructor(private readonly local: LocalFacts) {}
 
   /** A spark has connected. */
   connected(spark: Spark): void {
-    if (this.#of(spark) !== undefined) return
-    const noted: Noted = { since: Date.now(), began: now(), info: null }
-    Reflect.set(spark, this.#noted, noted)
+    if (Reflect.get(spark, this.#began) === undefined) Reflect.set(spark, this.#began, now())
   }
 
   /** Note what the application says of a spark. */
   inform(spark: Spark, info: unknown): void {
-    const noted = this.#of(spark)
-    if (noted !== undefined) noted.info = info
+    Reflect.set(spark, this.#info, info)
   }
 
   /** When a spark connected, by `performance.now()`; 0 for one that was not noted. */
   began(spark: Spark): number {
-    return this.#of(spark)?.began ?? 0
+    return (Reflect.get(spark, this.#began) as number | undefined) ?? 0
   }
 
   /** Describe sparks that this server owns. */
   describe(ids: readonly string[]): DescribedSparks {
     const { local } = this
-    const time = now()
+    const [time, date] = [now(), Date.now()]
     const missing: string[] = []
     const sparks: DescribedSpark[] = []
     for (const id of ids) {
@@ -89,13 +79,11 @@ export class LocalDescriptions implements Describes {
         continue
       }
       const spark = local.spark(id)
-      const { since = Date.now(), began = time, info = null } = (spark && this.#of(spark)) ?? {}
-      sparks.push([id, local.user(id) ?? null, since, Math.round(time - began), [...local.groups(id)], info])
+      const age = spark === undefined ? 0 : time - (this.began(spark) || time)
+      const info: unknown = spark === undefined ? null : (Reflect.get(spark, this.#info) ?? null)
+      const since = Math.ceil(date - age)
+      sparks.push([id, local.user(id) ?? null, since, Math.round(age), [...local.groups(id)], info])
     }
     return { sparks, missing, server: local.server, transport: local.transport }
-  }
-
-  #of(spark: Spark): Noted | undefined {
-    return Reflect.get(spark, this.#noted) as Noted | undefined
   }
 }

@@ -143,7 +143,7 @@ export class Balance {
 
   /** A spark has connected. */
   connected(spark: Spark): void {
-    if (this.#returns.arrived(spark, now()) && this.#run !== undefined) this.#run.returned++
+    if (this.#returns.expected && this.#returns.arrived(spark, now()) && this.#run !== undefined) this.#run.returned++
   }
 
   /** A spark has disconnected. */

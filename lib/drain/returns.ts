@@ -39,6 +39,11 @@ export class Returns {
   #gone = 0
   #back = 0
 
+  /** Whether any client that was let go may still come back. */
+  get expected(): boolean {
+    return this.#away.length > 0
+  }
+
   /** A client was let go. */
   letGo(trace: Trace, now: number): void {
     this.#away.push({ trace, at: now })

@@ -34,13 +34,16 @@ export class PendingSparks extends PendingWrites<string, SparkChanges, Pending> 
   connect(id: string): void {
     if (this.isPostponed(id)) return
     const before = this.changeOf(id)
-    if (before !== 'connect') this.set(id, before === undefined ? 'connect' : 'reconnect')
+    if (before === undefined) this.add(id, 'connect')
+    else if (before !== 'connect') this.set(id, 'reconnect')
   }
 
   /** Note that an id has disconnected. */
   disconnect(id: string): void {
     if (this.dropPostponed(id)) return
-    if (this.changeOf(id) === 'connect') this.drop(id)
+    const before = this.changeOf(id)
+    if (before === undefined) this.add(id, 'disconnect')
+    else if (before === 'connect') this.drop(id)
     else this.set(id, 'disconnect')
   }
 

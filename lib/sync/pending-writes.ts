@@ -125,8 +125,14 @@ export abstract class PendingWrites<Item, Batch, Change> {
     return this.#changes.get(key)
   }
 
+  /** Note a change, behind all others. */
   protected set(key: string, change: Change): void {
     this.drop(key)
+    this.add(key, change)
+  }
+
+  /** Note the change of an entry that has none. */
+  protected add(key: string, change: Change): void {
     this.#changes.set(key, change)
     this.#added += this.adds(change)
     if (!this.isSure(change)) this.#unsure++

@@ -15,11 +15,13 @@ export class BigMap<V> {
   }
 
   get(key: string): V | undefined {
+    // Most maps of a server without users, groups or a full Redis are empty, and are asked for each spark.
+    if (this.#size === 0) return undefined
     return this.#part(key).get(key)
   }
 
   has(key: string): boolean {
-    return this.#part(key).has(key)
+    return this.#size > 0 && this.#part(key).has(key)
   }
 
   set(key: string, value: V): void {
@@ -30,6 +32,7 @@ export class BigMap<V> {
   }
 
   delete(key: string): boolean {
+    if (this.#size === 0) return false
     const deleted = this.#part(key).delete(key)
     if (deleted) this.#size--
     return deleted
