@@ -25,7 +25,10 @@ describe('the metrics', () => {
     const peer = member(shared.redis.client(), shared.space, 'http://127.0.0.1:1')
     await peer.ready()
     const client = await openClient(address)
-    await eventually(() => metroplex.stats().waiting === 0 && metroplex.stats().sparks === 1)
+    await eventually(() => {
+      const { waiting, sparks, peers } = metroplex.stats()
+      return waiting === 0 && sparks === 1 && peers === 1
+    })
     await forward.spark(client.id, 'hello')
     await forward.spark('nothing', 'hello')
     metroplex.method('load', () => 1)
