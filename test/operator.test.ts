@@ -57,6 +57,19 @@ describe('questions of operators', () => {
     await eventually(() => server.metroplex.address === '')
   })
 
+  it('begin a balance, whose terms are checked first, and tell its result', async () => {
+    const server = await start()
+    const asking = await operator()
+    assume((await asking.status(server.address, 5000)).balance).eql({ active: false, last: null })
+    for (const wrong of [{ rate: 0 }, { tolerance: 2 }, { tempo: 1 }] as object[])
+      assume((await rejection(asking.balance(server.address, wrong, 5000))).code).equals('EPROTOCOL')
+    await asking.balance(server.address, { tolerance: 0.5 }, 5000)
+    const ended = async (): Promise<unknown> => (await asking.status(server.address, 5000)).balance?.last
+    const last = await eventually(ended, { what: 'the end of the balance' })
+    // It has just joined.
+    assume(last).eql({ ended: 0, returned: 0, sparks: 0, target: null, stopped: 'membership' })
+  })
+
   it('settle within their deadline, and are not asked of an earlier release', async () => {
     const server = await start()
     const mute = await startServer({ redis: { url: shared.redis.url, namespace: shared.space } })

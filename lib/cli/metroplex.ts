@@ -5,6 +5,7 @@ import { ping } from './commands/look/ping'
 import { ps } from './commands/workers/ps'
 import { recycle, scale } from './commands/workers/orders'
 import { run } from './commands/workers/run'
+import { balance } from './commands/act/balance'
 import { call } from './commands/act/call'
 import { check } from './commands/judge/check'
 import { doctor } from './commands/judge/doctor'
@@ -13,6 +14,7 @@ import { group, spark, user } from './commands/look/find'
 import { end, send } from './commands/act/send'
 import { servers } from './commands/look/servers'
 import { sparks } from './commands/look/sparks'
+import { trace } from './commands/look/trace'
 import { watch } from './commands/look/watch'
 import { EXIT, explained } from './output/failure'
 import { printable } from './output/printable'
@@ -32,9 +34,9 @@ Examples:
 
 const GROUPS: readonly (readonly [heading: string, commands: readonly Command[]])[] = [
   ['Running workers:', [run, ps, scale, recycle]],
-  ['Looking at a cluster:', [servers, spark, user, group, sparks, ping, watch]],
+  ['Looking at a cluster:', [servers, spark, user, group, sparks, ping, trace, watch]],
   ['Judging it:', [check, doctor]],
-  ['Acting on it:', [send, end, call, drain]]
+  ['Acting on it:', [send, end, call, drain, balance]]
 ]
 
 for (const [heading, commands] of GROUPS) for (const one of commands) program.addCommand(one.helpGroup(heading))

@@ -87,6 +87,7 @@ export class Balance {
   #run: Run | undefined
   #changedAt = now()
   #warning = ''
+  #last: Balanced | undefined
 
   constructor(
     private readonly server: BalancedServer,
@@ -106,6 +107,11 @@ export class Balance {
     return this.#run !== undefined
   }
 
+  /** What the last run has done; `undefined` before its end. */
+  get last(): Balanced | undefined {
+    return this.#last
+  }
+
   /** Begin to balance, or go on with other terms. */
   run(terms: BalanceTerms): Promise<Balanced> {
     const current = this.#run
@@ -116,6 +122,7 @@ export class Balance {
       current.lookedAt = -Infinity
       return current.end.promise
     }
+    this.#last = undefined
     const run: Run = (this.#run = {
       terms,
       end: deferred<Balanced>(),
@@ -293,6 +300,7 @@ export class Balance {
       target,
       ...(stopped !== undefined && { stopped })
     }
+    this.#last = balanced
     this.#ending.clear()
     if (ended > 0) this.server.done(balanced)
     run.end.resolve(balanced)

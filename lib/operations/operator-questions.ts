@@ -1,14 +1,16 @@
 import { rethrow } from '../common/callback'
 import { MetroplexError } from '../common/errors'
 import type { Settings } from '../common/options'
+import type { Balanced, BalanceTerms } from '../common/types'
+import { balanceTerms } from '../common/validate'
 import { drainTerms, type DrainTerms } from '../drain/drain'
 import type { Health, Statistics } from '../reporting/types'
 import { VERSION } from '../reporting/version'
 import type { RpcResponder } from '../rpc/responder'
 
 /**
- * Asks a server how it is, or to drain, as PROTOCOL.md says. Detail: a word, and for a drain its terms. A server that
- * answers it names the word among its kinds.
+ * Asks a server how it is, to drain or to balance, as PROTOCOL.md says. Detail: a word, and for the last two the terms.
+ * A server that answers it names the word among its kinds.
  */
 export const OPERATE = 'operate'
 
@@ -32,6 +34,13 @@ export interface ServerStatus {
     readonly transport: string
     readonly grace: number | null
   }
+  /** How it evens out its sparks. Absent in releases that cannot be told to. */
+  readonly balance?: {
+    /** Whether a run goes on. */
+    readonly active: boolean
+    /** What the last run has done; `null` before its end. */
+    readonly last: Balanced | null
+  }
   readonly stats: Statistics
 }
 
@@ -42,6 +51,11 @@ export interface OperatedServer {
   readonly gateway: { readonly name: string }
   readonly healthCheck: { health(): Promise<Health> }
   readonly drain: { run(terms: DrainTerms): Promise<unknown> }
+  readonly balance: {
+    readonly active: boolean
+    readonly last: Balanced | undefined
+    run(terms: BalanceTerms): Promise<unknown>
+  }
 }
 
 /** Answer questions of operators. All that ask hold the secret of the cluster: their messages are signed. */
@@ -50,17 +64,30 @@ export function answerOperators(responder: RpcResponder, server: OperatedServer,
     const [what, options] = Array.isArray(detail) ? (detail as unknown[]) : []
     if (what === 'status') return () => statusOf(server, stats())
     if (what === 'health') return () => server.healthCheck.health()
-    if (what !== 'drain')
-      throw new MetroplexError('EPROTOCOL', "An operator can ask for 'status', 'health' or 'drain'.")
-    const terms = termsOf(options)
+    const begin = what === 'drain' ? drain(server, options) : what === 'balance' ? balance(server, options) : undefined
+    if (begin === undefined)
+      throw new MetroplexError('EPROTOCOL', "An operator can ask for 'status', 'health', 'drain' or 'balance'.")
     return () => {
-      server.drain.run(terms).catch(rethrow)
+      begin().catch(rethrow)
       return statusOf(server, stats())
     }
   })
 }
 
-function statusOf({ settings, shards, gateway }: OperatedServer, stats: Statistics): ServerStatus {
+function drain(server: OperatedServer, options: unknown): () => Promise<unknown> {
+  const terms = checked(() => drainTerms(options))
+  return () => server.drain.run(terms)
+}
+
+function balance(server: OperatedServer, options: unknown): () => Promise<unknown> {
+  const terms = checked(() => balanceTerms(options))
+  return () => server.balance.run(terms)
+}
+
+function statusOf(
+  { settings, shards, gateway, balance }: OperatedServer,
+  stats: Statistics
+): ServerStatus {
   const { name, lease, interval, shards: number, grace = null } = settings
   return {
     address: shards.lives.address,
@@ -70,6 +97,7 @@ function statusOf({ settings, shards, gateway }: OperatedServer, stats: Statisti
     time: Date.now(),
     uptime: Math.round(process.uptime() * 1000),
     terms: { lease, interval, shards: number, transport: gateway.name, grace },
+    balance: { active: balance.active, last: balance.last ?? null },
     stats
   }
 }
@@ -82,10 +110,10 @@ export function readStatus(answer: unknown, address: string): ServerStatus {
   throw new MetroplexError('EPROTOCOL', `${address} has answered something else than its status.`, { address })
 }
 
-/** @throws MetroplexError `EPROTOCOL`, because a peer has sent them */
-function termsOf(options: unknown): DrainTerms {
+/** @throws MetroplexError `EPROTOCOL`, because a peer has sent the terms */
+function checked<T>(read: () => T): T {
   try {
-    return drainTerms(options)
+    return read()
   } catch (error) {
     throw new MetroplexError('EPROTOCOL', (error as Error).message, { cause: error })
   }

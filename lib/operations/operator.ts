@@ -1,6 +1,6 @@
 import { now } from '../common/async'
 import { MetroplexError, peerError } from '../common/errors'
-import type { DrainOptions } from '../common/types'
+import type { BalanceOptions, DrainOptions } from '../common/types'
 import type { Health } from '../reporting/types'
 import type { RpcCaller } from '../rpc/caller'
 import { WAIT, type ControlChannel } from '../rpc/control-channel'
@@ -44,6 +44,11 @@ export class Operator {
   /** Have a server begin to drain. Resolves when it has begun. @throws as `status` */
   async drain(address: string, options: DrainOptions, timeout: number): Promise<ServerStatus> {
     return readStatus(await this.#ask(address, ['drain', options], timeout), address)
+  }
+
+  /** Have a server begin to even out its sparks, as for `drain`. @throws as `status`, also in earlier releases */
+  async balance(address: string, options: BalanceOptions, timeout: number): Promise<ServerStatus> {
+    return readStatus(await this.#ask(address, ['balance', options], timeout), address)
   }
 
   /**

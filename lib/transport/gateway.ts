@@ -120,9 +120,7 @@ export class Gateway {
     return this.#links.name
   }
 
-  /**
-   * Whether peers do not need the port of the clients: they use the private listener, or another transport than HTTP.
-   */
+  /** Whether peers do without the port of the clients: with the private listener, or another transport than HTTP. */
   get private(): boolean {
     return this.#endpoint.private || !this.reachedByHttp
   }
@@ -228,10 +226,7 @@ export class Gateway {
     )
   }
 
-  /**
-   * Whether all peers are reached on the wire of omega-supreme, because the application's middleware reads its
-   * requests.
-   */
+  /** Whether all peers are reached on the wire of omega-supreme: the application's middleware reads its requests. */
   get omegaOnly(): boolean {
     return this.#omega?.always() === true
   }
@@ -244,6 +239,11 @@ export class Gateway {
   /** Whether messages arrive at a peer: `true`, or why not; `undefined` when none was sent lately. */
   delivers(address: string): true | Error | undefined {
     return this.#links.delivers(address)
+  }
+
+  /** How messages travel to a peer now: on a stream, by single requests, or by the transport of this name. */
+  route(address: string): string {
+    return this.reachedByHttp ? (this.#links.pipelines(address) ? 'stream' : 'single requests') : this.name
   }
 
   /** Find out which process answers at an address of this server. */

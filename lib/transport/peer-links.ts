@@ -105,6 +105,11 @@ export class PeerLinks {
     return this.#links.get(address)?.outbox.delivers
   }
 
+  /** Whether the connection to a peer is open and takes several requests at a time, as a stream does. */
+  pipelines(address: string): boolean {
+    return this.transport.pipelines?.(address) === true
+  }
+
   /** Set the handler of a kind of messages. */
   handle(kind: string, handler: MessageHandler): void {
     this.#inbox.handle(kind, handler)

@@ -32,3 +32,13 @@ export function jsonValue(given: string, what: string): unknown {
     throw misuse(`${what} is not JSON: put quotes around it, as in '"hello"', or add --text to give it as text.`)
   }
 }
+
+/** Parses a number of sparks a second. @param most the highest one that servers take */
+export function rateUpTo(most: number): (given: string) => number {
+  return given => {
+    const rate = Number(given)
+    if (/^\d+(\.\d+)?$/.test(given) && rate > 0 && rate <= most) return rate
+    const bound = most === Infinity ? '' : ` and at most ${most}`
+    throw new InvalidArgumentError(`It must be a number of sparks a second, above 0${bound}.`)
+  }
+}

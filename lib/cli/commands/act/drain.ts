@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { now } from '../../../common/async'
 import { confirm, mustConfirm } from '../../output/confirm'
 import { duration } from '../../output/duration'
@@ -8,6 +8,7 @@ import { count, counted } from '../../../reporting/quantities'
 import { answersOperators } from '../../../survey/answers'
 import { chooseAskable, reachCluster, type AskingCluster } from '../../connect/choose'
 import { viewCluster } from '../../../survey/cluster-view'
+import { rateUpTo } from '../arguments'
 import { asks, pause, type Asking, type CommandReport } from '../asked'
 import { replaceWorker } from '../workers/orders'
 import { controlOption } from '../workers/supervisors'
@@ -29,7 +30,7 @@ export const drain = asks<Options>(
   new Command('drain')
     .description('Have a server take no new sparks, move its own to other servers, and leave the registry.')
     .argument('[server]', 'its address or name')
-    .option('-r, --rate <number>', 'the most sparks that it ends in a second', rateOf, 100)
+    .option('-r, --rate <number>', 'the most sparks that it ends in a second', rateUpTo(Infinity), 100)
     .option('-f, --for <time>', 'how long it ends sparks; those that are left then stay', duration, 60_000)
     .option('--no-wait', 'end this command as soon as the drain has begun')
     .option('-y, --yes', 'do not ask')
@@ -114,10 +115,4 @@ async function watchDrain(
     lines: () => [`${counted(left, 'spark')} left on ${printable(address)}: they stay. Drain it again to go on.`],
     code: EXIT.NOT_SO
   }
-}
-
-function rateOf(given: string): number {
-  const rate = Number(given)
-  if (/^\d+(\.\d+)?$/.test(given) && rate > 0) return rate
-  throw new InvalidArgumentError('It must be a number of sparks a second, above 0.')
 }
