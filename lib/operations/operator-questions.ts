@@ -84,10 +84,7 @@ function balance(server: OperatedServer, options: unknown): () => Promise<unknow
   return () => server.balance.run(terms)
 }
 
-function statusOf(
-  { settings, shards, gateway, balance }: OperatedServer,
-  stats: Statistics
-): ServerStatus {
+function statusOf({ settings, shards, gateway, balance }: OperatedServer, stats: Statistics): ServerStatus {
   const { name, lease, interval, shards: number, grace = null } = settings
   return {
     address: shards.lives.address,

@@ -1,9 +1,8 @@
-import type { OperatorSession } from './operator-session'
-import { askStatus } from './answers'
-import { live, viewCluster, type ClusterView } from './cluster-view'
+import { live, type ClusterView } from './cluster-view'
 import { differences } from './differences'
+import type { ClusterSurvey } from './survey'
 
-type Statuses = Awaited<ReturnType<typeof askStatus>>
+type Statuses = Awaited<ReturnType<ClusterSurvey['statuses']>>
 
 /** Something that `metroplex check` measures. */
 export interface Measure {
@@ -84,9 +83,9 @@ export const MEASURES: Readonly<Record<string, Measure>> = {
 }
 
 /** Measure once. */
-export async function measured(session: OperatorSession, measure: Measure): Promise<number> {
-  const view = await viewCluster(session)
-  const statuses = await askStatus(session, view)
+export async function measured(survey: ClusterSurvey, measure: Measure): Promise<number> {
+  const view = await survey.view()
+  const statuses = await survey.statuses(view)
   return Math.round(measure.of(view, statuses) * 1000) / 1000
 }
 

@@ -1,11 +1,14 @@
+import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { delay } from '../../common/async'
 import { ignore } from '../../common/callback'
-import { MetroplexError } from '../../common/errors'
+import { asError, MetroplexError } from '../../common/errors'
+import { capturedSurvey } from '../../survey/capture'
 import { OperatorSession } from '../../survey/operator-session'
+import { liveSurvey, type ClusterSurvey } from '../../survey/survey'
 import { termsOf, withConnection, type ConnectionTerms } from '../connect/connection-options'
 import { openRedis } from '../connect/redis-url'
-import { CommandFailure, EXIT, explained, type ExitCode } from '../output/failure'
+import { CommandFailure, EXIT, explained, misuse, type ExitCode } from '../output/failure'
 import { Output } from '../output/output'
 import { printable } from '../output/printable'
 
@@ -28,6 +31,8 @@ export interface CommandReport {
   readonly lines: () => readonly string[]
   /** @default EXIT.OK */
   readonly code?: ExitCode
+  /** `'fixed'`: other programs read the lines, so nothing is added to them. */
+  readonly format?: 'fixed'
 }
 
 /**
@@ -41,6 +46,77 @@ export interface CommandReport {
 export function asks<Options>(
   command: Command,
   work: (asking: Asking<Options>) => Promise<CommandReport | undefined>,
+  check?: (options: Options, args: readonly string[]) => void,
+  failed?: (sentence: string, options: Options, args: readonly string[]) => string,
+  local?: (options: Options, args: readonly string[]) => Promise<CommandReport> | undefined
+): Command {
+  return acts<Options>(
+    command,
+    (terms, options) => answered(terms, session => work({ ...session, options, args: command.args })),
+    check,
+    failed,
+    local
+  )
+}
+
+/** What a command that makes a report is given. */
+export interface Surveying<Options> extends Omit<Asking<Options>, 'session'> {
+  readonly survey: ClusterSurvey
+}
+
+/**
+ * As `asks`, a command whose report can also be drawn from a capture: add the option `--capture`, with which Redis is
+ * not asked.
+ */
+export function surveys<Options>(
+  command: Command,
+  work: (surveying: Surveying<Options>) => Promise<CommandReport | undefined>,
+  check?: (options: Options, args: readonly string[]) => void,
+  failed?: (sentence: string, options: Options, args: readonly string[]) => string
+): Command {
+  command.option('--capture <file>', 'report what doctor --save has written to this file, and ask nothing')
+  return acts<Options & { readonly capture?: string }>(
+    command,
+    async (terms, options) => {
+      const { args } = command
+      const { capture } = options
+      if (capture === undefined)
+        await answered(terms, ({ session, output }) => work({ survey: liveSurvey(session), output, options, args }))
+      else
+        await reported(new Output(terms.json), async output => {
+          const survey = await readCapture(capture)
+          return withCaptured(survey, await work({ survey, output, options, args }))
+        })
+    },
+    check,
+    failed
+  )
+}
+
+async function readCapture(file: string): Promise<ClusterSurvey> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    throw misuse(`The capture ${file} cannot be read (${asError(error).message}): give another --capture.`)
+  }
+  return capturedSurvey(text, file)
+}
+
+/** A report with the time of its capture. */
+function withCaptured({ captured = '' }: ClusterSurvey, report: CommandReport | undefined): CommandReport | undefined {
+  if (report === undefined) return undefined
+  const { value, lines, ...rest } = report
+  return {
+    ...rest,
+    value: { captured, ...(value as object) },
+    lines: () => [...lines(), ...(rest.format === 'fixed' ? [] : [`Captured at ${printable(captured)}.`])]
+  }
+}
+
+function acts<Options>(
+  command: Command,
+  act: (terms: ConnectionTerms, options: Options) => Promise<void>,
   check: (options: Options, args: readonly string[]) => void = () => undefined,
   failed?: (sentence: string, options: Options, args: readonly string[]) => string,
   local?: (options: Options, args: readonly string[]) => Promise<CommandReport> | undefined
@@ -54,7 +130,7 @@ export function asks<Options>(
     const terms = termsOf(command)
     check(options, command.args)
     try {
-      await answered(terms, options, command.args, work)
+      await act(terms, options)
     } catch (error) {
       const { exitCode, sentence } = explained(error)
       if (failed === undefined || exitCode !== EXIT.CANNOT_ASK) throw error
@@ -70,11 +146,11 @@ export function finish({ value, lines, code = EXIT.OK }: CommandReport, output: 
   process.exitCode = code
 }
 
-async function answered<Options>(
+type Connected = Pick<Asking<unknown>, 'session' | 'output'>
+
+async function answered(
   terms: ConnectionTerms,
-  options: Options,
-  args: readonly string[],
-  work: (asking: Asking<Options>) => Promise<CommandReport | undefined>
+  work: (connected: Connected) => Promise<CommandReport | undefined>
 ): Promise<void> {
   const redis = openRedis(terms.redis, terms.source)
   // Its failures are those of the commands. Without a listener, ioredis would print them, and it warns of a user
@@ -82,28 +158,29 @@ async function answered<Options>(
   redis.on('error', ignore)
   console.warn = ignore
   try {
-    await withSession(redis, terms, options, args, work)
+    await withSession(redis, terms, work)
   } finally {
     redis.disconnect()
   }
 }
 
-async function withSession<Options>(
+async function withSession(
   redis: ReturnType<typeof openRedis>,
   terms: ConnectionTerms,
-  options: Options,
-  args: readonly string[],
-  work: (asking: Asking<Options>) => Promise<CommandReport | undefined>
+  work: (connected: Connected) => Promise<CommandReport | undefined>
 ): Promise<void> {
   const session = await opened(redis, terms)
   try {
-    const output = new Output(terms.json)
-    const report = await work({ session, output, options, args })
-    if (report !== undefined) finish(report, output)
+    await reported(new Output(terms.json), output => work({ session, output }))
   } finally {
     setTimeout(() => process.exit(), LINGER).unref()
     await session.close()
   }
+}
+
+async function reported(output: Output, work: (output: Output) => Promise<CommandReport | undefined>): Promise<void> {
+  const report = await work(output)
+  if (report !== undefined) finish(report, output)
 }
 
 /** @throws CommandFailure that says what to check */

@@ -5,7 +5,7 @@ import { json } from '../../output/printable'
 import { count } from '../../../reporting/quantities'
 import { didYouMean } from '../../output/suggestion'
 import { measured, MEASURES, type Measure } from '../../../survey/measures'
-import { asks, type CommandReport } from '../asked'
+import { surveys, type CommandReport } from '../asked'
 
 interface Options {
   readonly warn?: string
@@ -18,7 +18,7 @@ interface Options {
 const STATES = ['ok', 'warning', 'critical', 'unknown'] as const
 
 /** `metroplex check`: one number, compared with limits, for monitoring systems. */
-export const check = asks<Options>(
+export const check = surveys<Options>(
   new Command('check')
     .description('Compare one number with limits, for monitoring systems.')
     .argument('<measure>', Object.keys(MEASURES).join(', '))
@@ -44,10 +44,10 @@ ${Object.entries(MEASURES)
 Example:
   $ metroplex check servers --warn 10 --critical 8 --format nagios`
     ),
-  async ({ session, options, args: [name = ''] }) => {
+  async ({ survey, options, args: [name = ''] }) => {
     const measure = measureOf(name)
     const [warn, critical] = limitsOf(measure, options)
-    const value = await measured(session, measure)
+    const value = await measured(survey, measure)
     const code = critical?.alerts(value) ? 2 : warn?.alerts(value) ? 1 : 0
     return report({ name, measure, warn, critical, value, code }, formatOf(options))
   },
@@ -82,7 +82,7 @@ function report({ name, measure, warn, critical, value, code }: Checked, format:
         `${name}=${value}${unit};${warn?.text ?? ''};${critical?.text ?? ''};0;`
       : `${state.toUpperCase()}: ${name} is ${shown}${beyond}: ${says}`
   const whole = { check: name, state, value, unit, warn: warn?.text ?? null, critical: critical?.text ?? null }
-  return { value: whole, lines: () => [format === 'json' ? json(whole) : line], code }
+  return { value: whole, lines: () => [format === 'json' ? json(whole) : line], code, format: 'fixed' }
 }
 
 function formatOf({ format, json: asJson }: Options): Options['format'] {

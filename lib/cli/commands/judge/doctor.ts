@@ -9,15 +9,17 @@ import { didYouMean } from '../../output/suggestion'
 import { wrapped } from '../../output/wrap'
 import { live } from '../../../survey/cluster-view'
 import { diagnose } from '../../../survey/findings/diagnosis'
-import { examine, type Examination } from '../../../survey/findings/examination'
+import { captureOf } from '../../../survey/capture'
+import type { Examination } from '../../../survey/findings/examination'
 import { FINDING_CODES, type Finding, type Severity } from '../../../survey/findings/finding'
-import { asks } from '../asked'
+import { surveys } from '../asked'
 import { severalTexts, wholeNumber } from '../arguments'
 
 interface Options {
   readonly skip?: readonly string[]
   readonly save?: string
-  readonly scan: number
+  readonly scan?: number
+  readonly capture?: string
 }
 
 /** How many sparks are looked at if no other number is given. */
@@ -26,12 +28,12 @@ const SCAN = 100_000
 const STYLE = { error: 'red', warning: 'yellow', notice: 'dim' } as const
 
 /** `metroplex doctor`: what is wrong with Redis and the servers, and what to do. */
-export const doctor = asks<Options>(
+export const doctor = surveys<Options>(
   new Command('doctor')
     .description('Find what is wrong with Redis and the servers, and say what to do.')
     .option('-s, --skip <code>', 'leave out findings with this code; may be repeated', severalTexts)
     .option('--save <file>', 'write the findings, and all they are drawn from, to a file, in JSON')
-    .option('--scan <number>', 'look at so many sparks for those without a server', wholeNumber, SCAN)
+    .option('--scan <number>', 'look at so many sparks for those without a server; 100,000 by default', wholeNumber)
     .addHelpText(
       'after',
       `
@@ -40,8 +42,8 @@ ${Object.entries(FINDING_CODES)
   .map(([code, what]) => `  ${code.padEnd(18)} ${what}`)
   .join('\n')}`
     ),
-  async ({ session, output, options: { skip = [], save, scan } }) => {
-    const examined = await examine(session, scan)
+  async ({ survey, output, options: { skip = [], save, scan = SCAN } }) => {
+    const examined = await survey.examine(scan)
     const all = diagnose(examined)
     const findings = all.filter(({ code }) => !skip.includes(code))
     const skipped = all.length - findings.length
@@ -56,7 +58,9 @@ ${Object.entries(FINDING_CODES)
       ...(bad && { code: EXIT.NOT_SO })
     }
   },
-  ({ skip = [] }) => {
+  ({ skip = [], scan, save, capture }) => {
+    if (capture !== undefined && (scan !== undefined || save !== undefined))
+      throw misuse('--scan and --save are about the cluster: leave them out with --capture.')
     const unknown = skip.find(code => !(code in FINDING_CODES))
     if (unknown !== undefined)
       throw misuse(
@@ -84,27 +88,8 @@ function summary(findings: readonly Finding[], skipped: number, { view, scanned 
 
 /** Write all that was found. Only its owner may read it. */
 async function saved(file: string, examined: Examination, findings: readonly Finding[]): Promise<void> {
-  const { namespace, view, statuses, healths, pings, unequal, redis, ahead, strays, scanned } = examined
-  const answers = [...statuses.values(), ...healths, ...pings].map(({ server, value, took, failure }) => ({
-    address: server.address,
-    took,
-    ...(failure === undefined ? { value } : { error: { code: failure.code, message: failure.message } })
-  }))
-  const facts = redis.map(one => ({ facts: Object.fromEntries(one.facts), forbidden: one.forbidden ?? null }))
-  const all = {
-    at: new Date().toISOString(),
-    namespace,
-    findings,
-    view,
-    answers,
-    unequal,
-    redis: facts,
-    ahead,
-    strays: Object.fromEntries(strays),
-    scanned
-  }
   try {
-    await writeFile(file, `${json(all)}\n`, { mode: 0o600 })
+    await writeFile(file, `${json(captureOf(examined, findings))}\n`, { mode: 0o600 })
   } catch (error) {
     throw misuse(`The file ${printable(file)} cannot be written (${asError(error).message}): give another --save.`)
   }

@@ -1,20 +1,21 @@
 import { Command } from 'commander'
 import type { MetroplexError } from '../../../common/errors'
 import type { ServerStatus } from '../../../operations/operator-questions'
-import { EXIT, explained } from '../../output/failure'
+import { EXIT, explained, misuse } from '../../output/failure'
 import { printable } from '../../output/printable'
 import { count, counted, span } from '../../../reporting/quantities'
 import type { Paint } from '../../output/paint'
 import { table, type Column } from '../../output/table'
-import { askStatus, isMisdirected, type Answered } from '../../../survey/answers'
-import { live, viewCluster, type ClusterView, type ServerView } from '../../../survey/cluster-view'
+import { isMisdirected, type Answered } from '../../../survey/answers'
+import { live, type ClusterView, type ServerView } from '../../../survey/cluster-view'
 import { differences, versionOf, type Difference } from '../../../survey/differences'
-import { asks, repeated, type Asking, type CommandReport } from '../asked'
+import { repeated, surveys, type CommandReport, type Surveying } from '../asked'
 import { secondsOf, watched, wholeNumber } from '../arguments'
 
 interface Options {
   readonly watch?: number | true
   readonly expect?: number
+  readonly capture?: string
 }
 
 /** A server in the table, and in JSON. */
@@ -38,7 +39,7 @@ interface Row {
 const MOST_ERRORS = 10
 
 /** `metroplex servers`: one table of all servers. */
-export const servers = asks<Options>(
+export const servers = surveys<Options>(
   new Command('servers')
     .description('List all servers: state, version, sparks, users, last beat.')
     .option('-w, --watch [seconds]', 'repeat it, each 2 seconds if no other time is given', secondsOf)
@@ -53,12 +54,16 @@ Examples:
   $ metroplex servers --expect 10
   $ REDIS_URL=rediss://redis.example.com metroplex servers --watch 5`
     ),
-  async asking => repeated(asking.output, watched(asking.options.watch), () => listed(asking))
+  async asking => repeated(asking.output, watched(asking.options.watch), () => listed(asking)),
+  ({ watch, capture }) => {
+    if (watch !== undefined && capture !== undefined)
+      throw misuse('--watch has nothing to wait for in a --capture: leave out one of the two.')
+  }
 )
 
-async function listed({ session, output, options }: Asking<Options>): Promise<CommandReport> {
-  const view = await viewCluster(session)
-  const statuses = await askStatus(session, view)
+async function listed({ survey, output, options }: Surveying<Options>): Promise<CommandReport> {
+  const view = await survey.view()
+  const statuses = await survey.statuses(view)
   const rows = view.servers.map(server => rowOf(server, statuses.get(server.address)))
   const unequal = differences(view, statuses)
   const answering = live(view).filter(({ address }) => statuses.get(address)?.failure === undefined).length
@@ -67,7 +72,7 @@ async function listed({ session, output, options }: Asking<Options>): Promise<Co
   return {
     value: { servers: rows, alive: live(view).length, answering, differences: unequal, ...(expect && { expect }) },
     lines: () => [
-      ...(rows.length === 0 ? [noServers(session.terms.namespace)] : shown(rows, view, unequal, output)),
+      ...(rows.length === 0 ? [noServers(survey.namespace)] : shown(rows, view, unequal, output)),
       ...(short ? [output.paint('red', `${counted(answering, 'server')} of ${count(expect)} expected.`)] : [])
     ],
     ...(short && { code: EXIT.NOT_SO })

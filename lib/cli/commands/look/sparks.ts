@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import type { OperatorSession } from '../../../survey/operator-session'
 import { misuse } from '../../output/failure'
 import { json, printable } from '../../output/printable'
@@ -14,6 +14,7 @@ interface Options {
   readonly limit: number
   readonly from?: Place
   readonly all?: true
+  readonly capture?: string
 }
 
 /** Where a list goes on: in which registry, at which page, and behind how many of its entries. */
@@ -38,6 +39,7 @@ export const sparks = asks<Options>(
     .option('-l, --limit <number>', 'how many', wholeNumber, LIMIT)
     .option('-f, --from <place>', 'go on at the place that the last list has named', placeOf)
     .option('-a, --all', 'all of them, one in a line, as they are read: an id, a tab and an address')
+    .addOption(new Option('--capture <file>', 'is refused').hideHelp())
     .addHelpText(
       'after',
       `
@@ -68,7 +70,12 @@ Examples:
     }
     return all ? undefined : reportOf(rows, next, output)
   },
-  ({ all, from }) => {
+  ({ all, from, capture }) => {
+    if (capture !== undefined)
+      throw misuse(
+        'A capture has no list of sparks, only their numbers: metroplex servers --capture shows them. ' +
+          'Leave out --capture.'
+      )
     if (all && from !== undefined) throw misuse('--all lists everything: leave out --from.')
   }
 )
