@@ -11,6 +11,7 @@ import {
 import { Metroplex } from './lib/api/metroplex'
 import { server } from './lib/plugin/plugin'
 import type * as reports from './lib/reporting/types'
+import type * as tracing from './lib/reporting/tracing'
 import type * as types from './lib/common/types'
 
 // A class cannot be called without `new`; the function of 1.x could.
@@ -59,15 +60,18 @@ declare namespace metroplex {
   export type UncodedError = UncodedErrorType
   export type Forward = ForwardFunction
   export type Answer = contract.Answer
+  export type AnswerTrace = tracing.AnswerTrace
   export type AskOptions = types.AskOptions
   export type Back = contract.Back
   export type Balanced = types.Balanced
   export type BalanceOptions = types.BalanceOptions
   export type BalanceStop = types.BalanceStop
   export type Called = types.Called
+  export type CallTrace = tracing.CallTrace
   export type Client = ClientClass
-  export type ClientReply = types.ClientReply
   export type ClientOptions = types.ClientOptions
+  export type ClientReply = types.ClientReply
+  export type DeliverTrace = tracing.DeliverTrace
   export type Descriptions = types.Descriptions
   export type Drained = types.Drained
   export type DrainOptions = types.DrainOptions
@@ -76,10 +80,11 @@ declare namespace metroplex {
   export type EventContext = types.EventContext
   export type Failure = types.Failure
   export type Farewell = reports.Farewell
+  export type ForwardTrace = tracing.ForwardTrace
   export type GroupOptions = types.GroupOptions
   export type GroupPlace = types.GroupPlace
-  export type GroupSpark = types.GroupSpark
   export type GroupsOption = types.GroupsOption
+  export type GroupSpark = types.GroupSpark
   export type Handler = types.Handler
   export type Health = reports.Health
   export type InfoOption = types.InfoOption
@@ -96,10 +101,12 @@ declare namespace metroplex {
   export type PresenceBegan = types.PresenceBegan
   export type PresenceEnded = types.PresenceEnded
   export type Primus = types.Primus
+  export type PublishTrace = tracing.PublishTrace
   export type Receiver = contract.Receiver
   export type RedisClient = types.RedisClient
   export type Request = contract.Request
   export type RequestTargets = types.RequestTargets
+  export type RequestTrace = tracing.RequestTrace
   export type Result = types.Result
   export type ResultCallback = types.ResultCallback
   export type Spark = types.Spark

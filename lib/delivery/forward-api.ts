@@ -1,7 +1,9 @@
+import type { Urgency } from '../common/async'
 import { splitCallback, callbackify, type Callback } from '../common/callback'
 import { forwardObserved } from './result-callback'
 import type { AskOptions, GroupOptions, Result, ResultCallback } from '../common/types'
 import type { ClientReply, ManyRequestsOptions, RequestTargets } from '../common/types'
+import { forwardChannel, type ForwardTrace } from '../reporting/tracing'
 import type { Forwarder } from './forwarder'
 import type { GroupForwarder } from './group-forwarder'
 
@@ -126,35 +128,65 @@ export function forwardApi(
   const forward = ((servers: unknown, msg: unknown, ...rest: unknown[]) => {
     const fn = (typeof rest[0] === 'function' ? rest[0] : rest[1]) as ResultCallback | undefined
     const sparks = typeof rest[0] === 'function' ? undefined : rest[0]
-    return forwardObserved(urgency => forwarder.servers(servers, msg, sparks, urgency), fn, self, { msg, sparks })
+    return forwardObserved(
+      tracing('servers', servers, urgency => forwarder.servers(servers, msg, sparks, urgency)),
+      fn,
+      self,
+      { msg, sparks }
+    )
   }) as Forward
   const methods: { [Name in keyof Forward]: Forward[Name] } = {
     broadcast: ((msg: unknown, fn?: ResultCallback) =>
-      forwardObserved(urgency => forwarder.broadcast(msg, urgency), fn, forward, { msg })) as Forward['broadcast'],
+      forwardObserved(
+        tracing('broadcast', [], urgency => forwarder.broadcast(msg, urgency)),
+        fn,
+        forward,
+        { msg }
+      )) as Forward['broadcast'],
     sparks: ((sparks: unknown, msg: unknown, fn?: ResultCallback) =>
-      forwardObserved(urgency => forwarder.sparks(sparks, msg, urgency), fn, forward, {
-        msg,
-        sparks
-      })) as Forward['sparks'],
+      forwardObserved(
+        tracing('sparks', sparks, urgency => forwarder.sparks(sparks, msg, urgency)),
+        fn,
+        forward,
+        {
+          msg,
+          sparks
+        }
+      )) as Forward['sparks'],
     spark: ((id: unknown, msg: unknown, fn?: ResultCallback) =>
       forwardObserved(
-        urgency => forwarder.spark(id, msg, urgency),
+        tracing('spark', id, urgency => forwarder.spark(id, msg, urgency)),
         fn,
         forward,
         { msg, sparks: id },
         notLocal
       )) as Forward['spark'],
     except: ((ids: unknown, msg: unknown, fn?: ResultCallback) =>
-      forwardObserved(urgency => forwarder.except(ids, msg, urgency), fn, forward, { msg })) as Forward['except'],
+      forwardObserved(
+        tracing('except', ids, urgency => forwarder.except(ids, msg, urgency)),
+        fn,
+        forward,
+        { msg }
+      )) as Forward['except'],
     user: ((users: unknown, msg: unknown, fn?: ResultCallback) =>
-      forwardObserved(urgency => forwarder.user(users, msg, urgency), fn, forward, { msg })) as Forward['user'],
+      forwardObserved(
+        tracing('user', users, urgency => forwarder.user(users, msg, urgency)),
+        fn,
+        forward,
+        { msg }
+      )) as Forward['user'],
     group: ((
       groups: unknown,
       msg: unknown,
       ...rest: [options?: GroupOptions | ResultCallback, fn?: ResultCallback]
     ) => {
       const [options, fn] = splitCallback(rest)
-      return forwardObserved(urgency => groupForwarder.group(groups, msg, options, urgency), fn, forward, { msg })
+      return forwardObserved(
+        tracing('group', groups, urgency => groupForwarder.group(groups, msg, options, urgency)),
+        fn,
+        forward,
+        { msg }
+      )
     }) as Forward['group'],
     request: ((
       id: unknown,
@@ -167,6 +199,15 @@ export function forwardApi(
     requests: (to, msg, options) => requester.requests(to, msg, options)
   }
   return Object.assign(forward, methods)
+}
+
+type Start = (urgency: Urgency | undefined) => Promise<Result>
+
+/** A forward, traced if there is a subscriber. */
+function tracing(method: ForwardTrace['method'], targets: unknown, start: Start): Start {
+  if (!forwardChannel.hasSubscribers) return start
+  const context = { method, targets: Array.isArray(targets) ? targets.length : 1 }
+  return urgency => forwardChannel.tracePromise(() => start(urgency), context)
 }
 
 /** For an unknown id, callers of 1.x read `local: false`. */

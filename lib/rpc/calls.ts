@@ -2,6 +2,7 @@ import { onAbort, now } from '../common/async'
 import { asError, inspectValue } from '../common/errors'
 import { idOf } from '../common/names'
 import type { Called } from '../common/types'
+import { callChannel, traced } from '../reporting/tracing'
 import { allServers, type KnownServers } from './addressees'
 import { nameOf, callTerms, type CallTerms } from './call-options'
 import type { Patience, RpcCaller } from './caller'
@@ -18,7 +19,11 @@ export class Calls {
   ) {}
 
   /** Call a method on servers. A server that fails delays no other. */
-  async call(name: unknown, args: unknown, options: unknown): Promise<Called[]> {
+  call(name: unknown, args: unknown, options: unknown): Promise<Called[]> {
+    return traced(callChannel, { how: 'call', method: name }, () => this.#call(name, args, options))
+  }
+
+  async #call(name: unknown, args: unknown, options: unknown): Promise<Called[]> {
     const { question, terms, patience } = this.#parsed(name, args, options)
     const { servers, failure } = await allServers(this.cluster, terms, patience)
     const called = await Promise.all(
@@ -34,7 +39,11 @@ export class Calls {
   }
 
   /** Call a method on servers; resolves with the first success, and aborts the other calls. */
-  async first(name: unknown, args: unknown, options: unknown): Promise<unknown> {
+  first(name: unknown, args: unknown, options: unknown): Promise<unknown> {
+    return traced(callChannel, { how: 'first', method: name }, () => this.#first(name, args, options))
+  }
+
+  async #first(name: unknown, args: unknown, options: unknown): Promise<unknown> {
     const {
       question,
       terms,
@@ -64,7 +73,11 @@ export class Calls {
   }
 
   /** Call a method on the server that holds a spark. */
-  async apply(spark: unknown, name: unknown, args: unknown, options: unknown): Promise<unknown> {
+  apply(spark: unknown, name: unknown, args: unknown, options: unknown): Promise<unknown> {
+    return traced(callChannel, { how: 'apply', method: name }, () => this.#apply(spark, name, args, options))
+  }
+
+  async #apply(spark: unknown, name: unknown, args: unknown, options: unknown): Promise<unknown> {
     const id = idOf(spark)
     const { question, patience } = this.#parsed(name, args, options, ['timeout', 'signal'], id)
     return askOwner(

@@ -3,6 +3,7 @@ import { MetroplexError } from '../common/errors'
 import type { Message } from '../common/encoded-message'
 import { idOf } from '../common/names'
 import type { Parser } from '../common/parser'
+import { requestChannel, traced } from '../reporting/tracing'
 import { callTerms } from './call-options'
 import type { Patience, RpcCaller } from './caller'
 import { parcel, REQUEST, type Question } from './question'
@@ -50,7 +51,11 @@ export class ClientRequests {
   }
 
   /** Ask the client of a spark. @param patience with the time from its begin to its deadline, in ms */
-  async ask(id: string, message: Message, patience: Patience & { readonly timeout: number }): Promise<unknown> {
+  ask(id: string, message: Message, patience: Patience & { readonly timeout: number }): Promise<unknown> {
+    return traced(requestChannel, { spark: id }, () => this.#ask(id, message, patience))
+  }
+
+  async #ask(id: string, message: Message, patience: Patience & { readonly timeout: number }): Promise<unknown> {
     const { timeout, deadline, signal } = patience
     const question: Question = { kind: REQUEST, detail: id, message }
     try {

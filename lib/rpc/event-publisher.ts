@@ -1,6 +1,7 @@
 import { deferred, now, withTimeout } from '../common/async'
 import { asError, MetroplexError } from '../common/errors'
 import type { Failure, Result } from '../common/types'
+import { publishChannel, traced } from '../reporting/tracing'
 import { allServers, type KnownServers } from './addressees'
 import { nameOf, callTerms } from './call-options'
 import type { RpcCaller } from './caller'
@@ -30,7 +31,11 @@ export class EventPublisher {
   ) {}
 
   /** Publish an event; resolves when all handlers have settled. */
-  async publish(type: unknown, data: unknown, options: unknown): Promise<Result> {
+  publish(type: unknown, data: unknown, options: unknown): Promise<Result> {
+    return traced(publishChannel, { type }, () => this.#publish(type, data, options))
+  }
+
+  async #publish(type: unknown, data: unknown, options: unknown): Promise<Result> {
     const question = { kind: EVENT, detail: nameOf('type', type), message: parcel([data]) }
     const terms = callTerms(options, { timeout: this.timeout, self: false })
     const patience = { deadline: now() + terms.timeout, signal: terms.signal }

@@ -5,7 +5,8 @@ import type { Packer } from '../common/encoded-message'
 import { Malformed, type ReceivedMessage, type Reply } from '../transport/envelope'
 import type { LocalResponder } from './caller'
 import { ANSWER, ASK, DROP, WAIT, type ControlChannel } from './control-channel'
-import { EMPTY, isId, parcel, type Question, type RpcOutcome } from './question'
+import { answerChannel, type AnswerTrace } from '../reporting/tracing'
+import { CALL, EMPTY, EVENT, isId, parcel, REQUEST, type Question, type RpcOutcome } from './question'
 import { serializeError } from './remote-error'
 
 /** A question that is being answered. */
@@ -163,7 +164,7 @@ export class RpcResponder implements LocalResponder {
     this.#timer ??= setInterval(() => {
       this.#dropSilent()
     }, CALLER_SILENCE / 2).unref()
-    outcome(work, message.packed?.by)
+    outcome(tracing(work, kind, detail, { from: address, local: from === '' }), message.packed?.by)
       .then(answer => {
         if (this.#running.get(key) !== running) return
         this.#settle(key, running)
@@ -230,6 +231,23 @@ function closing(): MetroplexError {
 
 function keyOf(from: string, id: number): string {
   return `${id} ${from}`
+}
+
+/** The work of a call, event or request, traced if there is a subscriber. */
+function tracing(
+  work: () => unknown,
+  kind: string,
+  detail: unknown,
+  caller: Pick<AnswerTrace, 'from' | 'local'>
+): () => unknown {
+  if (!answerChannel.hasSubscribers || !isTraced(kind)) return work
+  const context = { kind, name: String(Array.isArray(detail) ? (detail as unknown[])[0] : detail), ...caller }
+  // eslint-disable-next-line @typescript-eslint/require-await -- it must be called at once, and may throw
+  return () => answerChannel.tracePromise(async () => work(), context)
+}
+
+function isTraced(kind: string): kind is AnswerTrace['kind'] {
+  return kind === CALL || kind === EVENT || kind === REQUEST
 }
 
 /** Run a task. Its value is encoded by the parser with which the question was. */

@@ -1,5 +1,6 @@
 import type { Delivered } from '../../common/peer-sender'
 import { Message } from '../../common/encoded-message'
+import { deliverChannel } from '../../reporting/tracing'
 import { Malformed, type ReceivedMessage, type Reply } from '../envelope'
 import type { MessageHandler } from './inbox'
 
@@ -31,7 +32,12 @@ export function sparkHandlers(sink: Sink): {
       if (!areNames(to)) throw new Malformed('Sparks must be named by a list of ids, strings that are not empty.')
       check(message)
     },
-    apply: ({ to, message }: ReceivedMessage): Reply => reply(apply(to as string[], message))
+    apply: ({ to, kind, from, message }: ReceivedMessage): Reply => {
+      const ids = to as string[]
+      if (!deliverChannel.hasSubscribers || kind === 'end') return reply(apply(ids, message))
+      const context = { to: kind === 'all' ? kind : 'some', targets: ids.length, from } as const
+      return reply(deliverChannel.traceSync(() => apply(ids, message), context))
+    }
   })
   const groupHandler = (
     content: (message: Message) => Message,
@@ -42,9 +48,11 @@ export function sparkHandlers(sink: Sink): {
         throw new Malformed('Groups must be [names, ids that are left out]: lists of strings that are not empty.')
       check(message)
     },
-    apply({ to, message }: ReceivedMessage): Reply {
+    apply({ to, kind, from, message }: ReceivedMessage): Reply {
       const [groups, except] = to as [string[], string[]]
-      return reply(sink.groups([...new Set(groups)], content(message), new Set(except)))
+      const write = (): Delivered => sink.groups([...new Set(groups)], content(message), new Set(except))
+      if (!deliverChannel.hasSubscribers || kind === 'endgroup') return reply(write())
+      return reply(deliverChannel.traceSync(write, { to: 'group', targets: groups.length, from }))
     }
   })
   return {
