@@ -1,5 +1,6 @@
 import type { Client } from '../api/cluster-client'
 import { now } from '../common/async'
+import { ignore } from '../common/callback'
 import { asError, MetroplexError } from '../common/errors'
 import type { ServerStatus } from '../operations/operator-questions'
 import type { OperatorSession } from './operator-session'
@@ -54,46 +55,71 @@ export async function askingClient(
 /**
  * Ask servers, all at once. One that does not answer costs its deadline, and no other answer.
  *
+ * @param heard is called with each answer as it comes
  * @returns an entry for each server that can be asked
  */
 export async function askServers<T>(
   asking: { readonly client: Client; readonly transport: string } | undefined,
   servers: readonly ServerView[],
-  ask: (client: Client, server: ServerView) => Promise<T>
+  ask: (client: Client, server: ServerView) => Promise<T>,
+  heard: (answered: Answered<T>) => void = ignore
 ): Promise<Answered<T>[]> {
   if (asking === undefined) return []
   const { client, transport } = asking
   return Promise.all(
     servers
       .filter(server => unaskable(server, transport) === undefined)
-      .map(async (server): Promise<Answered<T>> => {
-        const began = now()
-        try {
-          const value = await ask(client, server)
-          return { server, value, took: now() - began, at: Date.now(), failure: undefined }
-        } catch (error) {
-          return { server, value: undefined, took: now() - began, at: Date.now(), failure: failureOf(error) }
-        }
+      .map(async server => {
+        const answered = await answerOf(client, server, ask)
+        heard(answered)
+        return answered
       })
   )
 }
 
-/** Ask all servers that answer operators for their status. By their addresses. */
+async function answerOf<T>(
+  client: Client,
+  server: ServerView,
+  ask: (client: Client, server: ServerView) => Promise<T>
+): Promise<Answered<T>> {
+  const began = now()
+  try {
+    const value = await ask(client, server)
+    return { server, value, took: now() - began, at: Date.now(), failure: undefined }
+  } catch (error) {
+    return { server, value: undefined, took: now() - began, at: Date.now(), failure: failureOf(error) }
+  }
+}
+
+/**
+ * Ask servers that answer operators for their status: all live ones, or these. By their addresses.
+ *
+ * @param heard is called with each answer as it comes
+ */
 export async function askStatus(
   session: OperatorSession,
-  view: ClusterView
+  view: ClusterView,
+  servers: readonly ServerView[] = live(view),
+  heard?: (answered: Answered<ServerStatus>) => void
 ): Promise<ReadonlyMap<string, Answered<ServerStatus>>> {
   const { timeout } = session.terms
-  const able = live(view).filter(answersOperators)
+  const able = servers.filter(answersOperators)
   if (able.length === 0) return new Map()
   try {
     const asking = await askingClient(session, view)
-    const answered = await askServers(asking, able, ({ core }, { address }) => core.operator.status(address, timeout))
+    const answered = await askServers(
+      asking,
+      able,
+      ({ core }, { address }) => core.operator.status(address, timeout),
+      heard
+    )
     return new Map(answered.map(answer => [answer.server.address, answer]))
   } catch (error) {
     // A user of Redis that may only read, for instance: what the registry says is shown all the same.
     const none = { value: undefined, took: 0, at: Date.now(), failure: failureOf(error) }
-    return new Map(able.map(server => [server.address, { server, ...none }]))
+    const unanswered = able.map(server => ({ server, ...none }))
+    if (heard !== undefined) unanswered.forEach(heard)
+    return new Map(unanswered.map(answer => [answer.server.address, answer]))
   }
 }
 

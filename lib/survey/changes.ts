@@ -1,7 +1,8 @@
 import type { Statistics } from '../reporting/types'
 import type { OperatorSession } from './operator-session'
-import { askStatus } from './answers'
-import { live, viewCluster, type ServerView } from './cluster-view'
+import type { ServerStatus } from '../operations/operator-questions'
+import { askStatus, type Answered } from './answers'
+import { live, viewCluster, type ClusterView, type ServerView } from './cluster-view'
 
 /** The events that `metroplex watch` tells. */
 export const WATCHED = [
@@ -56,10 +57,14 @@ export class ChangeWatcher {
     return this.#last?.size ?? 0
   }
 
-  /** What has happened since the last call; nothing at the first one. Rejects when Redis cannot be asked. */
+  /** Ask Redis and the servers, and tell what has happened, as `compare`. Rejects when Redis cannot be asked. */
   async look(): Promise<ClusterEvent[]> {
     const view = await viewCluster(this.session)
-    const statuses = await askStatus(this.session, view)
+    return this.compare(view, await askStatus(this.session, view))
+  }
+
+  /** What has happened since the last call; nothing at the first one. Rejects when Redis cannot be asked. */
+  async compare(view: ClusterView, statuses: ReadonlyMap<string, Answered<ServerStatus>>): Promise<ClusterEvent[]> {
     const present: Moment = new Map(
       live(view).map(server => {
         const answer = statuses.get(server.address)

@@ -1,4 +1,4 @@
-import type { Cluster, Redis } from 'ioredis'
+import type { RedisClient } from '../common/types'
 import { createClient, type Client } from '../api/cluster-client'
 import { ignore } from '../common/callback'
 import { processName } from '../common/options'
@@ -31,11 +31,12 @@ const UNHEARD = {
 
 /** The connections of an operator to a cluster. It is never a server. */
 export class OperatorSession {
-  #client: Client | undefined
+  /** By transport. Most servers may come to use another one while an operator looks on. */
+  readonly #clients = new Map<'http' | 'redis', Promise<Client>>()
 
   private constructor(
     readonly terms: SurveyTerms,
-    private readonly redis: Redis | Cluster,
+    private readonly redis: RedisClient,
     private readonly registries: Registries
   ) {}
 
@@ -45,7 +46,7 @@ export class OperatorSession {
    * @param redis its options are used; it is not closed
    * @throws MetroplexError `EREGISTRY` when Redis does not answer
    */
-  static async open(redis: Redis | Cluster, terms: SurveyTerms): Promise<OperatorSession> {
+  static async open(redis: RedisClient, terms: SurveyTerms): Promise<OperatorSession> {
     const { namespace, timeout } = terms
     const name = operatorName()
     const open = (shards: number): Registries => new Registries({ redis, namespace, shards, timeout, name }, UNHEARD)
@@ -79,8 +80,26 @@ export class OperatorSession {
    * Opens what servers would: only for a namespace in which a server of 2.x is alive, because it writes the secret
    * where there is none.
    */
-  async client(transport: 'http' | 'redis'): Promise<Client> {
-    if (this.#client !== undefined) return this.#client
+  client(transport: 'http' | 'redis'): Promise<Client> {
+    const known = this.#clients.get(transport)
+    if (known !== undefined) return known
+    const opened = this.#open(transport)
+    this.#clients.set(transport, opened)
+    opened.catch(() => {
+      // The next question tries again.
+      if (this.#clients.get(transport) === opened) this.#clients.delete(transport)
+    })
+    return opened
+  }
+
+  /** Close the connections that it opened. */
+  async close(): Promise<void> {
+    const clients = [...this.#clients.values()]
+    await Promise.all(clients.map(opened => opened.then(client => client.close()).catch(ignore)))
+    this.registries.close()
+  }
+
+  async #open(transport: 'http' | 'redis'): Promise<Client> {
     const { redis, terms, registries } = this
     const { namespace, timeout, secret } = terms
     const client = createClient({
@@ -94,15 +113,13 @@ export class OperatorSession {
         ...(secret !== undefined && { secret })
       }
     })
-    this.#client = client
-    await client.core.shards.agree()
-    await client.core.shards.catchUp()
-    return client
-  }
-
-  /** Close the connections that it opened. */
-  async close(): Promise<void> {
-    await this.#client?.close().catch(ignore)
-    this.registries.close()
+    try {
+      await client.core.shards.agree()
+      await client.core.shards.catchUp()
+      return client
+    } catch (error) {
+      client.close().catch(ignore)
+      throw error
+    }
   }
 }

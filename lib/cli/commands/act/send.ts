@@ -1,16 +1,15 @@
 import { Command } from 'commander'
-import type { Client } from '../../../api/cluster-client'
-import type { Result } from '../../../common/types'
 import { confirm, mustConfirm } from '../../output/confirm'
 import { duration } from '../../output/duration'
 import { misuse } from '../../output/failure'
 import { printable } from '../../output/printable'
 import { counted } from '../../../reporting/quantities'
 import { reachCluster, type AskingCluster } from '../../connect/choose'
+import { endSparks, sendTo } from '../../../survey/actions'
 import { live } from '../../../survey/cluster-view'
 import { asks } from '../asked'
 import { jsonValue } from '../arguments'
-import { describeTarget, reportResult, targetOf, withTargets, type Target, type Targets } from './targets'
+import { describeTarget, reportResult, targetOf, withTargets, type Targets } from './targets'
 
 interface SendOptions extends Targets {
   readonly text?: true
@@ -43,7 +42,7 @@ Examples:
     const cluster = await reachCluster(session)
     if (target.kind === 'all')
       await confirm(`Send the message to all ${sparksOf(cluster)} of ${nameOf(session)}?`, options.yes)
-    return reportResult(await sent(cluster.client, target, message), 'Sent to')
+    return reportResult(await sendTo(cluster.client, target, message), 'Sent to')
   },
   (options, [given = '']) => {
     const { kind } = targetOf(options, 'send to', SENDABLE)
@@ -66,9 +65,10 @@ Example:
     ),
   async ({ session, options }) => {
     const target = targetOf(options, 'end', ENDABLE)
+    const { reconnect, for: ms } = options
     const { client } = await reachCluster(session)
     await confirm(`End ${describeTarget(target)} in ${nameOf(session)}?`, options.yes)
-    return reportResult(await ended(client, target, options), 'Ended')
+    return reportResult(await endSparks(client, target, { reconnect: reconnect === true, for: ms }), 'Ended')
   },
   options => {
     const { kind } = targetOf(options, 'end', ENDABLE)
@@ -90,17 +90,4 @@ function sparksOf({ view }: AskingCluster): string {
     live(view).reduce((sum, { sparks }) => sum + sparks, 0),
     'spark'
   )
-}
-
-function sent({ forward }: Client, { kind, names }: Target, message: unknown): Promise<Result> {
-  if (kind === 'all') return forward.broadcast(message)
-  if (kind === 'spark') return forward.sparks(names, message)
-  return kind === 'user' ? forward.user(names, message) : forward.group(names, message)
-}
-
-function ended(client: Client, { kind, names }: Target, options: EndingOptions): Promise<Result> {
-  const { for: ms } = options
-  const reconnect = options.reconnect === true
-  if (kind === 'user') return client.endUser(names, { reconnect, ...(ms !== undefined && { for: ms }) })
-  return kind === 'group' ? client.endGroup(names, { reconnect }) : client.end(names, { reconnect })
 }

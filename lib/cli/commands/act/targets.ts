@@ -3,6 +3,7 @@ import type { Result } from '../../../common/types'
 import { EXIT, misuse } from '../../output/failure'
 import { printable } from '../../output/printable'
 import { counted } from '../../../reporting/quantities'
+import type { Target } from '../../../survey/actions'
 import type { CommandReport } from '../asked'
 import { severalTexts } from '../arguments'
 
@@ -33,11 +34,6 @@ export function targetOf({ spark, user, group, all }: Targets, verb: string, all
   const [target] = given
   if (target !== undefined && given.length === 1) return target
   throw misuse(`Say what to ${verb} by one of ${allowed}${given.length === 0 ? '' : ', not by several'}.`)
-}
-
-export interface Target {
-  readonly kind: 'spark' | 'user' | 'group' | 'all'
-  readonly names: readonly string[]
 }
 
 /** A target in a sentence. */

@@ -1,15 +1,12 @@
 import { Command } from 'commander'
 import { groupOf, idOf, userOf } from '../../../common/names'
-import type { Descriptions, GroupSpark, SparkDescription } from '../../../common/types'
-import { eachOf } from '../../../registry/sharding'
 import { EXIT } from '../../output/failure'
 import { fields } from '../../output/fields'
 import { json, printable } from '../../output/printable'
 import { count, counted, longSpan, span } from '../../../reporting/quantities'
 import { table } from '../../output/table'
-import type { OperatorSession } from '../../../survey/operator-session'
-import { askingClient } from '../../../survey/answers'
-import { live, viewCluster, type ClusterView } from '../../../survey/cluster-view'
+import { viewCluster } from '../../../survey/cluster-view'
+import { findGroup, findSpark, findUser, groupSparks, type GroupSparks } from '../../../survey/find'
 import { asks, type CommandReport } from '../asked'
 import { wholeNumber } from '../arguments'
 
@@ -22,15 +19,12 @@ export const spark = asks(
   async ({ session, output, args: [given] }) => {
     const id = idOf(given)
     const view = await viewCluster(session)
-    const [address = null] = await eachOf(session.shards, [id], (registry, ids) => registry.sparks.places(ids))
+    const { address, alive, described: found, failure } = await findSpark(session, view, id)
     if (address === null)
       return notFound({ spark: id, address: null }, `No server holds the spark ${printable(id)}: it has gone.`)
-    const lives = live(view).some(server => server.address === address)
-    const { described, failure } = await describe(session, view, lives ? [id] : [])
-    const found = described.get(id)
     const name = found?.server ?? view.servers.find(server => server.address === address)?.description?.name
     return {
-      value: { spark: id, address, alive: lives, ...found, ...(failure && { error: failure }) },
+      value: { spark: id, address, alive, ...found, ...(failure && { error: failure }) },
       lines: () => [
         ...fields(
           {
@@ -44,7 +38,7 @@ export const spark = asks(
           },
           output.paint
         ),
-        ...(lives ? [] : ['Its server is not alive: the spark is being removed.']),
+        ...(alive ? [] : ['Its server is not alive: the spark is being removed.']),
         ...(failure === undefined ? [] : [printable(failure)])
       ]
     }
@@ -60,24 +54,14 @@ export const user = asks<{ limit: number }>(
   async ({ session, output, options: { limit }, args: [given] }) => {
     const name = userOf(given)
     const view = await viewCluster(session)
-    const alive = new Set(live(view).map(({ address }) => address))
-    const [all = []] = await eachOf(session.shards, [name], (registry, names) => registry.users.sparks(names))
-    const places = all.filter(([, address]) => alive.has(address))
-    if (places.length === 0)
-      return notFound({ user: name, total: 0, sparks: [] }, `The user ${printable(name)} has no sparks.`)
-    const listed = places.slice(0, limit)
-    const { described, failure } = await describe(
-      session,
-      view,
-      listed.map(([id]) => id)
-    )
-    const rows = listed.map(([id, address]) => ({ spark: id, address, ...described.get(id) }))
+    const { total, sparks: rows, failure } = await findUser(session, view, name, limit)
+    if (total === 0) return notFound({ user: name, total: 0, sparks: [] }, `The user ${printable(name)} has no sparks.`)
     return {
-      value: { user: name, total: places.length, sparks: rows, ...(failure && { error: failure }) },
+      value: { user: name, total, sparks: rows, ...(failure && { error: failure }) },
       lines: () => [
         ...table(
           [
-            { head: 'SPARK', cell: row => printable(row.spark), foot: shownOf(rows.length, places.length) },
+            { head: 'SPARK', cell: row => printable(row.spark), foot: shownOf(rows.length, total) },
             { head: 'ADDRESS', cell: row => printable(row.address) },
             { head: 'CONNECTED', cell: row => (row.age === undefined ? '-' : span(row.age)), align: 'right' },
             { head: 'TRANSPORT', cell: row => printable(row.transport ?? '-') },
@@ -103,13 +87,10 @@ export const group = asks<{ sparks?: true; limit: number }>(
   async ({ session, output, options, args: [given] }) => {
     const name = groupOf(given)
     const view = await viewCluster(session)
-    const alive = new Set(live(view).map(({ address }) => address))
-    const [all = []] = await eachOf(session.shards, [name], (registry, names) => registry.groups.servers(names))
-    const places = all.filter(([address]) => alive.has(address)).map(([address, sparks]) => ({ address, sparks }))
-    const total = places.reduce((sum, { sparks }) => sum + sparks, 0)
+    const { total, servers: places } = await findGroup(session, view, name)
     if (places.length === 0)
       return notFound({ group: name, total: 0, servers: [] }, `No spark is in the group ${printable(name)}.`)
-    const { sparks, failure } = options.sparks ? await members(session, view, name, options.limit) : NONE
+    const { sparks, failure } = options.sparks ? await groupSparks(session, view, name, options.limit) : NONE
     return {
       value: {
         group: name,
@@ -149,7 +130,7 @@ export const group = asks<{ sparks?: true; limit: number }>(
   }
 )
 
-const NONE = { sparks: [] as GroupSpark[], failure: undefined as string | undefined }
+const NONE: GroupSparks = { sparks: [], failure: undefined }
 
 function notFound(value: unknown, sentence: string): CommandReport {
   return { value, lines: () => [sentence], code: EXIT.NOT_SO }
@@ -157,35 +138,4 @@ function notFound(value: unknown, sentence: string): CommandReport {
 
 function shownOf(shown: number, total: number): string {
   return shown < total ? `${count(shown)} of ${counted(total, 'spark')}` : counted(total, 'spark')
-}
-
-/** What the servers of sparks say of them, as far as they answer. */
-async function describe(
-  session: OperatorSession,
-  view: ClusterView,
-  ids: readonly string[]
-): Promise<{ readonly described: ReadonlyMap<string, SparkDescription>; readonly failure: string | undefined }> {
-  const none = new Map<string, SparkDescription>()
-  if (ids.length === 0) return { described: none, failure: undefined }
-  const asking = await askingClient(session, view)
-  if (asking === undefined) return { described: none, failure: 'None of the live servers can be asked about sparks.' }
-  const { sparks, failed }: Descriptions = await asking.client.describe(ids, { timeout: session.terms.timeout })
-  return { described: new Map(sparks.map(one => [one.spark, one])), failure: failed?.[0]?.message }
-}
-
-/** The sparks in a group, by their servers. */
-async function members(session: OperatorSession, view: ClusterView, name: string, limit: number): Promise<typeof NONE> {
-  const asking = await askingClient(session, view)
-  if (asking === undefined) return { sparks: [], failure: 'None of the live servers can be asked about sparks.' }
-  const sparks: GroupSpark[] = []
-  try {
-    for await (const one of asking.client.sparksIn(name, { timeout: session.terms.timeout })) {
-      sparks.push(one)
-      if (sparks.length === limit) break
-    }
-    return { sparks, failure: undefined }
-  } catch (error) {
-    const [first] = error instanceof AggregateError ? (error.errors as Error[]) : [error as Error]
-    return { sparks, failure: first?.message }
-  }
 }

@@ -1,14 +1,14 @@
 import { Command } from 'commander'
-import type { MetroplexError } from '../../../common/errors'
 import type { ServerStatus } from '../../../operations/operator-questions'
 import { EXIT, explained, misuse } from '../../output/failure'
 import { printable } from '../../output/printable'
 import { count, counted, span } from '../../../reporting/quantities'
 import type { Paint } from '../../output/paint'
 import { table, type Column } from '../../output/table'
-import { isMisdirected, type Answered } from '../../../survey/answers'
+import type { Answered } from '../../../survey/answers'
 import { live, type ClusterView, type ServerView } from '../../../survey/cluster-view'
 import { differences, versionOf, type Difference } from '../../../survey/differences'
+import { observedState } from '../../../survey/server-state'
 import { repeated, surveys, type CommandReport, type Surveying } from '../asked'
 import { secondsOf, watched, wholeNumber } from '../arguments'
 
@@ -86,29 +86,19 @@ export function noServers(namespace: string): string {
 
 function rowOf(server: ServerView, answer: Answered<ServerStatus> | undefined): Row {
   const { address, description, sparks, users = null, groups = null, age = null } = server
-  const failure = answer?.failure
-  const other = answer?.value?.address ?? ''
-  const elsewhere = other !== '' && other !== address
+  const { state, error } = observedState(server, answer)
   return {
     address,
     name: description?.name ?? null,
-    state: elsewhere ? 'other' : (stateOf(failure) ?? answer?.value?.stats.state ?? server.registered),
+    state,
     version: versionOf(server),
     sparks,
     users,
     groups,
     beat: age,
     took: answer?.value === undefined ? null : Math.round(answer.took * 10) / 10,
-    ...(failure !== undefined && { error: explained(failure).sentence }),
-    ...(elsewhere && { error: `Another server answers at ${address}: ${other}.` })
+    ...(error !== undefined && { error: explained(error).sentence })
   }
-}
-
-/** The state of a server that has not answered; `undefined` when it was Redis that has refused the question. */
-function stateOf(failure: MetroplexError | undefined): string | undefined {
-  if (failure === undefined || failure.code === 'EREGISTRY') return undefined
-  if (failure.code === 'EAUTH') return 'refused'
-  return isMisdirected(failure) ? 'other' : 'mute'
 }
 
 function shown(

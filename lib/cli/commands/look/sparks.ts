@@ -1,32 +1,27 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { OperatorSession } from '../../../survey/operator-session'
 import { misuse } from '../../output/failure'
 import { json, printable } from '../../output/printable'
 import { counted } from '../../../reporting/quantities'
 import { table } from '../../output/table'
 import { chooseServer } from '../../connect/choose'
 import { viewCluster } from '../../../survey/cluster-view'
+import {
+  FIRST_PLACE,
+  listSparks,
+  readPlace,
+  sparkPages,
+  type ListedSpark,
+  type SparkPlace
+} from '../../../survey/spark-pages'
 import { asks, type CommandReport } from '../asked'
 import { wholeNumber } from '../arguments'
 
 interface Options {
   readonly server?: string
   readonly limit: number
-  readonly from?: Place
+  readonly from?: SparkPlace
   readonly all?: true
   readonly capture?: string
-}
-
-/** Where a list goes on: in which registry, at which page, and behind how many of its entries. */
-interface Place {
-  readonly shard: number
-  readonly cursor: string
-  readonly skip: number
-}
-
-interface Entry {
-  readonly spark: string
-  readonly address: string
 }
 
 const LIMIT = 100
@@ -51,24 +46,12 @@ Examples:
   $ metroplex sparks --all | wc -l`
     ),
   async ({ session, output, options }) => {
-    const { server, limit, from = { shard: 0, cursor: '0', skip: 0 }, all } = options
+    const { server, limit, from = FIRST_PLACE, all } = options
     const address = server === undefined ? undefined : chooseServer(await viewCluster(session), server).address
-    const rows: Entry[] = []
-    let next: Place | undefined
-    for await (const { place, entries } of pages(session, address, from)) {
-      if (all) {
-        await output.write(entries.map(entry => lineOf(entry, output.json)))
-        continue
-      }
-      const room = limit - rows.length
-      if (entries.length > room) {
-        rows.push(...entries.slice(0, room))
-        next = { ...place, skip: place.skip + room }
-        break
-      }
-      rows.push(...entries)
-    }
-    return all ? undefined : reportOf(rows, next, output)
+    if (!all) return reportOf(await listSparks(session, address, from, limit), output)
+    for await (const { entries } of sparkPages(session, address, from))
+      await output.write(entries.map(entry => lineOf(entry, output.json)))
+    return undefined
   },
   ({ all, from, capture }) => {
     if (capture !== undefined)
@@ -81,13 +64,11 @@ Examples:
 )
 
 function reportOf(
-  rows: readonly Entry[],
-  next: Place | undefined,
+  { sparks: rows, next }: Awaited<ReturnType<typeof listSparks>>,
   { width, paint }: { readonly width: number; readonly paint: Parameters<typeof table>[3] }
 ): CommandReport {
-  const token = next === undefined ? null : `${next.shard}.${next.cursor}.${next.skip}`
   return {
-    value: { sparks: rows, next: token },
+    value: { sparks: rows, next },
     lines: () => [
       ...table(
         [
@@ -98,43 +79,17 @@ function reportOf(
         width,
         paint
       ),
-      ...(token === null ? [] : [`There are more: go on with --from ${token}`])
+      ...(next === null ? [] : [`There are more: go on with --from ${next}`])
     ]
   }
 }
 
-function lineOf(entry: Entry, asJson: boolean): string {
+function lineOf(entry: ListedSpark, asJson: boolean): string {
   return asJson ? json(entry) : `${printable(entry.spark)}\t${printable(entry.address)}`
 }
 
-/** The pages of all registries, from a place on. */
-async function* pages(
-  session: OperatorSession,
-  address: string | undefined,
-  from: Place
-): AsyncGenerator<{ readonly place: Place; readonly entries: readonly Entry[] }, void, undefined> {
-  let { cursor, skip } = from
-  for (let shard = from.shard; shard < session.shards.length; shard++) {
-    const registry = session.shards[shard]
-    if (registry === undefined) return
-    do {
-      const page =
-        address === undefined
-          ? await registry.inspection.sparks(cursor)
-          : await registry.sparks.page(address, cursor).then(({ cursor: next, items }) => ({
-              cursor: next,
-              items: items.map(id => [id, address] as const)
-            }))
-      const entries = page.items.map(([spark, owner]) => ({ spark, address: owner }))
-      yield { place: { shard, cursor, skip }, entries: entries.slice(skip) }
-      cursor = page.cursor
-      skip = 0
-    } while (cursor !== '0')
-  }
-}
-
-function placeOf(given: string): Place {
-  const [, shard, cursor = '', skip] = /^(\d{1,3})\.(\d{1,20})\.(\d{1,9})$/.exec(given) ?? []
-  if (shard !== undefined) return { shard: Number(shard), cursor, skip: Number(skip) }
+function placeOf(given: string): SparkPlace {
+  const place = readPlace(given)
+  if (place !== undefined) return place
   throw new InvalidArgumentError('It must be a place that another list has named.')
 }
