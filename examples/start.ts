@@ -1,6 +1,7 @@
 /**
  * `npm start`: a cluster of three Primus servers, which a supervisor keeps running, that tells its story in the
- * terminal, checks each step of it, and serves a page with which browsers take part.
+ * terminal, checks each step of it, and serves a page with which browsers take part, and
+ * the dashboard.
  */
 import { keepRunning } from './demo/interactive'
 import { flags, USAGE } from './demo/flags'
@@ -9,8 +10,8 @@ import { signal, SIGNALS } from './demo/signals'
 import { LEASE, Run } from './demo/run'
 import { tell } from './demo/story'
 
-/** The port of the page, if it is free. */
-const PORT = 8080
+/** The ports of the page and of the dashboard, if they are free. */
+const [PORT, OPERATING] = [8080, 8090]
 
 async function main(): Promise<number> {
   const { once, help, unknown } = flags(process.argv.slice(2))
@@ -53,6 +54,7 @@ async function play(run: Run, once: boolean): Promise<undefined> {
   const url = await keepRunning(run, PORT)
   if (!url.endsWith(`:${PORT}`)) output.tell('page', `port ${PORT} is taken`)
   output.tell('page', `open ${url} in two tabs: they are on two servers, say on which, and talk to each other`)
+  output.tell('page', `open ${(await run.operate(OPERATING)).url} to see and operate the cluster: the dashboard`)
   output.tell(
     'page',
     `kill a server: its tab reconnects, and a successor takes its name: ${list(

@@ -72,6 +72,7 @@ const PROGRAM = `
     metricsHandler as exporting,
     readinessHandler as readiness
   } from 'metroplex/metrics'
+  import { dashboard as paged } from 'metroplex/dashboard'
   import { RoomsAdapter as Adapter } from 'metroplex/rooms'
   import { Supervisor as Supervised, worker as supervised } from 'metroplex/supervisor'
   import { Redis as Client } from 'ioredis'
@@ -84,6 +85,7 @@ const PROGRAM = `
     const jobs: { finish(): Promise<void> }
     const Redis: typeof Client
     const createClient: typeof Create
+    const dashboard: typeof paged
     const livenessHandler: typeof liveness
     const metrics: typeof exported
     const metricsHandler: typeof exporting
@@ -107,6 +109,8 @@ const PUBLIC = [
   'lib/api/spark-moves.ts',
   'lib/common/errors.ts',
   'lib/delivery/forward-api.ts',
+  'lib/dashboard/index.ts',
+  'lib/dashboard/dashboard.ts',
   'lib/metrics/index.ts',
   'lib/metrics/metrics.ts',
   'lib/metrics/probes.ts',
@@ -162,6 +166,11 @@ async function installed(): Promise<string> {
     JSON.stringify({ name: 'primus', types: 'index.d.ts' })
   )
   await writeFile(join(folder, 'node_modules', 'primus', 'index.d.ts'), PRIMUS)
+  for (const name of ['express', 'fastify']) {
+    await mkdir(join(folder, 'node_modules', name))
+    await writeFile(join(folder, 'node_modules', name, 'package.json'), '{ "types": "index.d.ts" }')
+    await writeFile(join(folder, 'node_modules', name, 'index.d.ts'), 'declare const made: any\nexport = made')
+  }
   await mkdir(join(folder, 'node_modules', 'primus-rooms'))
   await writeFile(join(folder, 'node_modules', 'primus-rooms', 'package.json'), '{ "types": "index.d.ts" }')
   await writeFile(join(folder, 'node_modules', 'primus-rooms', 'index.d.ts'), 'export function server(): void')

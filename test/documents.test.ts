@@ -33,7 +33,7 @@ async function installed(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'metroplex-documents-'))
   await mkdir(join(folder, 'node_modules'))
   await symlink(root, join(folder, 'node_modules', 'metroplex'))
-  for (const name of ['primus', 'primus-rooms', 'ioredis', 'ws', 'sockjs'])
+  for (const name of ['primus', 'primus-rooms', 'ioredis', 'ws', 'sockjs', 'express', 'fastify'])
     await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name))
   return folder
 }
@@ -147,6 +147,41 @@ describe('the examples of', function () {
     assume(stdout).includes("text: 'hello'")
     assume(stdout).includes(`alice received { ok: true, address: '${second}' }`)
   })
+
+  it('docs/dashboard.md serve the page', async () => {
+    const programs = await examples('docs/dashboard.md')
+    const names = programs.map(code => /^\/\/ (\S+\.js)\n/.exec(code)?.[1])
+    assume(names).eql(['http.js', 'express.js', 'fastify.js'])
+    for (const [i, program] of programs.entries()) {
+      const [folder, port] = await Promise.all([installed(), reservePort()])
+      using(() => rm(folder, { recursive: true, force: true }))
+      await writeFile(
+        join(folder, 'program.js'),
+        program.replace(/\.listen\(0,/, `.listen(${port},`).replace('port: 8090', `port: ${port}`)
+      )
+      const child = spawn(process.execPath, ['program.js'], {
+        cwd: folder,
+        env: { ...process.env, ...withModules(), REDIS_URL: redis.url, NODE_ENV: 'production' }
+      })
+      killAtExit(child)
+      const ended = new Promise(resolve => {
+        child.once('exit', resolve)
+      })
+      using(() => {
+        child.kill('SIGKILL')
+        return ended
+      })
+      const base = `http://127.0.0.1:${port}${i === 0 ? '' : '/cluster'}/`
+      const operator = { headers: { 'x-role': 'operator' } }
+      const { head } = await eventually(
+        async () => (await (await fetch(`${base}api/servers`, operator)).json()) as { head: { namespace: string } },
+        { within: 15_000, what: `the page of ${names[i] ?? ''}` }
+      )
+      assume(head.namespace).equals('chat')
+      assume(await (await fetch(base, operator)).text()).includes('<title>metroplex</title>')
+      assume((await fetch(`${base}api/servers`)).status).equals(names[i] === 'express.js' ? 403 : 200)
+    }
+  }).timeout(90_000)
 
   describe('docs/deploying.md', () => {
     /** Its programs, by the names in their first lines. */

@@ -18,7 +18,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['lib/api', 'lib/metrics'],
   ['lib/plugin'],
   ['lib/survey'],
-  ['lib/cli/output'],
+  ['lib/dashboard', 'lib/cli/output'],
   ['lib/cli/connect'],
   ['lib/cli/commands'],
   ['index', 'lib/cli']

@@ -146,6 +146,31 @@ describe('the package', function () {
     assume(JSON.parse(stdout)).deep.equals([true, true, true, true, true])
   })
 
+  it('has the dashboard as an entry of its own, with all files of its page', async () => {
+    const { stdout } = await run(
+      'node',
+      [
+        '--input-type=module',
+        '-e',
+        `
+      import { createServer } from 'node:http'
+      import { createRequire } from 'node:module'
+      import { Redis } from 'ioredis'
+      import page, { dashboard } from 'metroplex/dashboard'
+      const required = createRequire(import.meta.url)('metroplex/dashboard')
+      const redis = new Redis({ lazyConnect: true })
+      const server = createServer(dashboard({ redis })).listen(0, '127.0.0.1', async () => {
+        const at = 'http://127.0.0.1:' + server.address().port
+        const found = await Promise.all(['/', '/main.mjs'].map(path => fetch(at + path).then(({ status }) => status)))
+        console.log(JSON.stringify([page === required, dashboard === required.dashboard, ...found]))
+        process.exit()
+      })`
+      ],
+      { cwd: folder }
+    )
+    assume(JSON.parse(stdout)).deep.equals([true, true, 200, 200])
+  })
+
   it('gives a strict TypeScript user its types, whichever way it is loaded', async () => {
     await writeFile(
       join(folder, 'user.cts'),
@@ -153,6 +178,8 @@ describe('the package', function () {
       import metroplex = require('metroplex')
       import { createServer } from 'node:http'
       import { metrics, metricsHandler, readinessHandler, type HttpHandler } from 'metroplex/metrics'
+      import { dashboard, type Dashboard, type DashboardOptions } from 'metroplex/dashboard'
+      export const page = (options: DashboardOptions): Dashboard => dashboard(options)
       import { RoomsAdapter, type RoomsAdapterOptions } from 'metroplex/rooms'
       import { Supervisor, type WorkerEvent } from 'metroplex/supervisor'
       const terms: RoomsAdapterOptions = { wildcard: false }
@@ -185,6 +212,9 @@ describe('the package', function () {
     await writeFile(
       join(folder, 'user.mts'),
       `
+      import { createServer } from 'node:http'
+      import { dashboard, type DashboardOptions } from 'metroplex/dashboard'
+      export const served = (options: DashboardOptions) => createServer(dashboard({ ...options, readOnly: true }))
       import { RoomsAdapter } from 'metroplex/rooms'
       import { Supervisor, worker, type WorkerInfo } from 'metroplex/supervisor'
       export const adapter: RoomsAdapter = new RoomsAdapter()
@@ -224,6 +254,7 @@ describe('the package', function () {
   it('carries no tests, and the documents its user needs', async () => {
     const files = await run('find', ['.', '-type', 'f'], { cwd: join(folder, 'node_modules', 'metroplex') })
     assume(files.stdout).does.not.match(/dist\/(test|examples|bench)/)
+    assume(files.stdout).does.not.include('.png')
     for (const file of [
       'README.md',
       'LICENSE',
@@ -236,6 +267,9 @@ describe('the package', function () {
       'dist/index.d.mts',
       'dist/lib/metrics/index.mjs',
       'dist/lib/metrics/index.d.mts',
+      'dist/lib/dashboard/index.mjs',
+      'dist/lib/dashboard/index.d.mts',
+      'dist/lib/dashboard/page/main.mjs',
       'dist/lib/rooms/index.mjs',
       'dist/lib/rooms/index.d.mts',
       'dist/lib/supervisor/index.mjs',

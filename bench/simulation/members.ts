@@ -16,6 +16,8 @@ export interface Crew {
   readonly count: number
   /** What tells their addresses from those of others. */
   readonly name: string
+  /** With `'redis'` they answer, although none listens at their addresses. @default 'http' */
+  readonly transport?: 'http' | 'redis'
 }
 
 /** What they do for a while. */
@@ -36,14 +38,22 @@ const dice = new Dice(1)
 const members: Member[] = []
 
 /** Makes this process so many servers. Resolves when all are registered. */
-export async function openCrew({ redis, namespace, shards, lease, count, name }: Crew): Promise<void> {
+export async function openCrew({
+  redis,
+  namespace,
+  shards,
+  lease,
+  count,
+  name,
+  transport = 'http'
+}: Crew): Promise<void> {
   const client = connectTo(redis, load('ioredis') as Ioredis)
   for (let i = 0; i < count; i++) {
     const address = `http://${name}-${String(i).padStart(6, '0')}.lan:808`
     members.push({
       metroplex: new metroplex(
         {},
-        { redis: client, namespace, address, metroplex: { lease, ...(shards > 1 && { shards }) } }
+        { redis: client, namespace, address, metroplex: { lease, transport, ...(shards > 1 && { shards }) } }
       ),
       sparks: []
     })

@@ -9,7 +9,7 @@ export interface Flags {
 
 /** The help text of `npm start`. */
 export const USAGE = `
-Usage: npm start                three Primus servers under a supervisor tell their story; then a page, until Ctrl-C
+Usage: npm start                three Primus servers under a supervisor tell their story; then two pages, until Ctrl-C
        npm start -- --once      the story alone; exits with 0 if every step came out, else with 1
        npm start -- --help      this text
 

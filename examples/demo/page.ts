@@ -89,7 +89,8 @@ function send(res: ServerResponse, type: string, body: string | Buffer): void {
     .end(body)
 }
 
-async function listen(server: Server, wanted: number): Promise<number> {
+/** Listens on localhost, on the first free port from the given one. */
+export async function listen(server: Server, wanted: number): Promise<number> {
   for (let port = wanted; ; port++) {
     try {
       server.listen(port, '127.0.0.1')

@@ -6,6 +6,7 @@ import type { ServerProcess } from './server-process'
 import { Client } from './client'
 import { ServerGroup } from './servers'
 import type { Output } from './output'
+import { openDashboard } from './dashboard'
 import { openPage, type Page } from './page'
 import { openRegistry } from './redis'
 
@@ -19,6 +20,7 @@ const NAMES = ['ann', 'bob', 'cat', 'dan', 'eve', 'fay', 'gus', 'hal', 'ivy', 'j
 export class Run {
   #group: ServerGroup | undefined
   #closing: Promise<void> | undefined
+  #cluster = { redisUrl: '', namespace: '' }
   readonly #clients: Client[] = []
   readonly #undo: (() => Promise<void>)[] = []
 
@@ -49,6 +51,7 @@ export class Run {
       })
     )
     this.output.tell('Redis', registry.description)
+    this.#cluster = { redisUrl: registry.url, namespace }
     const ports = { websockets: await reservePort(), sockjs: await reservePort() }
     if (this.closed) throw new Error('the run has ended')
     const group = (this.#group = new ServerGroup({
@@ -73,6 +76,11 @@ export class Run {
   /** Serves the page to browsers. */
   async open(port: number): Promise<Page> {
     return this.#own(openPage(this.group, this.#clients, port))
+  }
+
+  /** Serves the dashboard of the cluster. */
+  async operate(port: number): Promise<Page> {
+    return this.#own(openDashboard(this.#cluster, port))
   }
 
   /** Ends all parts, the last first. */

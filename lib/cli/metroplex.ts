@@ -9,6 +9,7 @@ import { balance } from './commands/act/balance'
 import { call } from './commands/act/call'
 import { check } from './commands/judge/check'
 import { doctor } from './commands/judge/doctor'
+import { dashboardCommand } from './commands/page/dashboard'
 import { drain } from './commands/act/drain'
 import { group, spark, user } from './commands/look/find'
 import { end, send } from './commands/act/send'
@@ -34,7 +35,7 @@ Examples:
 
 const GROUPS: readonly (readonly [heading: string, commands: readonly Command[]])[] = [
   ['Running workers:', [run, ps, scale, recycle]],
-  ['Looking at a cluster:', [servers, spark, user, group, sparks, ping, trace, watch]],
+  ['Looking at a cluster:', [servers, spark, user, group, sparks, ping, trace, watch, dashboardCommand]],
   ['Judging it:', [check, doctor]],
   ['Acting on it:', [send, end, call, drain, balance]]
 ]

@@ -1,3 +1,4 @@
+import type { ServersAnswer } from '../../lib/dashboard/wire'
 import type { Where, Who } from '../../examples/demo/page'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
@@ -53,6 +54,10 @@ describe('npm start', function () {
     const who = (await (await fetch(`${url}/who`)).json()) as Who
     assume(Object.values(who.servers).sort()).deep.equals(['sockjs-1', 'web-1', 'web-2'])
     assume(Object.values(who.clients).length).equals(12)
+
+    const [, operating = ''] = await demo.said(/open (http:\/\/localhost:\d+) to see and operate the cluster/)
+    const { servers } = (await (await fetch(`${operating}/api/servers?sort=name`)).json()) as ServersAnswer
+    assume(servers.map(({ name }) => name)).deep.equals(['sockjs-1', 'web-1', 'web-2'])
 
     demo.signal('SIGINT')
     assume(await demo.ended).equals(0, demo.text())

@@ -23,13 +23,7 @@ export interface HandlerAnswer {
  */
 export function answering(answer: (request: IncomingMessage) => HandlerAnswer | Promise<HandlerAnswer>): HttpHandler {
   return (req, res) => {
-    const request = 'raw' in req ? req.raw : req
-    let response: ServerResponse
-    if ('raw' in res) {
-      // Otherwise Fastify would send an answer of its own.
-      res.hijack()
-      response = res.raw
-    } else response = res
+    const { request, response } = handled(req, res)
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('Allow', 'GET, HEAD')
       send(response, refusal(405, 'Only GET and HEAD are answered here.'))
@@ -45,6 +39,18 @@ export function answering(answer: (request: IncomingMessage) => HandlerAnswer | 
         response.destroy(asError(error))
       })
   }
+}
+
+/** The request and response of node:http. From Fastify the answer is taken over. */
+export function handled(
+  req: HandledRequest,
+  res: HandledResponse
+): { readonly request: IncomingMessage; readonly response: ServerResponse } {
+  const request = 'raw' in req ? req.raw : req
+  if (!('raw' in res)) return { request, response: res }
+  // Otherwise Fastify would send an answer of its own.
+  res.hijack()
+  return { request, response: res.raw }
 }
 
 /** An answer that is a sentence. */
