@@ -7,6 +7,7 @@ import { groups, joins } from './groups'
 import { heal } from './heal'
 import { lookup } from './lookup'
 import { memory } from './memory'
+import { metrics } from './metrics'
 import { presence } from './presence'
 import { reap, reapGroups } from './reap'
 import { register } from './register'
@@ -30,5 +31,6 @@ export const works: readonly Work[] = [
   reap,
   heal,
   beats,
-  memory
+  memory,
+  metrics
 ]

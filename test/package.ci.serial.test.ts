@@ -262,6 +262,8 @@ describe('the package', function () {
       'PROTOCOL.md',
       'examples/send.py',
       'examples/send.sh',
+      'examples/monitoring/alerts.yml',
+      'examples/monitoring/dashboard.json',
       'docs/migrating.md',
       'dist/index.mjs',
       'dist/index.d.mts',

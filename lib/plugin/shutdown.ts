@@ -1,5 +1,6 @@
 import { ignore } from '../common/callback'
 import { delay } from '../common/async'
+import { ownFamilies } from '../metrics/own-families'
 import { leavePort } from '../supervisor/worker/port-closer'
 import { schedule } from '../supervisor/worker/shutdown-schedule'
 import type { SupervisedWorker } from '../supervisor/worker/worker'
@@ -51,10 +52,12 @@ export function attachSupervisor(supervised: SupervisedWorker, primus: Primus, m
       release(true)
     })
   })
+  const removeMetrics = supervised.metrics.add(() => ownFamilies(metroplex.core, metroplex.stats()))
   const removeHandler = supervised.onDrain(({ grace }) => shutDown(primus, metroplex, grace))
   return () => {
     // A destroyed server must not keep the worker from becoming ready.
     release(false)
+    removeMetrics()
     removeHandler()
   }
 }

@@ -34,10 +34,20 @@ export interface SupervisorTerms {
   readonly output: 'inherit' | 'event'
   /** The path of a socket; `true`: one in the directory of the user; `false`: none. */
   readonly control: string | boolean
+  /** Absent: no port for metrics. */
+  readonly metrics?: MetricsTerms
+}
+
+/** Where the metrics of all workers are served. */
+export interface MetricsTerms {
+  readonly port: number
+  readonly host: string
+  /** How long a worker may take to answer, in ms. */
+  readonly timeout: number
 }
 
 const OF_TYPE = ['exec', 'cwd', 'args', 'env', 'count', 'recycle', 'grace', 'boot', 'memory', 'stall'] as const
-const OF_ALL = ['backoff', 'flap', 'signals', 'output', 'control'] as const
+const OF_ALL = ['backoff', 'flap', 'signals', 'output', 'control', 'metrics'] as const
 
 /** The most workers of one type: a larger number is a typing error. */
 const MAX_WORKERS = 1024
@@ -88,7 +98,19 @@ export function supervisorTerms(given: unknown = {}): SupervisorTerms {
     },
     signals,
     output,
-    control: controlOf((given as SupervisorOptions).control)
+    control: controlOf((given as SupervisorOptions).control),
+    ...((given as SupervisorOptions).metrics !== undefined && { metrics: metricsTerms(given) })
+  }
+}
+
+function metricsTerms(given: object): MetricsTerms {
+  const { port, host = '127.0.0.1', timeout } = part(given, 'metrics', ['port', 'host', 'timeout'])
+  if (typeof host !== 'string' || host === '')
+    throw new TypeError(`metroplex: \`metrics.host\` must be a host such as '0.0.0.0'; given: ${inspectValue(host)}.`)
+  return {
+    port: portOf(port),
+    host,
+    timeout: milliseconds('metrics.timeout', timeout, 1000, 1)
   }
 }
 
@@ -100,6 +122,13 @@ export function countOf(given: unknown, what = 'count'): number {
 /** @throws TypeError or RangeError for anything but a grace period */
 export function graceOf(given: unknown, what = 'grace'): number {
   return milliseconds(what, given, 10_000, 0)
+}
+
+function portOf(given: unknown): number {
+  const allowed = `metroplex: \`metrics.port\` must be a port, from 0 to 65535; given: ${inspectValue(given)}.`
+  if (typeof given !== 'number') throw new TypeError(allowed)
+  if (!Number.isInteger(given) || given < 0 || given > 65_535) throw new RangeError(allowed)
+  return given
 }
 
 function typeOf(type: string, given: unknown): TypeTerms {

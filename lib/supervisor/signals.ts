@@ -11,6 +11,25 @@ export interface Wishes {
 /** The message that PM2 sends instead of SIGINT, with its option `shutdown_with_message`. */
 const SHUTDOWN = 'shutdown'
 
+/** Whether a supervisor of this process handles its signals. */
+let claimed = false
+
+/** A supervisor is to handle the signals of this process. @throws Error when another one does */
+export function claimSignals(): void {
+  // The first supervisor to stop would end the process, and with it the workers of the other.
+  if (claimed)
+    throw new Error(
+      'metroplex: another supervisor of this process handles its signals already: give that one ' +
+        'all types of workers, or one of them `signals: false`.'
+    )
+  claimed = true
+}
+
+/** Another supervisor may handle the signals. */
+export function releaseSignals(): void {
+  claimed = false
+}
+
 /**
  * Handles the signals of a supervisor, and the message with which PM2 tells a process to end. A signal may come twice,
  * from the terminal and from a process in between.

@@ -5,19 +5,17 @@ import { LONGEST_TIMER } from '../common/async'
 import { asError, MetroplexError, inspectValue } from '../common/errors'
 import { ControlServer } from './control/control-server'
 import { obey } from './control/obey'
-import { WorkerGroup } from './worker-group'
+import { MetricsPort } from './scrape/metrics-port'
+import { mergeEnds as merge, WorkerGroup } from './worker-group'
 import { flush } from './output-flush'
 import type { WorkerProcess } from './process/worker-process'
 import type { EmitWorkerEvent } from './worker-slot'
-import { ignoreSignals, handleSignals } from './signals'
+import { claimSignals, handleSignals, ignoreSignals, releaseSignals } from './signals'
 import { countOf, graceOf, supervisorTerms, typesOf, type SupervisorTerms } from './options'
 import type { Ended, SupervisorEvents, SupervisorOptions, WorkerInfo, WorkerType } from './types'
 
 /** How long the reader of our output may take nothing before this process exits without it, in ms. */
 const FLUSH = 10_000
-
-/** Whether a supervisor of this process handles its signals. */
-let handlingSignals = false
 
 /** The supervisors of this process that run. The one that handles signals ends it for all of them. */
 const running = new Set<Supervisor>()
@@ -50,6 +48,7 @@ const running = new Set<Supervisor>()
 export class Supervisor extends EventEmitter<SupervisorEvents> {
   readonly #terms: SupervisorTerms
   readonly #groups: ReadonlyMap<string, WorkerGroup>
+  readonly #metrics: MetricsPort | undefined
   /** Keeps this process alive while the supervisor runs, also while no worker does. */
   #running: NodeJS.Timeout | undefined
   #removeSignalHandlers = ignore
@@ -71,6 +70,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       )
     this.#terms = supervisorTerms(options)
     const emit: EmitWorkerEvent = (event, ...args) => {
+      this.#metrics?.noticed(event, args[0])
       try {
         ;(this as EventEmitter).emit(event, ...args)
       } catch (error) {
@@ -79,7 +79,8 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       }
     }
     this.#groups = new Map(typesOf(types).map(terms => [terms.type, new WorkerGroup(terms, this.#terms, emit)]))
-    const { control } = this.#terms
+    const { control, metrics } = this.#terms
+    this.#metrics = metrics && new MetricsPort(metrics, this.#groups, emit)
     const [name = ''] = this.#groups.keys()
     const wanted = (): Record<string, number> =>
       Object.fromEntries([...this.#groups].map(([type, { count }]) => [type, count]))
@@ -105,15 +106,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     if (this.#stopping !== undefined)
       throw new MetroplexError('ECLOSED', 'This supervisor is being stopped: start it when `stop` has resolved.')
     if (this.#running === undefined) {
-      if (this.#terms.signals) {
-        // The first supervisor to stop would end the process, and with it the workers of the other.
-        if (handlingSignals)
-          throw new Error(
-            'metroplex: another supervisor of this process handles its signals already: give that one ' +
-              'all types of workers, or one of them `signals: false`.'
-          )
-        handlingSignals = true
-      }
+      if (this.#terms.signals) claimSignals()
       this.#running = setInterval(ignore, LONGEST_TIMER)
       running.add(this)
       if (this.#terms.signals)
@@ -128,7 +121,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
           }
         })
     }
-    await Promise.all([this.#openControl(), this.#all(undefined, group => group.start())])
+    await Promise.all([this.#openControl(), this.#metrics?.open(), this.#all(undefined, group => group.start())])
   }
 
   async #openControl(): Promise<void> {
@@ -147,7 +140,7 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
     const ms = grace === undefined ? undefined : graceOf(grace)
     const drained = this.#all(undefined, group => group.drain(ms)).then(merge)
     return (this.#stopping ??= drained.finally(() => {
-      if (this.#running !== undefined && this.#terms.signals) handlingSignals = false
+      if (this.#running !== undefined && this.#terms.signals) releaseSignals()
       clearInterval(this.#running)
       this.#running = undefined
       running.delete(this)
@@ -155,7 +148,13 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       this.#removeSignalHandlers()
       this.#removeSignalHandlers = ignore
       this.#stopping = undefined
+      return this.#metrics?.close()
     }))
+  }
+
+  /** Where Prometheus finds the metrics of all workers; `''` without the option `metrics`, and while it is not open. */
+  get metricsUrl(): string {
+    return this.#metrics?.url ?? ''
   }
 
   /**
@@ -313,8 +312,4 @@ export class Supervisor extends EventEmitter<SupervisorEvents> {
       )
     return group
   }
-}
-
-function merge(all: readonly Ended[]): Ended {
-  return { killed: all.flatMap(({ killed }) => killed) }
 }

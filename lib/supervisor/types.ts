@@ -83,6 +83,12 @@ export interface SupervisorOptions {
    * @default false
    */
   readonly control?: string | boolean
+  /**
+   * Serves the metrics of all workers to Prometheus, at `http://host:port/metrics`. Port 0: one that the system
+   * chooses, see `metricsUrl`. A worker that does not answer within `timeout` ms is left out of that answer. A port
+   * that is taken is an `error`, and is tried again every 5 s. @default no port; host 127.0.0.1, timeout 1000
+   */
+  readonly metrics?: { readonly port: number; readonly host?: string; readonly timeout?: number }
 }
 
 /**

@@ -52,6 +52,11 @@ export class WorkerGroup {
     return this.#slots.flatMap(slot => slot.workers)
   }
 
+  /** The current workers of all slots. */
+  get current(): WorkerProcess[] {
+    return this.#slots.flatMap(({ current }) => current ?? [])
+  }
+
   /** The current worker of the slot with this name. */
   find(name: string): WorkerProcess | undefined {
     return this.#slots.find(slot => slot.name === name)?.current
@@ -163,4 +168,9 @@ export class WorkerGroup {
         })
     }, recycle).unref()
   }
+}
+
+/** What ended several groups of workers. */
+export function mergeEnds(all: readonly Ended[]): Ended {
+  return { killed: all.flatMap(({ killed }) => killed) }
 }

@@ -62,6 +62,35 @@ describe('the command metroplex run', function () {
     await other.said(/has ended, with code 0/)
   })
 
+  it('serves the metrics of all workers on --metrics-port, and says where', async () => {
+    const command = await metroplex(
+      'run',
+      PROGRAM,
+      '--workers',
+      '2',
+      '--metrics-port',
+      '0',
+      '--metrics-host',
+      '127.0.0.1'
+    )
+    const [, url = ''] = await command.said(/The metrics of all workers are at (http:\S+)\.$/m)
+    const answer = await fetch(url, { headers: { connection: 'close' } })
+    assume(await answer.text()).includes('metroplex_worker_up{worker="web-2",type="web"} 1\n')
+    command.signal('SIGTERM')
+    assume(await command.ended).equals(0)
+  })
+
+  it('refuses a wrong port, and a host without a port', async () => {
+    for (const wrong of [
+      ['--metrics-port', '70000'],
+      ['--metrics-host', '0.0.0.0']
+    ]) {
+      const command = await metroplex('run', PROGRAM, ...wrong)
+      assume(await command.ended).equals(2)
+      assume(command.text()).matches(/port/)
+    }
+  })
+
   it('kills a worker that has not ended after --grace, says so, and ends with 1', async () => {
     const command = await metroplex('run', PROGRAM, '--workers', '1', '--grace', '200ms', '--', 'hang')
     await pidOf('web-1', command)

@@ -1,35 +1,12 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { createClient } from '../../index'
 import { metrics } from '../../lib/metrics'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
 import { createRegistered } from '../support/registered'
 import { sharedRedis } from '../support/shared-redis'
+import { playing, Stage } from '../supervisor/stage'
+import { documented, type Row } from './documented'
 import { parse } from './parse'
-
-/** A row of a table of docs/metrics.md. */
-interface Row {
-  readonly name: string
-  /** Whether clients lack it. */
-  readonly server: boolean
-  readonly type: string
-  readonly labels: readonly string[]
-}
-
-/** The metrics in the tables of a section. */
-function rows(section: string): Row[] {
-  const text = readFileSync(join(__dirname, '..', '..', '..', 'docs', 'metrics.md'), 'utf8')
-  const [, found = ''] = new RegExp(`^## ${section}$(.*?)(?=^## |\\Z)`, 'ms').exec(text) ?? []
-  return [...found.matchAll(/^\| `(metroplex_\w+)`( \*)? \| (\w+) \| (.*?) ?\| \S/gm)].map(
-    ([, name = '', star, type = '', labels = '']) => ({
-      name,
-      server: star !== undefined,
-      type,
-      labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label = '']) => label)
-    })
-  )
-}
 
 /** The metrics in a text of OpenMetrics, in the form of the table. */
 function exported(text: string): Omit<Row, 'server'>[] {
@@ -49,15 +26,25 @@ describe('docs/metrics.md', () => {
     const { metroplex } = await createRegistered({ redis: { url: shared.redis.url, namespace: shared.space } })
     metroplex.method('load', () => 1)
     const text = await metrics(metroplex, { openMetrics: true })
-    assume(rows('All metrics').length).is.above(40)
-    assume(exported(text)).eql(rows('All metrics').map(bare))
+    assume(documented('All metrics').length).is.above(40)
+    assume(exported(text)).eql(documented('All metrics').map(bare))
+  })
+
+  it('lists what a supervisor adds, with types and labels, in the same order', async () => {
+    const stage = new Stage({ web: playing('good') }, { metrics: { port: 0 } })
+    await stage.supervisor.start()
+    const { metricsUrl } = stage.supervisor
+    const answer = await fetch(metricsUrl, { headers: { accept: 'application/openmetrics-text', connection: 'close' } })
+    const all = new Set(documented('All metrics').map(({ name }) => name))
+    const added = exported(await answer.text()).filter(({ name }) => !all.has(name))
+    assume(added).eql(documented('Workers of one machine').map(bare))
   })
 
   it('says which of these a client lacks', async () => {
     const client = createClient({ redis: shared.redis.client(), namespace: shared.space })
     using(() => client.close())
     const text = await metrics(client, { openMetrics: true })
-    const common = rows('All metrics').filter(({ server }) => !server)
+    const common = documented('All metrics').filter(({ server }) => !server)
     assume(exported(text).map(({ name }) => name)).eql(common.map(({ name }) => name))
   })
 })

@@ -152,6 +152,11 @@ export class WorkerProcess {
     return this.#state === 'draining' || this.#state === 'stopping'
   }
 
+  /** Whether it has loaded this library, and can be asked. */
+  get listening(): boolean {
+    return this.#listening
+  }
+
   /** Whether it was told to end. */
   get asked(): boolean {
     return this.#toldToEnd

@@ -3,6 +3,7 @@ import { rethrow, ignore } from '../../common/callback'
 import { now, delay } from '../../common/async'
 import { asError } from '../../common/errors'
 import { flush } from '../output-flush'
+import { METRICS, WorkerMetrics } from '../scrape/worker-metrics'
 import { endWithAnswer, leavePorts, watchPorts } from './port-closer'
 import { schedule } from './shutdown-schedule'
 import {
@@ -35,10 +36,15 @@ export class SupervisedWorker {
   /** The name of its slot, `web-1`, which its predecessors had and its successors will have. */
   readonly name: string
   readonly type: string
+  /** What this worker exports when its supervisor asks. @internal */
+  readonly metrics = new WorkerMetrics()
   readonly #grace: number
   readonly #handlers = new Set<DrainHandler>()
   /** What answers the questions of the supervisor, by the names of the questions. */
-  readonly #answers = new Map<string, () => unknown>([[VITALS, readVitals]])
+  readonly #answers = new Map<string, () => unknown>([
+    [VITALS, readVitals],
+    [METRICS, () => this.metrics.families]
+  ])
   /** How many parts of this process are not ready yet. */
   #holds = 0
   #partReady = false

@@ -3,10 +3,11 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { ignore } from '../../../common/callback'
 import { Supervisor } from '../../../supervisor/supervisor'
 import { directoryOf, programOf } from '../../../supervisor/paths'
-import type { SupervisorEvents, WorkerEvent } from '../../../supervisor/types'
+import type { SupervisorEvents, SupervisorOptions, WorkerEvent } from '../../../supervisor/types'
 import { CONTROLLABLE } from '../../../supervisor/control/control-path'
 import { duration } from '../../output/duration'
 import { memorySize } from '../../output/size'
+import { misuse } from '../../output/failure'
 
 interface Options {
   readonly workers: number
@@ -18,6 +19,8 @@ interface Options {
   readonly memory?: number
   readonly stall?: number | false
   readonly control?: string | false
+  readonly metricsPort?: number
+  readonly metricsHost?: string
 }
 
 /** The name in front of the lines of the supervisor. */
@@ -66,6 +69,8 @@ export const run = new Command('run')
     'the working directory of the workers, where a relative FILE begins; each start follows symbolic links anew; ' +
       'the current directory if it is not given'
   )
+  .option('--metrics-port <port>', 'serve the metrics of all workers to Prometheus on this port, at /metrics', port)
+  .option('--metrics-host <host>', 'the address for that port; 127.0.0.1 if it is not given')
   .exitOverride()
   .showHelpAfterError('(Arguments of the program follow after --, as in: metroplex run FILE -- --port 80)')
   .addHelpText(
@@ -84,8 +89,9 @@ Example:
     async (
       file: string,
       args: readonly string[],
-      { workers: count, type, recycle, grace, boot, memory, stall, control, cwd: given }: Options
+      { workers: count, type, recycle, grace, boot, memory, stall, control, cwd: given, ...of }: Options
     ) => {
+      const metrics = metricsOf(of)
       const cwd = directoryOf('--cwd', given)
       const workers = {
         exec: programOf('FILE', file, cwd),
@@ -98,11 +104,17 @@ Example:
         ...(memory !== undefined && { memory }),
         ...(stall !== undefined && { stall })
       }
-      const supervisor = new Supervisor({ [type]: workers }, { output: 'event', control: control ?? CONTROLLABLE })
+      const supervisor = new Supervisor(
+        { [type]: workers },
+        { output: 'event', control: control ?? CONTROLLABLE, ...(metrics !== undefined && { metrics }) }
+      )
       endWithReaders(supervisor)
-      tell(supervisor, Math.max(OURS.length, `${type}-${count}`.length))
+      const width = Math.max(OURS.length, `${type}-${count}`.length)
+      tell(supervisor, width)
       // The events have reported why a worker is not ready; the supervisor keeps trying.
       await supervisor.start().catch(ignore)
+      const { metricsUrl } = supervisor
+      if (metricsUrl !== '') line(process.stderr, width, OURS, `The metrics of all workers are at ${metricsUrl}.`)
     }
   )
 
@@ -170,6 +182,20 @@ function tell(supervisor: Supervisor, width: number): void {
   supervisor.on('output', ({ name }, stream, text) => {
     line(process[stream], width, name, text)
   })
+}
+
+/** Where the metrics of all workers are served; `undefined`: nowhere. */
+function metricsOf({
+  metricsPort,
+  metricsHost: host
+}: Pick<Options, 'metricsPort' | 'metricsHost'>): SupervisorOptions['metrics'] {
+  if (metricsPort === undefined && host !== undefined) throw misuse('--metrics-host needs --metrics-port.')
+  return metricsPort === undefined ? undefined : { port: metricsPort, ...(host !== undefined && { host }) }
+}
+
+function port(given: string): number {
+  if (/^\d{1,5}$/.test(given) && Number(given) <= 65_535) return Number(given)
+  throw new InvalidArgumentError('It must be a port, from 0 to 65535.')
 }
 
 function number(given: string): number {
