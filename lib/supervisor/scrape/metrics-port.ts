@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { ignore } from '../../common/callback'
-import { asError, type ClusterError } from '../../common/errors'
+import { asError } from '../../common/errors'
 import { mergeFamilies, type Family } from '../../common/exposition/family'
 import { formatFamilies, MEDIA_TYPES, negotiate } from '../../common/exposition/format'
 import { answering, refusal } from '../../common/exposition/handler'
@@ -119,7 +119,7 @@ export class MetricsPort {
     if (this.#reported) return
     this.#reported = true
     const sentence = `metroplex: the metrics cannot be served on ${host}:${port}: ${error.message}. It is tried again.`
-    this.emit('error', new Error(sentence, { cause: error }) as ClusterError)
+    this.emit('error', new Error(sentence, { cause: error }))
   }
 }
 
