@@ -127,6 +127,26 @@ describe('how a server stands', () => {
     assume((await health(a)).reasons).eql([`Its own address, ${address}, does not lead to this server.`])
   })
 
+  it('stays ok when its address is slow to answer once, and is not when the address stays silent', async () => {
+    const a = await start()
+    const proxy = await startProxy({ port: a.port })
+    const address = `http://127.0.0.1:${proxy.port}`
+    await a.call('metroplex.register', address)
+    await eventually(async () => (await health(a)).ok)
+    proxy.freeze()
+    assume(await health(a)).eql({
+      ok: true,
+      state: 'ready',
+      reasons: [],
+      warnings: [`Its own address, ${address}, is slow to answer: this server is busy, or cannot be reached there.`]
+    })
+    const lasting = await eventually(async () => (await health(a)).reasons[0], { within: 10_000 })
+    assume(lasting).equals(`Its own address, ${address}, does not lead to this server.`)
+    proxy.cut()
+    proxy.thaw()
+    await eventually(async () => (await health(a)).ok)
+  })
+
   it('ends when the server is destroyed', async () => {
     const a = one()
     await a.ready()

@@ -141,8 +141,9 @@ export class Core {
       })
   }
 
-  /** The state of the registries and of the transport together. */
+  /** The state of the registries and of the transport together. From `close` on this is not ready any more. */
   get state(): State {
+    if (this.closing) return 'connecting'
     const { state } = this.shards
     if (state !== 'ready' || this.gateway.trouble === undefined) return state
     return this.#reported === 'connecting' ? 'connecting' : 'degraded'

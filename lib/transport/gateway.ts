@@ -246,9 +246,9 @@ export class Gateway {
     return this.reachedByHttp ? (this.#links.pipelines(address) ? 'stream' : 'single requests') : this.name
   }
 
-  /** Find out which process answers at an address of this server. */
-  probe(address: string): Promise<'self' | 'other' | 'none'> {
-    return this.#selfProbe.identify(address)
+  /** Find out which process answers at an address of this server; `'silent'` for no answer within half a second. */
+  probe(address: string): Promise<'self' | 'other' | 'none' | 'silent'> {
+    return this.#selfProbe.check(address)
   }
 
   /**

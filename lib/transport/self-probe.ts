@@ -66,6 +66,15 @@ export class SelfProbe {
     }
   }
 
+  /** As `identify`, and tells an address that does not answer in time, `'silent'`, from one where none answers. */
+  async check(address: string): Promise<'self' | 'other' | 'none' | 'silent'> {
+    try {
+      return await this.#ask(address, this.path(), { ...this.tls, rejectUnauthorized: false })
+    } catch (error) {
+      return error instanceof SilenceError ? 'silent' : 'none'
+    }
+  }
+
   /**
    * Find out which process a message to an address reaches. A certificate that messages refuse is refused. Takes at
    * most half a second.
@@ -93,7 +102,10 @@ export class SelfProbe {
   }
 }
 
-/** @throws Error when nothing answers by HTTP in time */
+/** An address did not answer in time. */
+class SilenceError extends Error {}
+
+/** @throws Error when nothing answers by HTTP in time; a `SilenceError` when that is why */
 async function answerOf(
   address: string,
   path: string,
@@ -107,7 +119,7 @@ async function answerOf(
     const [response] = (await once(request, 'response')) as [IncomingMessage]
     return response.on('error', ignore)
   } catch (error) {
-    throw signal.aborted ? new Error(`no answer within ${PROBE_TIMEOUT} ms`, { cause: error }) : error
+    throw signal.aborted ? new SilenceError(`no answer within ${PROBE_TIMEOUT} ms`, { cause: error }) : error
   } finally {
     request.on('error', ignore).destroy()
   }

@@ -9,6 +9,7 @@ export const absent: readonly Row[] = each((transport): Row => ({
   fault: 'sparks are registered at a server that does not hold them; ids are unknown or given twice',
   promise: 'looked up once more, then named in `missing`; each spark gets the message once',
   measures: [{ what: 'looked up', unit: 'lookups', atMost: 2 }],
+  health: [],
   async provoke(ground) {
     const options = { metroplex: { transport } }
     const [a, b] = [await ground.start(options, { omega: false }), await ground.start(options, { omega: false })]

@@ -5,6 +5,7 @@ import type { ServerOptions } from '../support/server'
 import { tls } from '../support/tls'
 import { eventually } from '../support/wait'
 import { SLACK, type Ground } from './ground'
+import { BRIEF, LAPSED, MISLED, NO_REDIS, SLOW, TAKEN, either, peerEnded } from './health'
 import type { Row } from './row'
 
 /** A lease that no test waits for: a restart that registers sooner has been recognised, in ms. */
@@ -74,12 +75,22 @@ const promise =
   'health has no warning, messages arrive'
 const measures = [{ what: 'registered after', unit: 'ms', atMost: 1000 + SLACK }] as const
 
+/** What health says of a restart: only the one that claims the address of another is not ok. */
+const restartedHealth: Row['health'] = [
+  { by: [2], reasons: TAKEN, stays: true },
+  { by: [2], reasons: LAPSED, stays: true },
+  { by: [2], reasons: NO_REDIS, unless: BRIEF },
+  { warnings: SLOW, unless: BRIEF },
+  peerEnded()
+]
+
 export const addresses: readonly Row[] = [
   {
     id: 'F41',
     fault: "a server with the pathname '/' crashes and is restarted on its address",
     promise,
     measures,
+    health: restartedHealth,
     provoke: ground => restarted(ground, { pathname: '/' }).then(took => [took])
   },
   {
@@ -87,6 +98,7 @@ export const addresses: readonly Row[] = [
     fault: 'a server that requires client certificates (mutual TLS) crashes and is restarted on its address',
     promise,
     measures,
+    health: restartedHealth,
     provoke: async ground => {
       const own = { ...tls, ca: tls.cert }
       const primus = { metroplex: { tls: { ...own, servername: 'localhost' } } }
@@ -102,6 +114,13 @@ export const addresses: readonly Row[] = [
     measures: [
       { what: 'called back after', unit: 'ms', atMost: 1000 + SLACK },
       { what: 'gone from every answer after', unit: 'ms', atMost: 1000 + SLACK }
+    ],
+    health: [
+      { by: [0], reasons: /HTTP server has been closed/, stays: true },
+      { by: [0], reasons: /is draining/, stays: true },
+      { by: [0], reasons: LAPSED, stays: true },
+      { by: [0], reasons: MISLED, unless: BRIEF },
+      peerEnded([1, 2])
     ],
     async provoke(ground) {
       const [closed, ...peers] = [await ground.start(), await ground.start(), await ground.start()]
@@ -143,6 +162,10 @@ export const addresses: readonly Row[] = [
     promise:
       'the server leaves the former address and is found at the new one, with the sparks that stayed and with new ones',
     measures: [{ what: 'found at the new address after', unit: 'ms', atMost: 2000 + SLACK }],
+    health: [
+      { by: [0], reasons: either(LAPSED, MISLED, /is draining|HTTP server has been closed/), unless: BRIEF },
+      peerEnded([1])
+    ],
     async provoke(ground) {
       const [moved, peer] = [await ground.start(), await ground.start()]
       const stays = await openClient(moved.url)

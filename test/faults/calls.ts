@@ -4,6 +4,7 @@ import { openClient } from '../support/client'
 import type { ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 import { SLACK } from './ground'
+import { BRIEF, SLOW, UNREACHED } from './health'
 import { each, pair } from './passage'
 import type { Row } from './row'
 
@@ -59,6 +60,7 @@ export const calls: readonly Row[] = [
       '`EREMOTE`, `EDEADLINE` or `EMESSAGE` for that server; later calls are not delayed; no process dies; nothing ' +
       'leaks',
     measures: [{ what: 'later calls answered after', unit: 'ms', atMost: SLACK }],
+    health: [],
     async provoke(ground) {
       const options = { metroplex: { transport } }
       const [a, b] = [await ground.start(options, { omega: false }), await ground.start(options, { omega: false })]
@@ -98,6 +100,7 @@ export const calls: readonly Row[] = [
       '`EREMOTE` or `EDEADLINE` for that server; return values are dropped; later events are not delayed; no ' +
       'process dies; nothing leaks',
     measures: [{ what: 'later events handled after', unit: 'ms', atMost: SLACK }],
+    health: [],
     async provoke(ground) {
       const options = { metroplex: { transport } }
       const [a, b] = [await ground.start(options, { omega: false }), await ground.start(options, { omega: false })]
@@ -129,6 +132,10 @@ export const calls: readonly Row[] = [
     measures: [
       { what: 'connections more than before', unit: 'connections', atMost: transport === 'http' ? 1 : 0 },
       { what: 'failed after', unit: 'ms', atMost: TIMEOUT + 2 * SLACK }
+    ],
+    health: [
+      { by: [0], warnings: UNREACHED },
+      { by: [1], warnings: SLOW, unless: BRIEF }
     ],
     async provoke(ground) {
       const { a, b } = await pair(ground, transport, lasting)

@@ -19,6 +19,7 @@ export const clients: readonly Row[] = [
     fault: 'writing to a spark throws',
     promise: '`EREMOTE` for that server; later messages are not delayed; no process dies',
     measures: [{ what: 'all reported after', unit: 'ms', atMost: SLACK }],
+    health: [],
     async provoke(ground) {
       const [a, b] = [await ground.start({}, { omega: false }), await ground.start({}, { omega: false })]
       const [bad, good] = [await openClient(b.url), await openClient(b.url)]
@@ -58,6 +59,7 @@ export const clients: readonly Row[] = [
       'at `maxBuffered` the client is ended with a hint to reconnect, and counted; memory is bounded; other ' +
       'clients are served',
     measures: [{ what: 'memory grown by', unit: 'MB', atMost: 48 }],
+    health: [],
     async provoke(ground) {
       const options = { metroplex: { maxBuffered: BUFFERED } }
       const [a, b] = [await ground.start(options, { omega: false }), await ground.start(options, { omega: false })]

@@ -3,6 +3,7 @@ import { openClient } from '../support/client'
 import { eventually } from '../support/wait'
 import type { Result } from '../../index'
 import { LEASE, NOTICED, SLACK, Witness, type Ground } from './ground'
+import { BRIEF, LAPSED, REPAIRED, SLOW, UNNOTICED, UNREACHED, either, peerEnded } from './health'
 import type { Row } from './row'
 import type { ServerProcess } from '../support/server'
 
@@ -58,6 +59,7 @@ export const deaths: readonly Row[] = [
       { what: 'gone after', unit: 'ms', atMost: NOTICED + SLACK },
       { what: 'a message failed after', unit: 'ms', atMost: 250 }
     ],
+    health: [{ by: [0], warnings: UNREACHED }, peerEnded([1])],
     async provoke(ground) {
       const [a, b, victim] = [await ground.start(), await ground.start(), await ground.start()]
       const ids = [...(await ground.crowd(victim, 2000)), (await openClient(victim.url)).id]
@@ -94,6 +96,10 @@ export const deaths: readonly Row[] = [
     fault: 'a server is paused for longer than its lease: SIGSTOP, or a blocked event loop',
     promise: 'when it runs again it registers as another life with all its sparks, within a beat and the time to heal',
     measures: [{ what: 'right after', unit: 'ms', atMost: LEASE / 3 + 2000 }],
+    health: [
+      { by: [1, 2], reasons: either(LAPSED, REPAIRED), unless: BRIEF },
+      { warnings: either(UNREACHED, SLOW), unless: UNNOTICED }
+    ],
     async provoke(ground) {
       const [a, still, busy] = [await ground.start(), await ground.start(), await ground.start()]
       for (const server of [still, busy]) await ground.crowd(server, 2000)
@@ -136,6 +142,7 @@ export const deaths: readonly Row[] = [
       { what: 'longest script', unit: 'ms', atMost: 10, long: true },
       { what: 'a ping longer than without by', unit: 'ms', atMost: 10, long: true }
     ],
+    health: [peerEnded()],
     runs: 2,
     async provoke(ground) {
       const count = ground.long ? 1_000_000 : 50_000
@@ -176,6 +183,7 @@ export const deaths: readonly Row[] = [
     fault: 'the server that reaps is killed half-way',
     promise: 'another server continues; each id is reported',
     measures: [{ what: 'all reaped after', unit: 'ms', atMost: 15_000 }],
+    health: [peerEnded([1])],
     async provoke(ground) {
       const address = 'http://10.0.0.9:8080'
       const count = 100_000

@@ -4,6 +4,7 @@ import { openClient, type Client } from '../support/client'
 import { startGateway, type Gateway } from '../support/gateway'
 import type { ServerProcess } from '../support/server'
 import { SLACK, type Ground } from './ground'
+import { BRIEF, MISLED, SLOW, UNREACHED, either } from './health'
 import type { Row } from './row'
 
 /** How many messages are sent, one after the other. */
@@ -70,6 +71,7 @@ export const detours: readonly Row[] = [
       { what: 'arrived', unit: 'messages', atLeast: MANY },
       { what: 'the slowest one took', unit: 'ms', atMost: TIMEOUT / 3 }
     ],
+    health: [{ warnings: either(UNREACHED, SLOW), unless: BRIEF }],
     async provoke(ground) {
       const { a, b, gateway, client } = await scene(ground)
       await b.run(primus => {
@@ -98,6 +100,10 @@ export const detours: readonly Row[] = [
       { what: 'arrived past the layer', unit: 'messages', atLeast: MANY },
       { what: 'failures with the status of the proxy', unit: '%', atLeast: 100 },
       { what: 'the slowest one took', unit: 'ms', atMost: SLACK }
+    ],
+    health: [
+      { by: [0], reasons: MISLED, stays: true },
+      { by: [1], warnings: UNREACHED, stays: true }
     ],
     async provoke(ground) {
       const { a, b, gateway, client } = await scene(ground)
@@ -150,6 +156,7 @@ export const detours: readonly Row[] = [
       { what: 'arrived', unit: 'messages', atLeast: 20 },
       { what: 'the slowest one took', unit: 'ms', atMost: TIMEOUT / 3 }
     ],
+    health: [{ warnings: either(UNREACHED, SLOW), unless: BRIEF }],
     async provoke(ground) {
       const { a, b, gateway, client } = await scene(ground)
       gateway.behaviour.carries = 20_000

@@ -6,7 +6,8 @@ import { startCluster } from '../support/redis-cluster'
 import { startSentinel } from '../support/redis-sentinel'
 import type { RedisTarget } from '../support/redis-target'
 import type { ServerProcess } from '../support/server'
-import { Ground, LEASE } from './ground'
+import { LEASE, type Ground } from './ground'
+import { LAPSED, NO_REDIS, REPAIRED, either } from './health'
 import type { Row } from './row'
 
 /** A Redis whose master can be lost. */
@@ -149,12 +150,13 @@ function row(kind: Kind, scenario: Scenario, long: boolean): Row {
     measures: [
       { what: 'right, after a new master was elected, after', unit: 'ms', atMost: LEASE + 1000 + 1000 + 2000 }
     ],
+    health: [{ reasons: either(NO_REDIS, REPAIRED, LAPSED) }],
     runs: 2,
     long,
-    async provoke({ long: thorough }) {
+    async provoke(here) {
       const space = `{${namespace()}}`
       const redis = await kind.start(space)
-      const ground = Ground.on(redis.target, space, thorough, kind.ioredis)
+      const ground = here.beside(redis.target, space, kind.ioredis)
       const servers = [await ground.start(PATIENT), await ground.start(PATIENT)] as const
       await servers[0].seen('join')
       const former = await scenario.happen(redis, ground, servers)

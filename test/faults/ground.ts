@@ -1,11 +1,14 @@
 import type { Cluster, Redis } from 'ioredis'
+import type { Metroplex } from '../../index'
 import { namespaces, shardOf } from '../../lib/registry/sharding'
 import { assume } from '../support/assume'
+import { clock, PAUSE, sampleHealth, sampleHere } from '../support/health-log'
 import { namespace } from '../support/namespace'
 import { SOCKET, startRedis, type RedisProcess } from '../support/redis'
 import { openRedis, type RedisTarget } from '../support/redis-target'
 import { startServer, type ServerOptions, type ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
+import { observed, type Lasting, type Observed } from './health'
 
 /** The lease of the servers here, in ms, and the longest that a crash of theirs may go unnoticed. */
 export const LEASE = 1000
@@ -22,11 +25,17 @@ const none: readonly string[] = []
 /** Where a fault is provoked: a Redis of its own, and real servers. */
 export class Ground {
   readonly servers: ServerProcess[] = []
+  /** The servers whose `health()` is sampled; `undefined` where it is not. */
+  observed: Observed[] | undefined
+  /** The faults that have kept servers from their work. */
+  lasting: Lasting[] = []
   /** Ids without a socket, by server. */
   readonly #crowds = new Map<ServerProcess, Set<string>>()
 
   readonly #names: readonly string[]
   #client: Redis | Cluster | undefined
+  /** How many servers have been started. */
+  #starts = 0
 
   private constructor(
     /** What its users give ioredis. */
@@ -55,6 +64,14 @@ export class Ground {
     return new Ground(target, space, long, ioredis, undefined, 1)
   }
 
+  /** Prepare one on some other Redis for a row that was given this one. */
+  beside(target: RedisTarget, space: string, ioredis: 5 | 6): Ground {
+    const other = Ground.on(target, space, this.long, ioredis)
+    other.observed = this.observed
+    other.lasting = this.lasting
+    return other
+  }
+
   /** The one Redis that there is. */
   get redis(): RedisProcess {
     if (this.single === undefined) throw new Error('here is more than one Redis')
@@ -69,6 +86,7 @@ export class Ground {
   /** Start a server; `url` if it talks to Redis through something. */
   async start(primus: Record<string, unknown> = {}, more: Partial<ServerOptions> = {}): Promise<ServerProcess> {
     const { metroplex = {}, ...rest } = primus as { metroplex?: object }
+    const index = this.#starts++
     const server = await startServer({
       redis: { ...this.target, namespace: this.space },
       ioredis: this.ioredis,
@@ -77,7 +95,39 @@ export class Ground {
       ...more
     })
     this.servers.push(server)
+    return this.observe(server, index)
+  }
+
+  /**
+   * Sample `health()` of a server from now on.
+   *
+   * @param index the place in the order of starts
+   * @param of the global of another Primus in its process
+   */
+  async observe(server: ServerProcess, index = this.#starts++, of = ''): Promise<ServerProcess> {
+    const { observed: all } = this
+    if (all === undefined) return server
+    all.push(observed(server, index, of))
+    // A sample costs some ms of CPU time, which many servers share.
+    await sampleHealth(server, of, Math.max(PAUSE, 20 * all.length))
     return server
+  }
+
+  /** Sample `health()` of a metroplex in this process. */
+  observeHere(metroplex: Metroplex): Metroplex {
+    const index = this.#starts++
+    const said = sampleHere(metroplex)
+    this.observed?.push({ name: `server ${index}`, index, server: undefined, said: () => said })
+    return metroplex
+  }
+
+  /** From now on, until the function that this returns is called, these servers cannot do their work. */
+  disabled(...servers: readonly ServerProcess[]): () => void {
+    const began = clock()
+    const by = (this.observed ?? []).filter(({ server }) => server !== undefined && servers.includes(server))
+    return () => {
+      this.lasting.push({ began, ended: clock(), by })
+    }
   }
 
   /** The name of one of the keys: of the registry in which an id lies, or of the first one. */

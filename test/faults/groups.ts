@@ -5,6 +5,7 @@ import { startProxy } from '../support/proxy'
 import { eventually } from '../support/wait'
 import type { GroupPlace, Result } from '../../index'
 import { LEASE, NOTICED, SLACK, type Ground } from './ground'
+import { BRIEF, LAPSED, NO_REDIS, REPAIRED, SLOW, UNNOTICED, UNREACHED, either, peerEnded } from './health'
 import type { Row } from './row'
 import type { PrimusUnderTest } from '../support/primus-types'
 import type { ServerProcess } from '../support/server'
@@ -111,6 +112,7 @@ export const groupFaults: readonly Row[] = [
       { what: 'nothing left after', unit: 'ms', atMost: NOTICED + SLACK + 3000 },
       { what: 'longest script', unit: 'ms', atMost: 10, long: true }
     ],
+    health: [peerEnded()],
     async provoke(ground) {
       const [a, b, victim] = [await ground.start(), await ground.start(), await ground.start()]
       const groups = ground.long ? 999 : 198
@@ -148,6 +150,7 @@ export const groupFaults: readonly Row[] = [
     fault: 'Redis is flushed while sparks enter groups',
     promise: 'all groups are right again within a beat and 3 s; no `leave`, no `reap`',
     measures: [{ what: 'right after', unit: 'ms', atMost: LEASE / 3 + 3000 + SLACK }],
+    health: [{ reasons: either(LAPSED, REPAIRED) }],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       const groups = 300
@@ -181,6 +184,7 @@ export const groupFaults: readonly Row[] = [
       { what: 'longest', unit: 'ms', atMost: 1000 + SLACK },
       { what: 'lost', unit: 'messages', atMost: 0 }
     ],
+    health: [{ reasons: NO_REDIS }, { reasons: either(LAPSED, REPAIRED), unless: BRIEF }],
     async provoke(ground) {
       const servers = [await ground.start(), await ground.start(), await ground.start()]
       const clients = await Promise.all(servers.map(server => openClient(server.url)))
@@ -212,6 +216,10 @@ export const groupFaults: readonly Row[] = [
     fault: 'answers of Redis are lost while sparks enter and leave groups',
     promise: 'the registry is right soon after: no number is off, no group is left over',
     measures: [{ what: 'right after', unit: 'ms', atMost: 5000 }],
+    health: [
+      { by: [0], reasons: either(NO_REDIS, REPAIRED) },
+      { by: [0], reasons: LAPSED, unless: BRIEF }
+    ],
     async provoke(ground) {
       const proxy = await startProxy({ port: ground.redis.port })
       const a = await ground.start({}, { redis: { host: '127.0.0.1', port: proxy.port, namespace: ground.space } })
@@ -250,6 +258,10 @@ export const groupFaults: readonly Row[] = [
     fault: 'a server whose sparks are in groups is paused for longer than its lease',
     promise: 'it is in no answer meanwhile; when it runs again, its groups are back within a beat and the time to heal',
     measures: [{ what: 'right after', unit: 'ms', atMost: LEASE / 3 + 2000 }],
+    health: [
+      { by: [1], reasons: either(LAPSED, REPAIRED), unless: BRIEF },
+      { warnings: either(UNREACHED, SLOW), unless: UNNOTICED }
+    ],
     async provoke(ground) {
       const [a, still] = [await ground.start(), await ground.start()]
       const ids = await ground.crowd(still, 2000)
@@ -274,6 +286,7 @@ export const groupFaults: readonly Row[] = [
     fault: 'two servers enter and leave one group all the time',
     promise: 'messages to it never fail, and in the end the group is exactly what both say',
     measures: [{ what: 'changes', unit: 'messages/s', atLeast: 100, long: true }],
+    health: [],
     async provoke(ground) {
       const servers = [await ground.start(PATIENT), await ground.start(PATIENT)] as const
       const [a, b] = servers
@@ -326,6 +339,7 @@ export const groupFaults: readonly Row[] = [
     fault: 'all servers are restarted one after the other under messages to a group',
     promise: 'no message is lost by a client that stays connected, and no group keeps a server that has left',
     measures: [{ what: 'lost', unit: 'messages', atMost: 0 }],
+    health: [peerEnded()],
     async provoke(ground) {
       const sender = await ground.start(PATIENT)
       const count = ground.long ? 100 : 20

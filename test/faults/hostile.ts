@@ -1,10 +1,11 @@
-import metroplex from '../../index'
+import metroplex, { type Metroplex } from '../../index'
 import { assume } from '../support/assume'
 import { member } from '../support/member'
 import { namespace } from '../support/namespace'
 import { rejection } from '../support/rejection'
 import { eventually } from '../support/wait'
 import { LEASE, SLACK } from './ground'
+import { either, LAPSED, MISLED, NO_REDIS, peerEnded, UNREACHED } from './health'
 import type { Row } from './row'
 
 /** Ids that would mean something else if they were not taken as they are. */
@@ -57,6 +58,9 @@ const ODD_NAMESPACES = [
   '{a}{b}'
 ]
 
+/** Why a metroplex without an HTTP server need not warn of its address. */
+const UNCONNECTED = 'it may have been closed before it was asked'
+
 /** How far the clock of a machine is off, in ms. */
 const OFF = 600_000
 
@@ -66,6 +70,7 @@ export const hostile: readonly Row[] = [
     fault: 'clocks are ten minutes ahead and behind, and one jumps back and forth',
     promise: 'no effect: no `leave`, no `reap`',
     measures: [{ what: 'beats of the one that jumps, late by', unit: 'ms', atMost: LEASE / 3 + SLACK }],
+    health: [],
     async provoke(ground) {
       const [right, before, behind] = [
         await ground.start(),
@@ -98,12 +103,16 @@ export const hostile: readonly Row[] = [
     fault: 'ids and namespaces are hostile: `:` `{}` `%` `*`, newlines, Lua, unicode, 10 KB, `__proto__`, numbers',
     promise: 'stored and found unchanged, or refused with a sentence',
     measures: [{ what: 'found unchanged', unit: '%', atLeast: 100 }],
+    health: [
+      { warnings: either(MISLED, UNREACHED), unless: UNCONNECTED },
+      { reasons: either(LAPSED, NO_REDIS), unless: UNCONNECTED }
+    ],
     async provoke(ground) {
       let found = 0
       const spaces = [ground.space, ...ODD_NAMESPACES.map(odd => `${namespace()}${odd}`)]
       for (const space of spaces) {
         const [one, two] = ['http://one:1', 'http://two:1'].map(address =>
-          member(ground.redis.client(), space, address)
+          ground.observeHere(member(ground.redis.client(), space, address))
         )
         if (one === undefined || two === undefined) throw new Error('there are two')
         await Promise.all([one.ready(), two.ready()])
@@ -133,6 +142,7 @@ export const hostile: readonly Row[] = [
     fault: 'servers have different intervals and leases',
     promise: 'each server is judged by its own lease; `latency >= interval` is refused with both values',
     measures: [{ what: 'the quick one gone after', unit: 'ms', atMost: 300 + (LEASE / 3) * 2 + 2 * SLACK }],
+    health: [peerEnded()],
     async provoke(ground) {
       const watcher = await ground.start()
       const quick = await ground.start({ interval: 1000, latency: 900, metroplex: { lease: 300 } })
@@ -169,6 +179,7 @@ export const hostile: readonly Row[] = [
     fault: 'two namespaces on one client; a `keyPrefix`; an address that is a key word, or no URL',
     promise: 'namespaces and prefixes work; the address is refused with a sentence',
     measures: [{ what: 'found in their own namespace alone', unit: '%', atLeast: 100 }],
+    health: [{ warnings: either(MISLED, UNREACHED), unless: UNCONNECTED, stays: true }],
     async provoke(ground) {
       const client = ground.redis.client()
       const prefixed = ground.redis.client({ keyPrefix: 'ours:' })
@@ -177,7 +188,7 @@ export const hostile: readonly Row[] = [
         member(client, left, 'http://one:1'),
         member(client, right, 'http://two:1'),
         member(prefixed, left, 'http://three:1')
-      ]
+      ].map(one => ground.observeHere(one)) as [Metroplex, Metroplex, Metroplex]
       const all = [one, two, three]
       await Promise.all(all.map(server => server.ready()))
       all.forEach((server, i) => server.connect({ id: `of-${i}`, write: () => true, end: () => undefined }))
@@ -203,6 +214,7 @@ export const hostile: readonly Row[] = [
     fault: 'the secret is lost while a new server starts',
     promise: 'the secret returns unchanged, and the new server adopts it',
     measures: [{ what: 'back after', unit: 'ms', atMost: LEASE / 3 + SLACK }],
+    health: [peerEnded()],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       const secret = await ground.client.get(ground.key('secret'))

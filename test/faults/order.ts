@@ -4,6 +4,7 @@ import { openClient, type Client } from '../support/client'
 import type { ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 import { SLACK, type Ground } from './ground'
+import { BRIEF, LAPSED, MISLED, NO_REDIS, REPAIRED, SLOW, UNREACHED, either } from './health'
 import {
   counter,
   each,
@@ -68,6 +69,21 @@ async function once(client: Client, { sent, bad }: Outcome): Promise<number> {
   return (numbersOf(client.messages, 'm').length / (sent - bad.length)) * 100
 }
 
+/**
+ * What health says while connections of a passage break. Over HTTP the second server is reached through it, also by
+ * itself; over Redis the first one reaches Redis through it.
+ */
+const passing = (transport: Transport): Row['health'] =>
+  transport === 'http'
+    ? [
+        { by: [1], reasons: MISLED, unless: BRIEF },
+        { warnings: either(UNREACHED, SLOW), unless: BRIEF }
+      ]
+    : [
+        { by: [0], reasons: either(NO_REDIS, REPAIRED, LAPSED) },
+        { warnings: UNREACHED, unless: BRIEF }
+      ]
+
 /** Where the sender itself is cut off from Redis, messages may not leave at all. */
 const named = (transport: Transport): string =>
   transport === 'http' ? '' : '; what could not leave, because the registry was cut off as well, is reported so'
@@ -81,6 +97,7 @@ export const order: readonly Row[] = [
       { what: 'applied once, in order', unit: '%', atLeast: 100 },
       { what: 'longest', unit: 'ms', atMost: TIMEOUT }
     ],
+    health: passing(transport),
     runs: 1,
     async provoke(ground) {
       const { a, b, harmed, client } = await acquainted(ground, transport)
@@ -107,6 +124,10 @@ export const order: readonly Row[] = [
     fault: 'the receiver is killed between applying and answering, and restarted on its address',
     promise: 'no message is applied twice; unknown outcomes are reported with `maybe: true`',
     measures: [{ what: 'reported after', unit: 'ms', atMost: TIMEOUT + SLACK }],
+    health: [
+      { by: [1, 2], reasons: MISLED, unless: BRIEF },
+      { warnings: either(UNREACHED, SLOW), unless: BRIEF }
+    ],
     async provoke(ground) {
       const a = await Passage.to(ground, 'http', patient)
       const b = await Passage.to(ground, 'http', patient, { prepare: constant })
@@ -145,6 +166,7 @@ export const order: readonly Row[] = [
       { what: 'applied once, in order', unit: '%', atLeast: 100 },
       { what: 'longest', unit: 'ms', atMost: TIMEOUT }
     ],
+    health: passing(transport),
     async provoke(ground) {
       const { a, b, harmed, client } = await acquainted(ground, transport)
       const flow = await Flow.start(a.server, 'm', client.id, { callers: 8 })
@@ -171,6 +193,7 @@ export const order: readonly Row[] = [
       { what: 'inversions', unit: 'messages', atMost: 0 },
       { what: 'sent', unit: 'messages/s', atLeast: 1000, long: true }
     ],
+    health: [],
     async provoke(ground) {
       const { a, b, c } = await crowded(ground, transport)
       const client = await openClient(b.url)
@@ -192,6 +215,7 @@ export const order: readonly Row[] = [
     fault: 'a spark that has just moved is sent 100,000 messages at once',
     promise: 'none out of order, none lost',
     measures: [{ what: 'inversions', unit: 'messages', atMost: 0 }],
+    health: [],
     async provoke(ground) {
       const { a, b, c, client: before } = await moving(ground, transport)
       assume(await a.call('forward.spark', 'mover', 'before')).eql({ ok: true, send: 1 })
@@ -211,6 +235,7 @@ export const order: readonly Row[] = [
     fault: 'a spark moves back and forth while it is sent 100,000 messages',
     promise: 'none out of order, none doubled; each that did not arrive is reported',
     measures: [{ what: 'inversions', unit: 'messages', atMost: 0 }],
+    health: [],
     async provoke(ground) {
       const { a, b, c, client: first } = await moving(ground, transport)
       let client = first

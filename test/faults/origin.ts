@@ -6,6 +6,7 @@ import { startRedis } from '../support/redis'
 import { startServer, type ServerOptions, type ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 import { LEASE, SLACK, type Ground } from './ground'
+import { BRIEF, LAPSED, NO_REDIS, REPAIRED, either } from './health'
 import type { Row } from './row'
 
 /** The longest pause between two attempts to reach Redis, in ms. */
@@ -41,8 +42,9 @@ async function well(server: ServerProcess): Promise<number> {
 }
 
 /** A server of a cluster of its own, on the Redis of the ground. */
-function strange(ground: Ground, more: Partial<ServerOptions>): Promise<ServerProcess> {
-  return startServer({ redis: { ...ground.redis.target, namespace: namespace() }, primus: options, ...more })
+async function strange(ground: Ground, more: Partial<ServerOptions>): Promise<ServerProcess> {
+  const redis = { ...ground.redis.target, namespace: namespace() }
+  return ground.observe(await startServer({ redis, primus: options, ...more }))
 }
 
 export const origin: readonly Row[] = [
@@ -55,6 +57,7 @@ export const origin: readonly Row[] = [
       { what: 'refusal named after', unit: 'ms', atMost: 2 * RETRY + SLACK },
       { what: 'ready after', unit: 'ms', atMost: RETRY + LEASE / 3 + 1000 + SLACK }
     ],
+    health: [{ reasons: /WRONGPASS/ }, { reasons: either(NO_REDIS, REPAIRED), unless: BRIEF }],
     async provoke(ground) {
       const target = await ground.redis.user('application', ['~*', '&*', '+@all'])
       const start = (): Promise<ServerProcess> => ground.start({}, { redis: { ...target, namespace: ground.space } })
@@ -90,10 +93,15 @@ export const origin: readonly Row[] = [
       { what: 'messages of staging to production', unit: 'messages', atMost: 0 },
       { what: 'refusal named after', unit: 'ms', atMost: 2 * RETRY + SLACK }
     ],
+    health: [
+      { by: [1], reasons: /refused SELECT 1/, stays: true },
+      { by: [1], reasons: LAPSED, stays: true },
+      { by: [1], reasons: NO_REDIS, unless: BRIEF }
+    ],
     async provoke(ground) {
       const redis = await startRedis({ args: ['--databases', '1'] })
       const start = (db: number, more: Partial<ServerOptions> = {}): Promise<ServerProcess> =>
-        startServer({ redis: { ...redis.target, db, namespace: ground.space }, primus: options, ...more })
+        strange(ground, { redis: { ...redis.target, db, namespace: ground.space }, ...more })
       const production = await start(0)
       const client = await openClient(production.url)
       await eventually(async () => (await production.call('metroplex.spark', client.id)) === production.address)
@@ -114,19 +122,23 @@ export const origin: readonly Row[] = [
     fault: 'Redis is in cluster mode, but the client is a plain `new Redis()` and the namespace has no hash tag',
     promise: '`error`, once and within seconds, and `health()` say what to set',
     measures: [{ what: 'named after', unit: 'ms', atMost: 2 * RETRY + SLACK }],
+    health: [
+      { by: [0], reasons: /give `namespace` a hash tag/, stays: true },
+      { by: [0], reasons: LAPSED, stays: true },
+      { by: [0], reasons: NO_REDIS, unless: BRIEF }
+    ],
     async provoke(ground) {
       const redis = await startRedis({ args: ['--cluster-enabled', 'yes'] })
       await redis.ask(one => one.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383))
       await eventually(() => redis.ask(async one => (await one.cluster('INFO')).includes('cluster_state:ok')), {
         within: PATIENCE
       })
-      const server = await startServer({
+      const server = await strange(ground, {
         redis: { ...redis.target, namespace: ground.space },
-        until: 'listening',
-        primus: options
+        until: 'listening'
       })
       const took = await named(server, 'give `namespace` a hash tag')
-      const again = await startServer({ redis: { ...redis.target, namespace: `{${ground.space}}` }, primus: options })
+      const again = await strange(ground, { redis: { ...redis.target, namespace: `{${ground.space}}` } })
       await well(again)
       assume(ground.told('error', server)).has.length(1)
       ground.sound(server, again)
@@ -138,6 +150,7 @@ export const origin: readonly Row[] = [
     fault: 'Redis evicts keys when it is full',
     promise: 'errors and `health()` say what to set, before an entry is lost and until it is set',
     measures: [{ what: 'named after', unit: 'ms', atMost: RETRY + SLACK }],
+    health: [{ warnings: /Set maxmemory-policy to noeviction/ }],
     async provoke(ground) {
       await ground.client.config('SET', 'maxmemory', '256mb')
       await ground.client.config('SET', 'maxmemory-policy', 'volatile-lru')
@@ -161,6 +174,7 @@ export const origin: readonly Row[] = [
       // An examination comes every 5 s.
       { what: 'ready after', unit: 'ms', atMost: 5000 + RETRY + SLACK }
     ],
+    health: [{ reasons: /NOPERM/ }],
     async provoke(ground) {
       const target = await ground.redis.user('deaf', ['resetchannels', '~*', '+@all'])
       const server = await strange(ground, {

@@ -5,6 +5,7 @@ import { rejection } from '../support/rejection'
 import { eventually } from '../support/wait'
 import type { Result, Statistics } from '../../index'
 import { LEASE, SLACK, type Ground } from './ground'
+import { BRIEF, LAPSED, NO_REDIS, REPAIRED, either } from './health'
 import type { Row } from './row'
 import type { ServerProcess } from '../support/server'
 
@@ -34,6 +35,7 @@ export const outages: readonly Row[] = [
       { what: 'right after', unit: 'ms', atMost: 5000 },
       { what: 'longest script', unit: 'ms', atMost: 10, long: true }
     ],
+    health: [{ reasons: either(LAPSED, REPAIRED, NO_REDIS) }],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       const each = ground.long ? 25_000 : 5_000
@@ -65,6 +67,7 @@ export const outages: readonly Row[] = [
       { what: 'right after', unit: 'ms', atMost: 5000 },
       { what: 'heap grown by', unit: 'MB', atMost: HEAP }
     ],
+    health: [{ reasons: NO_REDIS }, { reasons: either(LAPSED, REPAIRED), unless: BRIEF }],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       const [near, far] = [await openClient(a.url), await openClient(b.url)]
@@ -77,6 +80,7 @@ export const outages: readonly Row[] = [
       await ground.settled(a, b)
       await ground.ready(a, b)
       ground.redis.pause()
+      const over = ground.disabled(a, b)
       const began = performance.now()
       await a.seen('state', { filter: state => state === 'degraded', since: a.log.length, within: 10_000 })
       // Local ones are served, those known last are reached, and others are reported as unknown in time.
@@ -95,6 +99,7 @@ export const outages: readonly Row[] = [
       // The length of the outage is the fault itself: every lease runs out meanwhile.
       await eventually(() => performance.now() - began > 2.5 * LEASE)
       const grown = (await heap(b)) - before
+      over()
       ground.redis.resume()
       const back = performance.now()
       await ground.settled(a, b)
@@ -110,6 +115,10 @@ export const outages: readonly Row[] = [
       { what: 'noticed after', unit: 'ms', atMost: LEASE / 3 + 1000 + SLACK },
       { what: 'right after', unit: 'ms', atMost: 5000 }
     ],
+    health: [
+      { by: [0], reasons: NO_REDIS },
+      { by: [0], reasons: either(LAPSED, REPAIRED), unless: BRIEF }
+    ],
     async provoke(ground) {
       const proxy = await startProxy({ port: ground.redis.port })
       const a = await ground.start({}, { redis: { host: '127.0.0.1', port: proxy.port, namespace: ground.space } })
@@ -117,6 +126,7 @@ export const outages: readonly Row[] = [
       await ground.crowd(a, 1000)
       await ground.settled(a, b)
       proxy.freeze()
+      const over = ground.disabled(a)
       const frozen = performance.now()
       await a.seen('error', { within: 10_000 })
       const noticed = performance.now() - frozen
@@ -124,6 +134,7 @@ export const outages: readonly Row[] = [
       assume((await rejection(a.call('metroplex.spark', 'unknown'))).code).equals('EREGISTRY')
       assume(performance.now() - asked).is.below(1000 + SLACK)
       await ground.crowd(a, 100, 'meanwhile')
+      over()
       proxy.thaw()
       const back = performance.now()
       await ground.settled(a, b)
@@ -136,6 +147,7 @@ export const outages: readonly Row[] = [
     fault: 'messages are forwarded while Redis is down',
     promise: 'local sparks are served at once, others at their last known places or named in `failed`',
     measures: [{ what: 'a local spark served after', unit: 'ms', atMost: 50 + SLACK }],
+    health: [{ reasons: NO_REDIS, stays: true }],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       const [near, far] = [await openClient(a.url), await openClient(b.url)]
@@ -166,6 +178,10 @@ export const outages: readonly Row[] = [
     fault: `messages are forwarded to sparks that were never seen before while Redis is ${how}`,
     promise: 'sparks whose ids end in a tag are reached at once: by messages, requests and calls, and are ended',
     measures: [{ what: 'all reached after', unit: 'ms', atMost: 500 + SLACK }],
+    health: [
+      { reasons: NO_REDIS, stays: how === 'killed', ...(how === 'frozen' && { unless: BRIEF }) },
+      { reasons: REPAIRED, stays: how === 'killed', unless: BRIEF }
+    ],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       await b.run(primus => {

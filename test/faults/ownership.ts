@@ -1,9 +1,11 @@
 import { assume } from '../support/assume'
 import { openClient } from '../support/client'
+import { unsampled } from '../support/health-log'
 import { reservePort } from '../support/ports'
 import { startProxy } from '../support/proxy'
 import { eventually } from '../support/wait'
 import { LEASE, SLACK, type Ground } from './ground'
+import { BRIEF, LAPSED, MISLED, NO_REDIS, REPAIRED, TAKEN, either, peerEnded } from './health'
 import type { PrimusUnderTest } from '../support/primus-types'
 import type { Row } from './row'
 import type { ServerProcess } from '../support/server'
@@ -42,6 +44,7 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
     (lost === 'nothing' ? '' : `, and Redis's reply to its commit of the ${lost} is lost`),
   promise: 'the new entry stays; the old server stops answering for the spark, and finds it at the new one',
   measures: [{ what: 'the old server knows after', unit: 'ms', atMost: PUT_RIGHT }],
+  health: [{ by: [0], reasons: either(NO_REDIS, REPAIRED), ...(lost !== 'connect' && { unless: BRIEF }) }],
   async provoke(ground) {
     const link = await startProxy({ port: ground.redis.port })
     // Beats that are a second apart leave time to lose the reply to a commit, and not that to a beat.
@@ -74,9 +77,12 @@ const moves: readonly Row[] = (['nothing', 'connect', 'disconnect'] as const).ma
     const moved = performance.now()
     if (lost === 'connect') await link.accept()
     if (lost === 'disconnect') {
-      link.dropNextReply({ cut: true })
-      route.cut()
-      await old.seen('state', { filter: state => state === 'degraded', since: old.log.length })
+      // The next reply must be that to the commit.
+      await unsampled(old, async () => {
+        link.dropNextReply({ cut: true })
+        route.cut()
+        await old.seen('state', { filter: state => state === 'degraded', since: old.log.length })
+      })
     }
     await eventually(async () => (await old.call('metroplex.spark', MOVER)) === next.address)
     const took = performance.now() - moved
@@ -147,6 +153,7 @@ export const ownership: readonly Row[] = [
     fault: 'a `connection` listener takes 200 ms, and the client disconnects after 20 ms',
     promise: 'no entry',
     measures: [{ what: 'disconnected before they were registered', unit: '%', atLeast: 50 }],
+    health: [],
     async provoke(ground) {
       const a = await ground.start({}, { prepare: hesitating })
       const count = 20
@@ -177,6 +184,7 @@ export const ownership: readonly Row[] = [
       { what: 'registered after', unit: 'ms', atMost: 1000 },
       { what: 'cleaned up after', unit: 'ms', atMost: 15_000 }
     ],
+    health: [peerEnded()],
     async provoke(ground) {
       const count = ground.long ? 100_000 : 20_000
       const [port, metroplex] = [await reservePort(), { lease: 6000 }]
@@ -213,6 +221,12 @@ export const ownership: readonly Row[] = [
       'the first stays registered, and none of its entries is touched; the second reports `EADDRESS` once, serves ' +
       'its own clients, and registers when the first life ends',
     measures: [{ what: 'taken over after', unit: 'ms', atMost: LEASE + 500 + 250 + SLACK }],
+    health: [
+      { by: [1], reasons: TAKEN },
+      { by: [1], reasons: either(LAPSED, NO_REDIS, REPAIRED), unless: BRIEF },
+      { by: [1], warnings: MISLED, stays: true },
+      peerEnded([1])
+    ],
     async provoke(ground) {
       const first = await ground.start()
       const { address } = first
@@ -253,6 +267,10 @@ export const ownership: readonly Row[] = [
     fault: 'sparks connect and disconnect while registration is still under way',
     promise: 'connected sparks are registered, and no others',
     measures: [{ what: 'right after', unit: 'ms', atMost: PUT_RIGHT }],
+    health: [
+      { by: [0], reasons: LAPSED },
+      { by: [0], reasons: either(NO_REDIS, REPAIRED), unless: BRIEF }
+    ],
     async provoke(ground) {
       const link = await startProxy({ port: ground.redis.port })
       // A question takes 300 ms now, and Redis knows no script yet.
@@ -290,6 +308,11 @@ export const ownership: readonly Row[] = [
       { what: 'a dead one gone after', unit: 'ms', atMost: LEASE / 3 + SLACK },
       { what: 'a living one back after', unit: 'ms', atMost: PUT_RIGHT },
       { what: 'found at the second after', unit: 'ms', atMost: PUT_RIGHT }
+    ],
+    health: [
+      { by: [1], reasons: LAPSED },
+      { by: [0, 1], reasons: either(LAPSED, REPAIRED), unless: BRIEF },
+      peerEnded([0, 1])
     ],
     async provoke(ground) {
       // The leases are so long that no server is missed for want of one.

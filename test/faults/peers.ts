@@ -6,6 +6,7 @@ import { startProxy } from '../support/proxy'
 import type { ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 import { SLACK, type Ground } from './ground'
+import { BRIEF, MISLED, SLOW, UNNOTICED, UNREACHED, either } from './health'
 import { each, pair } from './passage'
 import type { Row } from './row'
 
@@ -64,6 +65,10 @@ export const peers: readonly Row[] = [
       { what: 'failed after', unit: 'ms', atMost: TIMEOUT + SLACK },
       { what: 'others served within', unit: 'ms', atMost: SLACK }
     ],
+    health: [
+      { by: [0], warnings: UNREACHED },
+      { by: [1, 2], warnings: either(UNREACHED, SLOW), unless: UNNOTICED }
+    ],
     async provoke(ground) {
       const options = { ...lasting, metroplex: { ...lasting.metroplex, transport } }
       const [a, b, c] = await Promise.all([0, 1, 2].map(() => ground.start(options, { omega: false })))
@@ -109,6 +114,10 @@ export const peers: readonly Row[] = [
     fault: 'a proxy before a peer accepts connections and passes nothing on',
     promise: 'fails with `EDEADLINE` at the deadline; nothing leaks',
     measures: [{ what: 'failed after', unit: 'ms', atMost: TIMEOUT + SLACK }],
+    health: [
+      { by: [0], warnings: UNREACHED },
+      { by: [1], warnings: SLOW }
+    ],
     async provoke(ground) {
       const { a, b, client } = await pair(ground, 'http', lasting)
       const before = await held(a.server)
@@ -140,6 +149,10 @@ export const peers: readonly Row[] = [
     measures: [
       { what: 'nine delivered after', unit: 'ms', atMost: SLACK },
       { what: 'all reported after', unit: 'ms', atMost: TIMEOUT + SLACK }
+    ],
+    health: [
+      // Eleven servers that start at once are slow to answer each other.
+      { warnings: either(UNREACHED, SLOW, MISLED), unless: UNNOTICED, stays: true }
     ],
     runs: 1,
     async provoke(ground) {
@@ -178,6 +191,7 @@ export const peers: readonly Row[] = [
       { what: 'reported after', unit: 'ms', atMost: TIMEOUT + SLACK },
       { what: 'right after', unit: 'ms', atMost: 3000 }
     ],
+    health: [{ by: [0, 1], warnings: UNREACHED }],
     async provoke(ground) {
       const [a, b, c] = await triangle(ground)
       const [ofA, ofB, ofC] = [
@@ -236,6 +250,10 @@ export const peers: readonly Row[] = [
     measures: [
       { what: 'connections more than before', unit: 'connections', atMost: transport === 'http' ? 1 : 0 },
       { what: 'failed after', unit: 'ms', atMost: TIMEOUT + 2 * SLACK }
+    ],
+    health: [
+      { by: [0], warnings: UNREACHED },
+      { by: [1], warnings: SLOW, unless: BRIEF }
     ],
     async provoke(ground) {
       const { a, b, client } = await pair(ground, transport, lasting)

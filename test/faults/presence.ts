@@ -2,6 +2,7 @@ import { assume } from '../support/assume'
 import { eventually } from '../support/wait'
 import type { Statistics, UserPresence } from '../../index'
 import { LEASE, NOTICED, SLACK, type Ground } from './ground'
+import { BRIEF, LAPSED, REPAIRED, SLOW, UNNOTICED, UNREACHED, either, peerEnded } from './health'
 import type { Row } from './row'
 import type { ServerProcess } from '../support/server'
 
@@ -115,6 +116,7 @@ export const presenceFaults: readonly Row[] = [
     fault: 'a process is killed while its handler of `watch` runs',
     promise: 'the event is told again by another one, with the same number, within twice `timeout` and two turns',
     measures: [{ what: 'told again after', unit: 'ms', atMost: PATIENCE + 2 * TURN + SLACK }],
+    health: [peerEnded()],
     async provoke(ground) {
       const metroplex = { grace: LONG }
       const [holder, victim, other] = [
@@ -143,6 +145,7 @@ export const presenceFaults: readonly Row[] = [
     fault: how === 'throw' ? 'the handlers of one process throw' : 'the handlers of one process never settle',
     promise: 'what they were told is told to another process, with the same number, and nothing is left untold',
     measures: [{ what: 'told again after', unit: 'ms', atMost: PATIENCE + 3 * TURN + SLACK }],
+    health: [],
     async provoke(ground) {
       const metroplex = { grace: LONG }
       const [bad, good] = [await ground.start({ metroplex }), await ground.start({ metroplex })]
@@ -169,6 +172,7 @@ export const presenceFaults: readonly Row[] = [
       { what: 'told', unit: 'messages', atMost: 0 },
       { what: 'reconnects', unit: 'sparks/s', atLeast: 500, long: true }
     ],
+    health: [],
     async provoke(ground) {
       const metroplex = { grace: ground.long ? 10_000 : LONG, timeout: 5000, lease: 10_000 }
       const [a, b] = [await ground.start({ metroplex }), await ground.start({ metroplex })]
@@ -199,6 +203,7 @@ export const presenceFaults: readonly Row[] = [
     promise:
       'all its users are told offline by another process after L + 2L/3, the grace and two turns; others are not',
     measures: [{ what: 'all told after', unit: 'ms', atMost: NOTICED + 500 + 2 * TURN + SLACK }],
+    health: [peerEnded()],
     async provoke(ground) {
       const metroplex = { grace: 500 }
       const [victim, other] = [await ground.start({ metroplex }), await ground.start({ metroplex })]
@@ -224,6 +229,7 @@ export const presenceFaults: readonly Row[] = [
     fault: 'the clocks of two servers are twenty minutes apart',
     promise: 'presence is the same: the clock of Redis alone counts',
     measures: [{ what: 'told offline after', unit: 'ms', atMost: 500 + 2 * TURN + SLACK }],
+    health: [],
     async provoke(ground) {
       const metroplex = { grace: 500, lease: 10_000 }
       const ahead = await ground.start({ metroplex }, { clockShift: 600_000 })
@@ -260,6 +266,7 @@ export const presenceFaults: readonly Row[] = [
       { what: 'told of others', unit: 'messages', atMost: 0 },
       { what: 'all told after', unit: 'ms', atMost: LEASE + 1000 + 2 * TURN + PATIENCE + SLACK }
     ],
+    health: [{ reasons: either(LAPSED, REPAIRED) }],
     async provoke(ground) {
       // Long enough that no server seems to be dead while it writes and tells all of this.
       const lease = 3 * LEASE
@@ -312,6 +319,10 @@ export const presenceFaults: readonly Row[] = [
         ? 'nothing is told: its users are leaving meanwhile, and online again'
         : 'its users are told offline, and online when it runs again, with greater numbers',
     measures: [{ what: 'online again after', unit: 'ms', atMost: LEASE / 3 + 2000 + PATIENCE }],
+    health: [
+      { by: [1], reasons: either(LAPSED, REPAIRED), unless: BRIEF },
+      { warnings: either(UNREACHED, SLOW), unless: UNNOTICED }
+    ],
     async provoke(ground) {
       const metroplex = { grace }
       const [a, still] = [await ground.start({ metroplex }), await ground.start({ metroplex })]

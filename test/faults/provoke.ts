@@ -1,5 +1,6 @@
 import { assume } from '../support/assume'
 import { Ground } from './ground'
+import { judgeHealth } from './health'
 import { note } from './measured'
 import { kept, type Measure, type Row } from './row'
 
@@ -26,7 +27,10 @@ export function provoke(rows: readonly Row[]): void {
         it(`${row.id}, ${row.fault}: ${row.promise}${nth}`, async function () {
           this.timeout(strict ? TRIES * 240_000 : 240_000)
           for (let tries = 1; ; tries++) {
-            const figures = await row.provoke(await Ground.make(long))
+            const ground = await Ground.make(long)
+            const observed = (ground.observed = [])
+            const figures = await row.provoke(ground)
+            await judgeHealth(row, observed, ground.lasting)
             const late = row.measures.find((measure, i) => measure.unit === 'ms' && !fits(measure, figures[i] ?? NaN))
             if (strict && late !== undefined && tries < TRIES) continue
             note(row, figures)

@@ -4,7 +4,11 @@ import { FULL, refuseWrites } from '../support/full'
 import type { ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
 import { LEASE, SLACK, type Ground } from './ground'
+import { BRIEF, LAPSED, NO_REDIS, REPAIRED, either } from './health'
 import type { Row } from './row'
+
+/** Redis has no memory for new entries. */
+const FULL_REDIS = /^Redis is full: it refuses entries that need memory/
 
 /** So many beats of a server come about. */
 async function beats(server: ServerProcess, count: number): Promise<void> {
@@ -62,6 +66,11 @@ export const refusals: readonly Row[] = [
       { what: 'registered after there is room', unit: 'ms', atMost: LEASE / 3 + 2 * SLACK },
       { what: 'errors of one server', unit: 'messages', atMost: 1 }
     ],
+    health: [
+      { by: [0], reasons: /^Redis is full: .* 500 entries/ },
+      { by: [0], reasons: FULL_REDIS, unless: BRIEF },
+      { warnings: FULL_REDIS, unless: BRIEF }
+    ],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       const gone = await ground.crowd(a, 500)
@@ -87,6 +96,10 @@ export const refusals: readonly Row[] = [
     fault: 'Redis is full at the beats of one server and not at those of another',
     promise: 'no `leave`, no `reap`',
     measures: [{ what: 'right after', unit: 'ms', atMost: LEASE / 3 + 2 * SLACK }],
+    health: [
+      { warnings: FULL_REDIS, unless: BRIEF },
+      { reasons: FULL_REDIS, unless: BRIEF }
+    ],
     async provoke(ground) {
       const servers = [await ground.start(), await ground.start(), await ground.start()]
       for (const server of servers) await ground.crowd(server, 100)
@@ -112,6 +125,7 @@ export const refusals: readonly Row[] = [
     fault: `a listener that was there before ours throws at each \`${event}\`, and the application only logs it`,
     promise: 'the registry agrees with Primus within two beats',
     measures: [{ what: 'right after', unit: 'ms', atMost: (2 * LEASE) / 3 + 2 * SLACK }],
+    health: [],
     async provoke(ground) {
       const server = await ground.start({}, { prepare: throwing[event] })
       const clients = await Promise.all(Array.from({ length: 50 }, () => openClient(server.url)))
@@ -134,6 +148,7 @@ export const refusals: readonly Row[] = [
     fault: 'the application changes the id of each spark after it was registered',
     promise: 'the registry is empty when all sparks have disconnected',
     measures: [{ what: 'right after', unit: 'ms', atMost: 2 * SLACK }],
+    health: [],
     async provoke(ground) {
       const server = await ground.start()
       await server.run(primus => {
@@ -159,16 +174,19 @@ export const refusals: readonly Row[] = [
       { what: 'errors of one server', unit: 'messages', atMost: 1 },
       { what: 'right after', unit: 'ms', atMost: LEASE / 3 + 3 * SLACK }
     ],
+    health: [{ reasons: /MISCONF/ }, { reasons: either(NO_REDIS, REPAIRED, LAPSED), unless: BRIEF }],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       const gone = await ground.crowd(a, 100)
       await ground.crowd(b, 100)
       await ground.settled(a, b)
       const allow = await refuseWrites(ground.redis, ground.redis.client(), 'MISCONF')
+      const over = ground.disabled(a, b)
       await ground.disperse(a, gone)
       await ground.crowd(a, 100, 'new')
       await eventually(() => errors(ground, a) > 0 && errors(ground, b) > 0)
       await new Promise(resolve => setTimeout(resolve, 4 * LEASE))
+      over()
       await allow()
       const began = performance.now()
       await ground.settled(a, b)

@@ -7,6 +7,7 @@ import type { ServerProcess } from '../support/server'
 import { makeSparks } from '../support/unconnected-sparks'
 import { eventually } from '../support/wait'
 import type { Ground } from './ground'
+import { BRIEF, LAPSED, MISLED, NO_REDIS, REPAIRED, TAKEN, either, peerEnded } from './health'
 import type { Measure, Row } from './row'
 
 /** For how long two compete for an address, in ms; and in the short form. */
@@ -144,9 +145,11 @@ export const rivals: readonly Row[] = [
       'one has the address; the other reports `EADDRESS` once, serves its own clients and waits; no connected ' +
       'spark is reaped; peers emit no `leave`',
     measures,
+    health: [{ by: [1, 2], reasons: either(TAKEN, LAPSED, NO_REDIS), stays: true }, peerEnded()],
     async provoke(ground) {
       const third = await ground.start()
       const both = await ground.start({}, { prepare: doubling, until: 'listening' })
+      await ground.observe(both, undefined, 'second')
       const second = <T>(read: (second: Second) => T): Promise<Awaited<T>> =>
         both.run(
           (_primus, source: string) =>
@@ -189,6 +192,17 @@ export const rivals: readonly Row[] = [
       'the first has the address; the other reports `EADDRESS` once and waits; no connected spark is reaped; peers ' +
       'emit no `leave`',
     measures,
+    health: [
+      { by: [2], reasons: TAKEN, stays: true },
+      { by: [2], reasons: LAPSED, stays: true },
+      { by: [0, 2], reasons: either(NO_REDIS, REPAIRED, LAPSED), unless: BRIEF },
+      {
+        warnings: /^Peers on other machines or in other containers cannot reach/,
+        unless: BRIEF,
+        stays: true
+      },
+      peerEnded()
+    ],
     async provoke(ground) {
       if (namespaces() === null) {
         process.stderr.write('      F39 is not tried: no network namespace can be made here (unshare, nsenter, ip)\n')
@@ -218,6 +232,12 @@ export const rivals: readonly Row[] = [
       'one has the address; the others report `EADDRESS` once each, serve their own clients and wait; no connected ' +
       'spark is reaped; messages reach the registered one',
     measures,
+    health: [
+      { by: [1, 2, 3, 4], reasons: either(TAKEN, MISLED), stays: true },
+      { by: [1, 2, 3, 4], reasons: either(LAPSED, NO_REDIS, REPAIRED), unless: BRIEF, stays: true },
+      { by: [1, 2, 3, 4], warnings: MISLED, unless: BRIEF, stays: true },
+      peerEnded()
+    ],
     async provoke(ground) {
       const third = await ground.start()
       const metroplex = { listen: false }

@@ -1,4 +1,5 @@
 import type { Ground } from './ground'
+import type { HealthOfRow } from './health'
 
 /** What one provocation measures. */
 export interface Measure {
@@ -23,6 +24,8 @@ export interface Row {
   readonly fault: string
   readonly promise: string
   readonly measures: readonly Measure[]
+  /** What `health()` of the servers says, while the fault lasts and at the end. */
+  readonly health: HealthOfRow
   /** How often it is provoked in the long form, if not as often as others. */
   readonly runs?: number
   /** Whether the short form leaves it out. @default false */

@@ -10,6 +10,7 @@ import { reservePort } from '../support/ports'
 import { deadline, elapsed, eventually } from '../support/wait'
 import type { Result, Statistics } from '../../index'
 import { LEASE, SLACK, type Ground } from './ground'
+import { BRIEF, NO_REDIS, peerEnded } from './health'
 import type { Row } from './row'
 import type { ServerProcess } from '../support/server'
 
@@ -82,6 +83,7 @@ export const shutdown: readonly Row[] = [
       { what: 'out of the registry after', unit: 'ms', atMost: SLACK },
       { what: 'destroyed after', unit: 'ms', atMost: TIMEOUT + SLACK }
     ],
+    health: [peerEnded([0])],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       await ground.crowd(b, 1000)
@@ -115,6 +117,7 @@ export const shutdown: readonly Row[] = [
       { what: 'out of the registry after', unit: 'ms', atMost: SLACK },
       { what: 'destroyed after', unit: 'ms', atMost: TIMEOUT + SLACK }
     ],
+    health: [peerEnded()],
     async provoke(ground) {
       // Its lease outlasts the fault: it is on the list all the while.
       const mute = await ground.start({ metroplex: { lease: 20 * LEASE } })
@@ -145,6 +148,7 @@ export const shutdown: readonly Row[] = [
     fault: `a server is destroyed while Redis is ${how}`,
     promise: 'destroyed within the deadline, and the process exits by itself',
     measures: [{ what: 'destroyed after', unit: 'ms', atMost: TIMEOUT + SLACK }],
+    health: [{ reasons: NO_REDIS, unless: BRIEF }],
     async provoke(ground) {
       const a = await ground.start()
       await openClient(a.url)
@@ -168,6 +172,7 @@ export const shutdown: readonly Row[] = [
       { what: 'out of the registry later than asked by', unit: 'ms', atMost: SLACK },
       { what: 'destroyed later than asked by', unit: 'ms', atMost: TIMEOUT + SLACK }
     ],
+    health: [peerEnded([0])],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       const client = await openClient(b.url, { options: { strategy: false } })
@@ -194,6 +199,7 @@ export const shutdown: readonly Row[] = [
     fault: `a server with ${what} is destroyed before it listens`,
     promise: 'it calls back, nothing stays in the registry, and the process exits by itself',
     measures: [{ what: 'destroyed after', unit: 'ms', atMost: TIMEOUT + SLACK }],
+    health: [],
     async provoke(ground) {
       const address = what === 'no address' ? '' : `http://127.0.0.1:${await reservePort()}`
       const child = fork(join(__dirname, 'unheard.js'), [ground.redis.url, ground.space, address])
@@ -215,6 +221,7 @@ export const shutdown: readonly Row[] = [
     fault: 'a client does not answer the close handshake while its server is destroyed',
     promise: 'the server leaves the registry as soon as its sparks are ended; other servers are unaffected',
     measures: [{ what: 'out of the registry after', unit: 'ms', atMost: SLACK }],
+    health: [peerEnded([0])],
     async provoke(ground) {
       const [a, b] = [await ground.start(), await ground.start()]
       const near = await openClient(a.url)

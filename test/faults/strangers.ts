@@ -12,6 +12,7 @@ import { startServer, type ServerProcess } from '../support/server'
 import { Stranger, type Acquaintance, type Question, type Told } from '../support/stranger'
 import { deadline } from '../support/wait'
 import { SLACK, type Ground } from './ground'
+import { peerEnded } from './health'
 import { counter } from './passage'
 import type { Row } from './row'
 
@@ -78,6 +79,7 @@ export const strangers: readonly Row[] = [
     fault: 'requests have a wrong, missing, old, replayed or tampered signature, by PUT',
     promise: 'each is refused with its status, before a spark is touched; nothing is delivered',
     measures: [{ what: 'refused as promised', unit: '%', atLeast: 100 }],
+    health: [],
     async provoke(ground) {
       const here = await scene(ground)
       const { server, client, papers, friend } = here
@@ -165,6 +167,7 @@ export const strangers: readonly Row[] = [
     fault: 'recorded requests are replayed after the server was restarted on its address',
     promise: 'refused; nothing is delivered',
     measures: [{ what: 'refused as promised', unit: '%', atLeast: 100 }],
+    health: [peerEnded([1])],
     async provoke(ground) {
       const { server, client, papers, friend } = await scene(ground)
       const { id, name } = { id: client.id, name: server.address }
@@ -177,11 +180,13 @@ export const strangers: readonly Row[] = [
       for (const question of recorded) assume((await friend.put(question)).status).equals(200)
       await client.count(2)
       await server.kill()
-      const again = await startServer({
-        redis: { url: ground.redis.url, namespace: ground.space },
-        port: server.port,
-        primus: { address: name, ...bounded }
-      })
+      const again = await ground.observe(
+        await startServer({
+          redis: { url: ground.redis.url, namespace: ground.space },
+          port: server.port,
+          primus: { address: name, ...bounded }
+        })
+      )
       const next = await openClient(again.url)
       const told: Record<string, Told> = {
         'a hello': await friend.put(recorded[0] ?? friend.hello()),
@@ -211,6 +216,7 @@ export const strangers: readonly Row[] = [
       { what: 'a silent stream closed after', unit: 'ms', atMost: STRANGER + SLACK },
       { what: 'a slow body refused after', unit: 'ms', atMost: TIMEOUT + SLACK }
     ],
+    health: [],
     async provoke(ground) {
       const here = await scene(ground)
       const { client, friend } = here
@@ -333,6 +339,7 @@ export const strangers: readonly Row[] = [
       'never more recipients than named: numbers are used as strings, other values are a `TypeError` or 400 before ' +
       'anything is written',
     measures: [{ what: 'refused as promised', unit: '%', atLeast: 100 }],
+    health: [],
     async provoke(ground) {
       const here = await scene(ground, { ...bounded, password: 'not the published one' }, true)
       const { server, client, friend } = here
@@ -392,6 +399,7 @@ export const strangers: readonly Row[] = [
     fault: 'a body is `null`, huge or malformed, on our endpoint and on that of omega-supreme',
     promise: "answered with 400 or 413 (on omega-supreme's wire also 500); nothing is delivered; the process lives",
     measures: [{ what: 'refused as promised', unit: '%', atLeast: 100 }],
+    health: [],
     async provoke(ground) {
       const here = await scene(ground, { ...bounded, password: 'not the published one' }, true)
       const { server, client, friend } = here

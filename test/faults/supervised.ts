@@ -61,6 +61,7 @@ export const supervised: readonly Row[] = [
       { what: 'lost', unit: 'lines', atMost: 0 },
       { what: 'with a late reader', unit: 'lines', atMost: 0 }
     ],
+    health: [],
     async provoke() {
       return [await lost(300, false), await lost(20_000, true)]
     }
@@ -75,6 +76,7 @@ export const supervised: readonly Row[] = [
       { what: 'started from the new release', unit: '%', atLeast: 100 },
       { what: 'a killed worker is back after', unit: 'ms', atMost: 5000, long: true }
     ],
+    health: [],
     async provoke() {
       const times: number[] = []
       for (const line of ['main.js', `${COMMAND} run server.js -w 1`]) {

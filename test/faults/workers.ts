@@ -9,6 +9,7 @@ import { Fleet } from '../workers/fleet'
 import { Requests } from '../workers/requests'
 import { Sending } from '../workers/sending'
 import { NOTICED, SLACK, type Ground } from './ground'
+import { peerEnded } from './health'
 import type { Row } from './row'
 
 /** How long the event loop of a worker may answer nothing, in ms. */
@@ -52,6 +53,18 @@ async function settledIn(ground: Ground, servers: readonly ServerProcess[], bega
   return performance.now() - began
 }
 
+/** Sample `health()` of each worker of a fleet from when it is ready. */
+function observeAll(ground: Ground, fleet: Fleet): void {
+  const observed = new Set<ServerProcess>()
+  fleet.supervisor.on('ready', () => {
+    for (const server of fleet.servers.filter(one => !observed.has(one))) {
+      observed.add(server)
+      // A worker that ends meanwhile has nothing more to say.
+      ground.observe(server).catch(() => undefined)
+    }
+  })
+}
+
 export const workers: readonly Row[] = [
   {
     id: 'F16',
@@ -64,6 +77,7 @@ export const workers: readonly Row[] = [
       { what: 'reached it after two had gone', unit: '%', atLeast: 100 },
       { what: 'the killed one is out of the registry after', unit: 'ms', atMost: NOTICED + SLACK }
     ],
+    health: [peerEnded()],
     async provoke(ground) {
       const servers = await Promise.all(Array.from({ length: WORKERS }, () => ground.start({}, { fork: forkWorker })))
       const [one, two, three, four] = servers as [ServerProcess, ServerProcess, ServerProcess, ServerProcess]
@@ -103,9 +117,17 @@ export const workers: readonly Row[] = [
       { what: 'lost', unit: 'messages', atMost: 0 },
       { what: 'doubled', unit: 'messages', atMost: 0 }
     ],
+    health: [
+      {
+        reasons: /is draining|HTTP server has been closed|is not registered/,
+        unless: 'only workers that are replaced drain'
+      },
+      peerEnded()
+    ],
     long: true,
     async provoke(ground) {
       const fleet = await Fleet.make(ground, WORKERS)
+      observeAll(ground, fleet)
       await fleet.supervisor.start()
       const crowd = new Crowd()
       using(() => {
@@ -143,8 +165,10 @@ export const workers: readonly Row[] = [
       { what: 'all clients are back after', unit: 'ms', atMost: STALL + 4000 },
       { what: 'other sparks that stayed', unit: '%', atLeast: 100 }
     ],
+    health: [peerEnded()],
     async provoke(ground) {
       const fleet = await Fleet.make(ground, WORKERS, {}, {}, { stall: STALL })
+      observeAll(ground, fleet)
       await fleet.supervisor.start()
       const crowd = new Crowd()
       using(() => {

@@ -203,6 +203,11 @@ export class ServerProcess {
     return this.#child.pid ?? -1
   }
 
+  /** Whether its process is there. A process that is paused is. */
+  get running(): boolean {
+    return this.#running
+  }
+
   /** The last 10,000 characters it printed. */
   get output(): string {
     return this.#output
