@@ -97,7 +97,7 @@ export const deaths: readonly Row[] = [
     promise: 'when it runs again it registers as another life with all its sparks, within a beat and the time to heal',
     measures: [{ what: 'right after', unit: 'ms', atMost: LEASE / 3 + 2000 }],
     health: [
-      { by: [1, 2], reasons: either(LAPSED, REPAIRED), unless: BRIEF },
+      { reasons: either(LAPSED, REPAIRED), unless: BRIEF },
       { warnings: either(UNREACHED, SLOW), unless: UNNOTICED }
     ],
     async provoke(ground) {

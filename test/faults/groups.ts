@@ -259,7 +259,7 @@ export const groupFaults: readonly Row[] = [
     promise: 'it is in no answer meanwhile; when it runs again, its groups are back within a beat and the time to heal',
     measures: [{ what: 'right after', unit: 'ms', atMost: LEASE / 3 + 2000 }],
     health: [
-      { by: [1], reasons: either(LAPSED, REPAIRED), unless: BRIEF },
+      { reasons: either(LAPSED, REPAIRED), unless: BRIEF },
       { warnings: either(UNREACHED, SLOW), unless: UNNOTICED }
     ],
     async provoke(ground) {

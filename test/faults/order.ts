@@ -215,7 +215,7 @@ export const order: readonly Row[] = [
     fault: 'a spark that has just moved is sent 100,000 messages at once',
     promise: 'none out of order, none lost',
     measures: [{ what: 'inversions', unit: 'messages', atMost: 0 }],
-    health: [],
+    health: [{ reasons: REPAIRED, unless: BRIEF }],
     async provoke(ground) {
       const { a, b, c, client: before } = await moving(ground, transport)
       assume(await a.call('forward.spark', 'mover', 'before')).eql({ ok: true, send: 1 })
@@ -235,7 +235,7 @@ export const order: readonly Row[] = [
     fault: 'a spark moves back and forth while it is sent 100,000 messages',
     promise: 'none out of order, none doubled; each that did not arrive is reported',
     measures: [{ what: 'inversions', unit: 'messages', atMost: 0 }],
-    health: [],
+    health: [{ reasons: REPAIRED, unless: BRIEF }],
     async provoke(ground) {
       const { a, b, c, client: first } = await moving(ground, transport)
       let client = first

@@ -320,7 +320,7 @@ export const presenceFaults: readonly Row[] = [
         : 'its users are told offline, and online when it runs again, with greater numbers',
     measures: [{ what: 'online again after', unit: 'ms', atMost: LEASE / 3 + 2000 + PATIENCE }],
     health: [
-      { by: [1], reasons: either(LAPSED, REPAIRED), unless: BRIEF },
+      { reasons: either(LAPSED, REPAIRED), unless: BRIEF },
       { warnings: either(UNREACHED, SLOW), unless: UNNOTICED }
     ],
     async provoke(ground) {
