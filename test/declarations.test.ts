@@ -103,9 +103,9 @@ const PROGRAM = `
 const PUBLIC = [
   'index.ts',
   'lib/api/metroplex.ts',
-  'lib/api/queries.ts',
+  'lib/api/cluster-methods.ts',
   'lib/api/cluster-client.ts',
-  'lib/api/description-queries.ts',
+  'lib/api/description-methods.ts',
   'lib/api/spark-moves.ts',
   'lib/common/errors.ts',
   'lib/delivery/forward-api.ts',

@@ -1,14 +1,14 @@
 import { deferred } from '../lib/common/async'
-import { Departure } from '../lib/drain/departure'
+import { DelayedLeave } from '../lib/drain/delayed-leave'
 import { assume } from './support/assume'
 
 describe('a departure', () => {
   let left: number
-  let departure: Departure
+  let departure: DelayedLeave
 
   beforeEach(() => {
     left = 0
-    departure = new Departure(() => {
+    departure = new DelayedLeave(() => {
       left++
       return Promise.resolve()
     })

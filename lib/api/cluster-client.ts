@@ -1,6 +1,6 @@
 import { Backbone } from '../core/backbone'
 import { Core } from '../core/core'
-import { DescriptionQueries } from './description-queries'
+import { DescriptionMethods } from './description-methods'
 import { ignore, callbackify, type Callback } from '../common/callback'
 import { FailureReports } from '../reporting/failure-reports'
 import { forwardApi, type Forward } from '../delivery/forward-api'
@@ -21,7 +21,7 @@ const SERVER_ONLY = ['listen', 'user', 'groups', 'info', 'balance', 'maxBuffered
  * It can look up sparks, users and groups, send them messages, call methods and publish events. Answers arrive on the
  * connections that it opens. It reads the list of servers three times per `lease`.
  */
-export class Client extends DescriptionQueries {
+export class Client extends DescriptionMethods {
   /** Sends messages to sparks, as `primus.forward` of a server does. */
   readonly forward: Forward
   readonly #heartbeat: Heartbeat

@@ -4,10 +4,10 @@ import type { Balanced, BalanceOptions, Drained, DrainOptions } from '../common/
 import { balanceTerms } from '../common/validate'
 import type { ServerCore } from '../core/server-core'
 import { drainTerms } from '../drain/drain'
-import { DescriptionQueries } from './description-queries'
+import { DescriptionMethods } from './description-methods'
 
 /** The methods of a server that let its sparks go to other servers. */
-export class SparkMoves extends DescriptionQueries {
+export class SparkMoves extends DescriptionMethods {
   /** All parts of this server. @internal */
   declare readonly core: ServerCore
 

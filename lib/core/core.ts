@@ -12,7 +12,7 @@ import { GroupChanges, type GroupCluster } from '../groups/group-changes'
 import { GroupLists } from '../groups/group-lists'
 import { UserBar, type BarringCluster } from '../limits/user-bar'
 import { Operator } from '../operations/operator'
-import { PresenceWatch } from '../presence/watch'
+import { PresenceHub } from '../presence/presence-hub'
 import { ClientPolls } from '../groups/client-polls'
 import type { LocalGroups } from '../groups/group-questions'
 import type { KnownServers } from '../rpc/addressees'
@@ -55,7 +55,7 @@ export class Core {
   readonly groupForwarder: GroupForwarder
   readonly groupChanges: GroupChanges
   readonly groupLists: GroupLists
-  readonly presence: PresenceWatch
+  readonly presence: PresenceHub
   readonly describer: Describer
   readonly userBar: UserBar
   /** Asks single servers how they are. */
@@ -102,7 +102,7 @@ export class Core {
     }
     this.groupChanges = new GroupChanges(this.caller, this.localGroups, cluster, timeout)
     this.groupLists = new GroupLists(this.caller, this.localGroups, cluster, timeout)
-    this.presence = new PresenceWatch(shards.presences, error => {
+    this.presence = new PresenceHub(shards.presences, error => {
       emit('error', error)
     })
     const many = new ClientPolls(requests, this.groupLists, cluster, timeout)

@@ -8,7 +8,7 @@ import { ClientReplies } from '../delivery/client-replies'
 import { sparksOf } from '../delivery/local'
 import { answerDescribe, DESCRIBE } from '../descriptions/describe-questions'
 import type { LocalDescriptions } from '../descriptions/local-descriptions'
-import { Departure } from '../drain/departure'
+import { DelayedLeave } from '../drain/delayed-leave'
 import { Drain } from '../drain/drain'
 import { Gate } from '../drain/gate'
 import { answerGroupQuestions } from '../groups/group-questions'
@@ -41,7 +41,7 @@ export class ServerCore extends Core {
   readonly descriptions: LocalDescriptions
   readonly drain: Drain
   readonly gate: Gate
-  readonly departure = new Departure(() => this.shards.lives.unregister())
+  readonly departure = new DelayedLeave(() => this.shards.lives.unregister())
   /** Absent without the option `limit`. */
   readonly limits: UserLimits | undefined
   readonly balance: Balancing

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { pathOf } from '../http/request-facts'
 import { refuseRequest, refuseUpgrade } from '../transport/http/answers'
-import { refusalAnswer } from '../transport/receiving/unsigned-answers'
+import { refusalAnswer } from '../transport/receiving/transport-refusals'
 import type { Middleware, Primus, Spark } from '../common/types'
 
 /** Clients may retry after this many seconds; the balancer leads them to another server by then. */

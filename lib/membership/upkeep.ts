@@ -2,7 +2,7 @@ import { now } from '../common/async'
 import { asError } from '../common/errors'
 import { LifeReplaced } from '../sync/index-sync'
 import type { Beat, LifeId } from '../registry/records'
-import type { LifeParts } from './life-parts'
+import type { LifeParts } from './life-types'
 import type { Leftovers } from './leftovers'
 import type { Readiness } from './readiness'
 

@@ -3,7 +3,7 @@ import { MetroplexError, peerError } from '../common/errors'
 import type { BalanceOptions, DrainOptions } from '../common/types'
 import type { Health } from '../reporting/types'
 import type { RpcCaller } from '../rpc/caller'
-import { WAIT, type ControlChannel } from '../rpc/control-channel'
+import { WAIT, type PeerChannel } from '../rpc/peer-channel'
 import { EMPTY, parcel } from '../rpc/question'
 import { OPERATE, readStatus, type ServerStatus } from './operator-questions'
 
@@ -20,7 +20,7 @@ export interface OperatedCluster {
 export class Operator {
   constructor(
     private readonly caller: RpcCaller,
-    private readonly channel: Pick<ControlChannel, 'carry'>,
+    private readonly channel: Pick<PeerChannel, 'carry'>,
     private readonly cluster: OperatedCluster
   ) {}
 

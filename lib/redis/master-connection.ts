@@ -6,7 +6,7 @@ import { databaseOf, duplicateOf, isCluster, keyPrefixOf } from '../common/iored
 import type { RedisClient } from '../common/types'
 import { DISCONNECT_TIMEOUT, NO_PURPOSE, UNBOUNDED } from './fixed-options'
 import { followOptions } from './followed-options'
-import { MasterFinder } from './master-finder'
+import { SlotMasterFinder } from './slot-master-finder'
 import { needsNewConnection, RedisUnusable, withoutArguments } from './refusal'
 import { loadingOf, readInfo, replicaOf } from './server-info'
 import { watchTurnedAway } from './turned-away'
@@ -51,7 +51,7 @@ export class MasterConnection {
   #closed = false
   readonly #db: number
   readonly #keyPrefix: string
-  readonly #masterFinder: MasterFinder | undefined
+  readonly #masterFinder: SlotMasterFinder | undefined
 
   constructor(
     private readonly user: RedisClient,
@@ -64,7 +64,7 @@ export class MasterConnection {
   ) {
     this.#db = databaseOf(user)
     this.#keyPrefix = keyPrefixOf(user)
-    if (isCluster(user)) this.#masterFinder = new MasterFinder(user, timeout)
+    if (isCluster(user)) this.#masterFinder = new SlotMasterFinder(user, timeout)
   }
 
   /** Whether the client of the application is a Redis Cluster. */
@@ -222,7 +222,7 @@ export class MasterConnection {
   }
 
   /** Find the master that holds a key, and connect to it. Repeated until it succeeds, and after each loss. */
-  #findMaster(finder: MasterFinder, key: string): void {
+  #findMaster(finder: SlotMasterFinder, key: string): void {
     const again = (): void => {
       this.#retryLater(() => {
         this.#findMaster(finder, key)

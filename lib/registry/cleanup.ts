@@ -3,7 +3,7 @@ import { list } from './encoding'
 import type { Keys } from './keys'
 import { SLICE, slices, type AdaptiveBatchSize } from './batch-size'
 import type { LifeId, Slice, Survey, Sweeper, LeaseTerms } from './records'
-import type { RedisCommands } from './redis-commands'
+import type { CommandRunner } from './command-runner'
 
 /** The result of an attempt to bury a life. */
 export type Verdict = 'late' | 'changed' | 'alive' | 'replaced' | 'left' | 'dead'
@@ -17,7 +17,7 @@ export class Cleanup {
   constructor(
     private readonly keys: Keys,
     private readonly batchSize: AdaptiveBatchSize,
-    private readonly redis: RedisCommands
+    private readonly redis: CommandRunner
   ) {}
 
   /** Hold a task that one server at a time does for all, for `ms` more; `false` when another server holds it. */

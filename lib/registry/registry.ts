@@ -12,7 +12,7 @@ import { LimitStore } from './stores/limit-store'
 import { PresenceStore, type PresenceTerms } from './stores/presence-store'
 import type { Agreed, Beat, Census, Description, LifeId, Joined, LeaseTerms } from './records'
 import type { LifeRecord, Resident, SharedValues, Vital } from './records'
-import { RedisCommands } from './redis-commands'
+import { CommandRunner } from './command-runner'
 import { SCRIPTS } from './scripts/all'
 import { SparkStore } from './stores/spark-store'
 import { UserStore } from './stores/user-store'
@@ -40,7 +40,7 @@ export class Registry {
   /** What operators see. */
   readonly inspection: Inspection
   readonly #connection: Connection
-  readonly #redis: RedisCommands
+  readonly #redis: CommandRunner
   readonly #keys: Keys
 
   private constructor(
@@ -50,7 +50,7 @@ export class Registry {
   ) {
     const keys = new Keys(namespace)
     const batchSize = new AdaptiveBatchSize()
-    const redis = new RedisCommands(connection, batchSize)
+    const redis = new CommandRunner(connection, batchSize)
     this.#keys = keys
     this.#connection = connection
     this.#redis = redis

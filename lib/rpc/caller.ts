@@ -3,7 +3,7 @@ import { onAbort, LONGEST_TIMER, now } from '../common/async'
 import { asError, MetroplexError } from '../common/errors'
 import { pushTo } from '../common/multimap'
 import { Malformed, type ReceivedMessage, type Reply } from '../transport/envelope'
-import { ANSWER, ASK, DROP, WAIT, type ControlChannel } from './control-channel'
+import { ANSWER, ASK, DROP, WAIT, type PeerChannel } from './peer-channel'
 import { EMPTY, isId, type RpcOutcome, type Question } from './question'
 import { isRemoteError, deserializeError, serializeError, type RemoteError } from './remote-error'
 
@@ -69,7 +69,7 @@ export class RpcCaller {
   #closed = false
 
   constructor(
-    private readonly channel: ControlChannel,
+    private readonly channel: PeerChannel,
     /** Absent in a process that answers no questions. */
     private readonly responder: LocalResponder | undefined,
     /** The own address. */

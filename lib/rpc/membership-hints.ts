@@ -1,6 +1,6 @@
 import { now } from '../common/async'
 import { Malformed, type ReceivedMessage } from '../transport/envelope'
-import type { ControlChannel } from './control-channel'
+import type { PeerChannel } from './peer-channel'
 import { EMPTY } from './question'
 
 /** What a server announces: a server has joined, a server has left, or this server drains. */
@@ -39,7 +39,7 @@ const DRAIN_TIMEOUT = 10_000
  */
 export class MembershipHints {
   constructor(
-    private readonly channel: ControlChannel,
+    private readonly channel: PeerChannel,
     private readonly cluster: HintedCluster
   ) {
     channel.take(NOTICE, {

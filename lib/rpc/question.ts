@@ -1,6 +1,6 @@
 import { inspectValue, MetroplexError } from '../common/errors'
 import { Message } from '../common/encoded-message'
-import { NO_DATA } from './control-channel'
+import { NO_DATA } from './peer-channel'
 import type { RemoteError } from './remote-error'
 
 /** What one server asks of another: a kind, its detail, and the values that go with it. */

@@ -4,7 +4,7 @@ import { MetroplexError, inspectValue } from '../common/errors'
 import type { Packer } from '../common/encoded-message'
 import { Malformed, type ReceivedMessage, type Reply } from '../transport/envelope'
 import type { LocalResponder } from './caller'
-import { ANSWER, ASK, DROP, WAIT, type ControlChannel } from './control-channel'
+import { ANSWER, ASK, DROP, WAIT, type PeerChannel } from './peer-channel'
 import { answerChannel, type AnswerTrace } from '../reporting/tracing'
 import { CALL, EMPTY, EVENT, isId, parcel, REQUEST, type Question, type RpcOutcome } from './question'
 import { serializeError } from './remote-error'
@@ -64,7 +64,7 @@ export class RpcResponder implements LocalResponder {
   #closed = false
 
   constructor(
-    private readonly channel: ControlChannel,
+    private readonly channel: PeerChannel,
     /** The most tasks at a time, and the most bytes of their messages. */
     private readonly limit: { readonly messages: number; readonly total: number },
     /** The own address. */

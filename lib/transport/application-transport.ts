@@ -1,5 +1,5 @@
 import type { Answer, Back, Limits, Peer, Receiver, Request, Transport } from '../common/transport-contract'
-import { isRefusal, type Reception, type ReceptionTransport } from './receiving/reception'
+import { isRefusal, type Reception, type ReceptionTransport } from './receiving/reception-contract'
 import type { SignedHead } from './signature'
 
 /** An application's own transport. It is given a `Receiver`, which knows heads as text. */

@@ -3,7 +3,7 @@ import type { Message } from '../common/encoded-message'
 import type { Settings } from '../common/options'
 import type { Parser } from '../common/parser'
 import type { Middleware, Primus } from '../common/types'
-import { WireRouter, type PeerDirectory } from './wire-router'
+import { WireSender, type PeerDirectory } from './wire-sender'
 import { outgoing, packedKind, type Reply } from './envelope'
 import { HttpTransport } from './http/http'
 import { endpoint } from './http/protocol'
@@ -13,7 +13,7 @@ import { PeerLinks, type PeerLinksEvents } from './peer-links'
 import type { OmegaSender } from './omega/sender'
 import { randomId, type Keyring } from './signature'
 import type { MessageHandler } from './receiving/inbox'
-import type { ReceptionTransport } from './receiving/reception'
+import type { ReceptionTransport } from './receiving/reception-contract'
 import { sparkHandlers, type Sink } from './receiving/spark-handlers'
 import { chooseTransport, unresolvableAddress, type TransportCluster, type TransportReports } from './transport-choice'
 
@@ -50,7 +50,7 @@ export class Gateway {
   readonly nodeId = randomId()
   readonly #selfProbe: SelfProbe
   readonly #links: PeerLinks
-  readonly #router: WireRouter
+  readonly #router: WireSender
   readonly #transport: ReceptionTransport
   readonly #endpoint: OwnEndpoint
   /** An address that nothing resolves; `''` for none. */
@@ -97,7 +97,7 @@ export class Gateway {
         if (this.addressOf(nodeId) === '') events.returnPathLost(nodeId)
       }
     })
-    this.#router = new WireRouter(
+    this.#router = new WireSender(
       this.#links,
       () => (settings.omega ? this.#omega?.sender : undefined),
       () => this.omegaOnly,

@@ -6,7 +6,7 @@ import type { Outgoing, Reply } from './envelope'
 import { Outbox, type Budget } from './sending/outbox'
 import { Inbox, type MessageHandler, type LocalNode } from './receiving/inbox'
 import { Session } from './sending/session'
-import type { ReceptionTransport } from './receiving/reception'
+import type { ReceptionTransport } from './receiving/reception-contract'
 import { unreachableError, ReturnPaths } from './receiving/return-paths'
 import type { Keyring } from './signature'
 

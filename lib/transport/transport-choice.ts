@@ -3,7 +3,7 @@ import type { Transport } from '../common/transport-contract'
 import type { Settings } from '../common/options'
 import { ApplicationTransport } from './application-transport'
 import { HttpTransport } from './http/http'
-import type { ReceptionTransport } from './receiving/reception'
+import type { ReceptionTransport } from './receiving/reception-contract'
 import { RedisTransport } from './redis/redis'
 
 /** What a transport needs to know of the cluster. */

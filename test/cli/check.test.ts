@@ -1,4 +1,4 @@
-import { limit } from '../../lib/cli/output/limits'
+import { limit } from '../../lib/cli/commands/judge/alert-range'
 import { assume } from '../support/assume'
 import { openClient } from '../support/client'
 import { createRegistered } from '../support/registered'

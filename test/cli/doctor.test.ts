@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { COMMANDS } from '../../lib/registry/inspection/commands'
+import { COMMANDS } from '../../lib/registry/inspection/required-commands'
 import { assume } from '../support/assume'
 import { openClient } from '../support/client'
 import { createRegistered } from '../support/registered'

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { duration } from '../../lib/cli/output/duration'
+import { duration } from '../../lib/cli/output/duration-argument'
 import { run, type Run } from '../examples/run'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'

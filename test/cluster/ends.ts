@@ -1,5 +1,5 @@
 import { RpcResponder, type Prepare } from '../../lib/rpc/responder'
-import type { ControlChannel } from '../../lib/rpc/control-channel'
+import type { PeerChannel } from '../../lib/rpc/peer-channel'
 import { RpcCaller } from '../../lib/rpc/caller'
 import { MetroplexError } from '../../lib/common/errors'
 import type { Message } from '../../lib/common/encoded-message'
@@ -22,7 +22,7 @@ export interface Bounds {
 const AMPLE: Bounds = { messages: 100_000, bytes: 64_000_000, total: 256_000_000 }
 
 /** One of several in this process that ask each other and answer, over real sessions and a network without wires. */
-export class End implements ControlChannel {
+export class End implements PeerChannel {
   readonly word: string
   readonly answers: RpcResponder
   readonly questions: RpcCaller

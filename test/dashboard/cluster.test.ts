@@ -1,6 +1,6 @@
 import type { DrainAnswer, ActionAnswer, DoctorAnswer, EventsAnswer, FindAnswer } from '../../lib/dashboard/wire'
 import type { ServerAnswer, ServersAnswer, SparksAnswer } from '../../lib/dashboard/wire'
-import { dialledBy } from '../../lib/dashboard/watch/dialled'
+import { dialledBy } from '../../lib/dashboard/watch/redis-address'
 import { Redis } from 'ioredis'
 import { assume } from '../support/assume'
 import { openClient } from '../support/client'

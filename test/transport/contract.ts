@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Answer, Back, Peer, Request } from '../../lib/common/transport-contract'
 import { MetroplexError } from '../../lib/common/errors'
-import type { Reception, ReceptionTransport } from '../../lib/transport/receiving/reception'
+import type { Reception, ReceptionTransport } from '../../lib/transport/receiving/reception-contract'
 import type { SignedHead } from '../../lib/transport/signature'
 import { assume } from '../support/assume'
 import { rejection } from '../support/rejection'

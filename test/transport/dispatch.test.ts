@@ -3,7 +3,7 @@ import { now } from '../../lib/common/async'
 import { MetroplexError } from '../../lib/common/errors'
 import { Message } from '../../lib/common/encoded-message'
 import { Parser, type Encode } from '../../lib/common/parser'
-import { WireRouter, type Card, type PeerDirectory } from '../../lib/transport/wire-router'
+import { WireSender, type Card, type PeerDirectory } from '../../lib/transport/wire-sender'
 import type { Outgoing } from '../../lib/transport/envelope'
 import type { PeerLinks } from '../../lib/transport/peer-links'
 import type { OmegaSender } from '../../lib/transport/omega/sender'
@@ -22,7 +22,7 @@ const fromJson: Encode = (packet, fn) => {
 const never = new Promise<never>(() => undefined)
 
 /** A dispatch to a server that answers like one of 1.x, and what was sent to it on the wire of that. */
-function stage(directory: Partial<PeerDirectory>): { dispatch: WireRouter; sent: Recipients[] } {
+function stage(directory: Partial<PeerDirectory>): { dispatch: WireSender; sent: Recipients[] } {
   const sent: Recipients[] = []
   const messenger = {
     name: 'http',
@@ -35,7 +35,7 @@ function stage(directory: Partial<PeerDirectory>): { dispatch: WireRouter; sent:
     }
   } as unknown as OmegaSender
   const card = { transport: 'http', protocol: '2', pathname: '/primus', word: 'word-of-it-12', kinds: 'some all end' }
-  const dispatch = new WireRouter(
+  const dispatch = new WireSender(
     messenger,
     () => omega,
     () => false,
@@ -52,7 +52,7 @@ function stage(directory: Partial<PeerDirectory>): { dispatch: WireRouter; sent:
 
 describe('a message of a kind that an earlier release does not take', () => {
   /** A dispatch to a server that says this of the kinds it takes, each time it is asked, and what was sent there. */
-  const facing = (...said: string[]): { dispatch: WireRouter; sent: string[] } => {
+  const facing = (...said: string[]): { dispatch: WireSender; sent: string[] } => {
     const sent: string[] = []
     const messenger = {
       name: 'http',
@@ -71,7 +71,7 @@ describe('a message of a kind that an earlier release does not take', () => {
     const look = (): Promise<unknown> => Promise.resolve(said.shift())
     return {
       sent,
-      dispatch: new WireRouter(
+      dispatch: new WireSender(
         messenger,
         () => undefined,
         () => false,
@@ -120,7 +120,7 @@ describe('a message that a parser made', () => {
       refreshPeers: () => Promise.resolve(),
       superseded: () => Promise.resolve(false)
     }
-    await new WireRouter(
+    await new WireSender(
       messenger,
       () => undefined,
       () => false,

@@ -4,7 +4,7 @@ import { Message } from '../../lib/common/encoded-message'
 import { outgoing, type Reply } from '../../lib/transport/envelope'
 import { PeerLinks, type PeerLinksTerms } from '../../lib/transport/peer-links'
 import type { LocalNode } from '../../lib/transport/receiving/inbox'
-import type { ReceptionTransport } from '../../lib/transport/receiving/reception'
+import type { ReceptionTransport } from '../../lib/transport/receiving/reception-contract'
 import { assume } from '../support/assume'
 import { using } from '../support/dispose'
 

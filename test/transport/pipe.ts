@@ -1,7 +1,7 @@
 import type { Answer, Limits, Peer, Request } from '../../lib/common/transport-contract'
 import { MetroplexError } from '../../lib/common/errors'
 import { DEFERRABLE_BATCH } from '../../lib/transport/envelope'
-import { isRefusal, type Reception, type ReceptionTransport } from '../../lib/transport/receiving/reception'
+import { isRefusal, type Reception, type ReceptionTransport } from '../../lib/transport/receiving/reception-contract'
 
 /**
  * What happens next to a stream: a request arrives; an answer arrives; it breaks, and what was on its way is lost, or

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { connect, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { RpcResponder, CALLER_SILENCE } from '../../lib/rpc/responder'
-import type { ControlChannel } from '../../lib/rpc/control-channel'
+import type { PeerChannel } from '../../lib/rpc/peer-channel'
 import { MembershipHints } from '../../lib/rpc/membership-hints'
 import { RpcCaller, WAIT_PERIOD } from '../../lib/rpc/caller'
 import { ApplicationTransport } from '../../lib/transport/application-transport'
@@ -24,7 +24,7 @@ import { HttpServer } from '../../lib/transport/http/server'
 import { splitIntoChunks, readChunk as readPiece } from '../../lib/transport/redis/chunks'
 import { Inbox, type LocalNode, type MessageHandler } from '../../lib/transport/receiving/inbox'
 import { randomId, digest, verifyHead, readHead, signHead, type AnswerSignature } from '../../lib/transport/signature'
-import { isRefusal } from '../../lib/transport/receiving/reception'
+import { isRefusal } from '../../lib/transport/receiving/reception-contract'
 import { ReturnPaths } from '../../lib/transport/receiving/return-paths'
 import type { Answer, Receiver, Request } from '../../lib/common/transport-contract'
 import { assume } from '../support/assume'
@@ -161,7 +161,7 @@ describe('PROTOCOL.md', () => {
 
   it('gives questions, answers and notices that we would take', () => {
     const handlers = new Map<string, MessageHandler>()
-    const mail: ControlChannel = {
+    const mail: PeerChannel = {
       take: (kind, handler) => {
         handlers.set(kind, handler)
       },

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { Peer } from '../../lib/common/transport-contract'
-import type { Reception } from '../../lib/transport/receiving/reception'
+import type { Reception } from '../../lib/transport/receiving/reception-contract'
 import { RedisTransport } from '../../lib/transport/redis/redis'
 import { using } from '../support/dispose'
 import { namespace } from '../support/namespace'

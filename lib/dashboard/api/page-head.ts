@@ -1,7 +1,7 @@
-import { counted } from '../../reporting/quantities'
+import { counted } from '../../reporting/quantity-text'
 import type { Difference } from '../../survey/differences'
 import type { ClusterWatch } from '../watch/cluster-watch'
-import { dialledBy } from '../watch/dialled'
+import { dialledBy } from '../watch/redis-address'
 import type { DashboardSettings } from '../options'
 import type { WireHead } from '../wire'
 

@@ -2,7 +2,7 @@ import type { DoctorAnswer } from '../wire.js'
 import { ask } from './ask.mjs'
 import { unawaited } from './banner.mjs'
 import { counted, h, show } from './dom.mjs'
-import { serverLink, type View } from './view.mjs'
+import { serverLink, type View } from './links.mjs'
 
 /** What is wrong with Redis and the servers, and what to do. */
 export function doctorView(root: Element): View {

@@ -2,7 +2,7 @@ import type { EventsAnswer, WireEvent } from '../wire.js'
 import { ask } from './ask.mjs'
 import { h, show } from './dom.mjs'
 import { eventTable } from './server.mjs'
-import type { View } from './view.mjs'
+import type { View } from './links.mjs'
 
 /** So many events are shown. */
 const SHOWN = 200

@@ -3,7 +3,7 @@ import { endSparks, type Kind } from './actions.mjs'
 import { ask } from './ask.mjs'
 import { unawaited } from './banner.mjs'
 import { count, counted, facts, foreign, h, show, span, table, type Child } from './dom.mjs'
-import { findLink, serverLink, stateOf, to, type Place, type View } from './view.mjs'
+import { findLink, serverLink, stateOf, to, type Place, type View } from './links.mjs'
 
 /** One spark, user or group: all about it, and what can be done with it. */
 export function findView(root: Element, { path: text }: Place): View {

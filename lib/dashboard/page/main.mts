@@ -9,7 +9,7 @@ import { sendView } from './send.mjs'
 import { serverView } from './server.mjs'
 import { serversView } from './servers.mjs'
 import { textOf } from './actions.mjs'
-import { to, type Place, type View } from './view.mjs'
+import { to, type Place, type View } from './links.mjs'
 
 const VIEWS: Readonly<Record<string, ((root: Element, place: Place) => View) | undefined>> = {
   servers: serversView,

@@ -3,7 +3,7 @@ import { outcome, textOf, type Kind } from './actions.mjs'
 import { ask } from './ask.mjs'
 import { confirmed } from './dialog.mjs'
 import { h, show } from './dom.mjs'
-import type { Place, View } from './view.mjs'
+import type { Place, View } from './links.mjs'
 
 const KINDS: readonly (readonly [Kind, string])[] = [
   ['spark', 'one spark'],

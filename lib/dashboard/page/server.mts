@@ -3,7 +3,7 @@ import { drainServer } from './actions.mjs'
 import { ask } from './ask.mjs'
 import { unawaited } from './banner.mjs'
 import { clock, count, facts, foreign, h, show, span, sparkline, table, type Child } from './dom.mjs'
-import { differing, findLink, stateOf, to, type Place, type View } from './view.mjs'
+import { differing, findLink, stateOf, to, type Place, type View } from './links.mjs'
 
 /** Figures that are lengths of time, in ms. */
 const TIMES = ['uptime', 'since']

@@ -1,7 +1,7 @@
 import type { ServersAnswer, WireHead, WireServer } from '../wire.js'
 import { ask } from './ask.mjs'
 import { count, counted, h, show, span, sparkline, table, type Child, type Column } from './dom.mjs'
-import { differing, serverLink, stateOf, to, type Place, type View } from './view.mjs'
+import { differing, serverLink, stateOf, to, type Place, type View } from './links.mjs'
 
 /** The table of all servers. */
 export function serversView(root: Element, { query }: Place): View {

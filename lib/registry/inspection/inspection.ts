@@ -3,7 +3,7 @@ import { isReply, type MetroplexError } from '../../common/errors'
 import { asLife, asText, LIFE, paired } from '../decoding'
 import type { Keys } from '../keys'
 import type { Page, LifeRecord } from '../records'
-import type { RedisCommands } from '../redis-commands'
+import type { CommandRunner } from '../command-runner'
 
 /** What one registry knows of a server, dead or alive. */
 export interface ServerEntry {
@@ -44,7 +44,7 @@ const PAGE = 500
 export class Inspection {
   constructor(
     private readonly keys: Keys,
-    private readonly redis: RedisCommands
+    private readonly redis: CommandRunner
   ) {}
 
   /** Into how many registries the cluster's registry is split; 0: no server has said so within a lease. */

@@ -5,7 +5,7 @@ import type { DependentStore, IndexStore } from './index-store'
 import type { Keys } from '../keys'
 import type { PresenceStore } from './presence-store'
 import type { CommitOutcome, GroupCount, LifeId, Page } from '../records'
-import type { RedisCommands } from '../redis-commands'
+import type { CommandRunner } from '../command-runner'
 
 /**
  * The groups of one registry: which servers have sparks in a group, and how many.
@@ -16,7 +16,7 @@ export class GroupStore implements IndexStore<GroupCount, readonly GroupCount[]>
   constructor(
     private readonly keys: Keys,
     private readonly batchSize: AdaptiveBatchSize,
-    private readonly redis: RedisCommands,
+    private readonly redis: CommandRunner,
     private readonly presence: PresenceStore
   ) {}
 

@@ -4,7 +4,7 @@ import { paired } from '../decoding'
 import { list, numbered } from '../encoding'
 import type { Keys } from '../keys'
 import type { Named } from '../records'
-import type { RedisCommands } from '../redis-commands'
+import type { CommandRunner } from '../command-runner'
 
 /** An entry of a user: the id of a spark, and the address that has it. */
 export type Holder = readonly [id: string, address: string]
@@ -38,7 +38,7 @@ export interface Admission {
 export class LimitStore {
   constructor(
     private readonly keys: Keys,
-    private readonly redis: RedisCommands
+    private readonly redis: CommandRunner
   ) {}
 
   /**

@@ -3,7 +3,7 @@ import { asText, paired } from '../decoding'
 import { list } from '../encoding'
 import type { Keys } from '../keys'
 import type { LifeId } from '../records'
-import type { RedisCommands } from '../redis-commands'
+import type { CommandRunner } from '../command-runner'
 
 /** What has a beginning and an end: a user or a group. */
 export type PresenceKind = 'u' | 'g'
@@ -75,7 +75,7 @@ export class PresenceStore {
 
   constructor(
     private readonly names: Keys,
-    private readonly redis: RedisCommands,
+    private readonly redis: CommandRunner,
     private readonly terms: PresenceTerms
   ) {
     this.keys = this.telling ? [names.leaving, names.untold, names.marks] : []

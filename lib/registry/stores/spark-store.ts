@@ -4,7 +4,7 @@ import { list } from '../encoding'
 import type { Keys } from '../keys'
 import type { IndexStore } from './index-store'
 import type { CommitOutcome, LifeId, Page, SparkChanges } from '../records'
-import type { RedisCommands } from '../redis-commands'
+import type { CommandRunner } from '../command-runner'
 
 /** The sparks of one registry. A method is one round trip, and rejects with `EREGISTRY` when Redis fails. */
 export class SparkStore implements IndexStore<string, SparkChanges> {
@@ -12,7 +12,7 @@ export class SparkStore implements IndexStore<string, SparkChanges> {
 
   constructor(
     private readonly keys: Keys,
-    private readonly redis: RedisCommands
+    private readonly redis: CommandRunner
   ) {}
 
   /**

@@ -6,14 +6,14 @@ import type { Keys } from '../keys'
 import type { DependentStore, IndexStore } from './index-store'
 import type { PresenceStore } from './presence-store'
 import type { CommitOutcome, LifeId, Named, Page, Renamed } from '../records'
-import type { RedisCommands } from '../redis-commands'
+import type { CommandRunner } from '../command-runner'
 
 /** The users of one registry. A method is one round trip, and rejects with `EREGISTRY` when Redis fails. */
 export class UserStore implements IndexStore<Named, readonly Renamed[]>, DependentStore<Named> {
   constructor(
     private readonly keys: Keys,
     private readonly batchSize: AdaptiveBatchSize,
-    private readonly redis: RedisCommands,
+    private readonly redis: CommandRunner,
     private readonly presence: PresenceStore
   ) {}
 

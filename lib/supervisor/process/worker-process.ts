@@ -5,7 +5,7 @@ import { asError, MetroplexError } from '../../common/errors'
 import { forkWorker } from './fork'
 import { KillTimer } from './kill-timer'
 import { readToEnd } from './output-end'
-import { Pulse } from './pulse'
+import { LastVitals } from './last-vitals'
 import { WorkerQuestions } from './questions'
 import { lines } from './lines'
 import type { SupervisorTerms, TypeTerms } from '../options'
@@ -48,7 +48,7 @@ export class WorkerProcess {
   readonly #ready = deferred<undefined>()
   readonly #exit = deferred<End>()
   /** What the worker last said of itself, and since when it answers nothing. */
-  readonly pulse = new Pulse()
+  readonly pulse = new LastVitals()
   #state: Exclude<WorkerState, 'backoff'> = 'starting'
   /** When the state began, in Unix time. */
   #since = Date.now()

@@ -12,7 +12,7 @@ import type { WorkerGroup } from '../worker-group'
 import type { WorkerProcess } from '../process/worker-process'
 import type { EmitWorkerEvent } from '../worker-slot'
 import { familiesIn } from './families-in'
-import { METRICS } from './worker-metrics'
+import { METRICS } from '../worker/metric-sources'
 import { WorkerCounts } from './worker-counts'
 
 /** Pause before the port is tried again when another process has it, in ms. */

@@ -3,7 +3,7 @@ import { rethrow, ignore } from '../../common/callback'
 import { now, delay } from '../../common/async'
 import { asError } from '../../common/errors'
 import { flush } from '../output-flush'
-import { METRICS, WorkerMetrics } from '../scrape/worker-metrics'
+import { METRICS, MetricSources } from './metric-sources'
 import { endWithAnswer, leavePorts, watchPorts } from './port-closer'
 import { schedule } from './shutdown-schedule'
 import {
@@ -37,7 +37,7 @@ export class SupervisedWorker {
   readonly name: string
   readonly type: string
   /** What this worker exports when its supervisor asks. @internal */
-  readonly metrics = new WorkerMetrics()
+  readonly metrics = new MetricSources()
   readonly #grace: number
   readonly #handlers = new Set<DrainHandler>()
   /** What answers the questions of the supervisor, by the names of the questions. */

@@ -1,6 +1,6 @@
 import type { Examination } from './examination'
 import { pushTo } from '../../common/multimap'
-import { counted } from '../../reporting/quantities'
+import { counted } from '../../reporting/quantity-text'
 import { bySeverity, type Finding } from './finding'
 import { redisFindings } from './redis-findings'
 import { registryFindings } from './registry-findings'

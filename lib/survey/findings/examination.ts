@@ -1,5 +1,5 @@
 import type { ServerStatus } from '../../operations/operator-questions'
-import { COMMANDS } from '../../registry/inspection/commands'
+import { COMMANDS } from '../../registry/inspection/required-commands'
 import type { Health } from '../../reporting/types'
 import type { OperatorSession } from '../operator-session'
 import { answersOperators, askingClient, askServers, askStatus, type Answered } from '../answers'

@@ -1,4 +1,4 @@
-import { longSpan, count, span } from '../../reporting/quantities'
+import { longSpan, count, span } from '../../reporting/quantity-text'
 import type { Examination, RedisExamination } from './examination'
 import { found, type Finding } from './finding'
 

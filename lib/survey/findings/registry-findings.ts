@@ -1,4 +1,4 @@
-import { count, counted } from '../../reporting/quantities'
+import { count, counted } from '../../reporting/quantity-text'
 import { live, type ServerView } from '../cluster-view'
 import type { Examination } from './examination'
 import { found, type Finding } from './finding'

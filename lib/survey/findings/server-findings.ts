@@ -1,7 +1,7 @@
 import type { MetroplexError } from '../../common/errors'
 import { pushTo } from '../../common/multimap'
 import { isMachineLocal } from '../../health/network-id'
-import { count, counted } from '../../reporting/quantities'
+import { count, counted } from '../../reporting/quantity-text'
 import { isMisdirected } from '../answers'
 import { live } from '../cluster-view'
 import type { Examination } from './examination'

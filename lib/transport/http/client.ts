@@ -2,13 +2,13 @@ import { ignore } from '../../common/callback'
 import type { Answer, Peer, Request } from '../../common/transport-contract'
 import { now } from '../../common/async'
 import { asError, destroyedError, MetroplexError, peerError } from '../../common/errors'
-import type { Reception } from '../receiving/reception'
+import type { Reception } from '../receiving/reception-contract'
 import { WirePreference } from './wire-preference'
 import { PutFallback } from './put-fallback'
 import type { Stream } from './stream'
 import { Upgrade, type Upgraded, type UpgradeTerms } from './upgrade'
 import { releasedError, replacedError, speechlessError } from './protocol'
-import { closingAnswer } from '../receiving/unsigned-answers'
+import { closingAnswer } from '../receiving/transport-refusals'
 
 /**
  * How often an upgrade is tried when the connection closes instead of an answer: it may have broken, or a proxy may

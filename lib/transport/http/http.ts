@@ -1,6 +1,6 @@
 import type { Answer, Limits, Peer, Request } from '../../common/transport-contract'
 import type { Middleware } from '../../common/types'
-import type { Reception, ReceptionTransport } from '../receiving/reception'
+import type { Reception, ReceptionTransport } from '../receiving/reception-contract'
 import { HttpClient, type ClientTerms } from './client'
 import { HttpServer } from './server'
 import { endpoint } from './protocol'

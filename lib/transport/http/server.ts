@@ -8,7 +8,7 @@ import { Body, type BodyRead } from '../../http/body'
 import { textOf } from '../../http/foreign-answer'
 import { announcesMore, pathOf } from '../../http/request-facts'
 import { headOf } from '../head-line'
-import { isRefusal, type Reception } from '../receiving/reception'
+import { isRefusal, type Reception } from '../receiving/reception-contract'
 import { answerLostUpgrade, answerRequest, refuseRequest, refuseUpgrade } from './answers'
 import { STREAM_IDLE, Stream } from './stream'
 import { METROPLEX, NO_BODY } from './protocol'
@@ -18,7 +18,7 @@ import {
   refusalAnswer,
   tooLargeAnswer,
   tooSlowAnswer
-} from '../receiving/unsigned-answers'
+} from '../receiving/transport-refusals'
 
 /**
  * Handles requests of peers below the path of Primus: upgrades to a stream, and single requests. It passes all others

@@ -5,7 +5,7 @@ import { asError, peerError } from '../../common/errors'
 import { LINGER } from '../../http/response'
 import { DEFERRABLE_BATCH } from '../envelope'
 import { answerLine, readAnswerLine, readRequestLine, requestLine } from '../head-line'
-import { isRefusal, type AdmittedHead, type ReceivedAnswer, type Reception } from '../receiving/reception'
+import { isRefusal, type AdmittedHead, type ReceivedAnswer, type Reception } from '../receiving/reception-contract'
 import { DeferredAnswers } from './deferred-answers'
 import { PendingAnswers } from './pending-answers'
 import { BadFrame, FrameReader, writeFrame } from './frames'
@@ -16,7 +16,7 @@ import {
   malformedAnswer,
   tooLargeAnswer,
   tooSlowAnswer
-} from '../receiving/unsigned-answers'
+} from '../receiving/transport-refusals'
 
 /** How long a stream may be idle before the peer that opened it closes it, in ms. */
 export const STREAM_IDLE = 60_000

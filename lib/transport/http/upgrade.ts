@@ -9,7 +9,7 @@ import { describeAnswerer, describeNoHttp, isNoHttp, textOf } from '../../http/f
 import { headOf } from '../head-line'
 import { BodyBuffer } from '../../http/body-buffer'
 import { requestTo } from '../../http/request'
-import type { Reception } from '../receiving/reception'
+import type { Reception } from '../receiving/reception-contract'
 import { STREAM_IDLE, Stream } from './stream'
 import { endpoint, isMetroplex, METROPLEX } from './protocol'
 

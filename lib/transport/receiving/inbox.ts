@@ -12,7 +12,7 @@ import {
   type Keyring,
   type SignedHead
 } from '../signature'
-import type { AdmittedHead, ReceivedAnswer, Reception } from './reception'
+import type { AdmittedHead, ReceivedAnswer, Reception } from './reception-contract'
 import type { ReturnPaths } from './return-paths'
 import { SenderSession, WINDOW } from './sender-session'
 

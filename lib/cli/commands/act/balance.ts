@@ -4,12 +4,12 @@ import type { ServerStatus } from '../../../operations/operator-questions'
 import { confirm, mustConfirm } from '../../output/confirm'
 import { EXIT } from '../../output/failure'
 import { printable } from '../../output/printable'
-import { count, counted } from '../../../reporting/quantities'
+import { count, counted } from '../../../reporting/quantity-text'
 import { answersOperators, askServers, unaskable } from '../../../survey/answers'
 import { live, type ServerView } from '../../../survey/cluster-view'
-import { chooseServer, reachCluster, type AskingCluster } from '../../connect/choose'
+import { chooseServer, reachCluster, type AskingCluster } from '../../connect/server-choice'
 import { rateUpTo } from '../arguments'
-import { asks, pause, type Asking } from '../asked'
+import { asks, pause, type Asking } from '../command-run'
 
 interface Options {
   readonly tolerance: number

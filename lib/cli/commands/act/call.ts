@@ -5,8 +5,8 @@ import type { Called } from '../../../common/types'
 import { EXIT } from '../../output/failure'
 import { json, printable } from '../../output/printable'
 import { byAddress } from '../../../survey/cluster-view'
-import { chooseAskable, reachCluster, type AskingCluster } from '../../connect/choose'
-import { asks } from '../asked'
+import { chooseAskable, reachCluster, type AskingCluster } from '../../connect/server-choice'
+import { asks } from '../command-run'
 import { jsonValue, severalTexts } from '../arguments'
 
 interface Options {

@@ -2,9 +2,9 @@ import type { Command } from 'commander'
 import type { Result } from '../../../common/types'
 import { EXIT, misuse } from '../../output/failure'
 import { printable } from '../../output/printable'
-import { counted } from '../../../reporting/quantities'
-import type { Target } from '../../../survey/actions'
-import type { CommandReport } from '../asked'
+import { counted } from '../../../reporting/quantity-text'
+import type { Target } from '../../../survey/spark-actions'
+import type { CommandReport } from '../command-run'
 import { severalTexts } from '../arguments'
 
 /** What a message, or an end, is for. */

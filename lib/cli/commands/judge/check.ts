@@ -1,11 +1,11 @@
 import { Command, Option } from 'commander'
 import { misuse } from '../../output/failure'
-import { limit, type Range } from '../../output/limits'
+import { limit, type Range } from './alert-range'
 import { json } from '../../output/printable'
-import { count } from '../../../reporting/quantities'
+import { count } from '../../../reporting/quantity-text'
 import { didYouMean } from '../../output/suggestion'
 import { measured, MEASURES, type Measure } from '../../../survey/measures'
-import { surveys, type CommandReport } from '../asked'
+import { surveys, type CommandReport } from '../command-run'
 
 interface Options {
   readonly warn?: string

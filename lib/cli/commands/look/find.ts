@@ -3,11 +3,11 @@ import { groupOf, idOf, userOf } from '../../../common/names'
 import { EXIT } from '../../output/failure'
 import { fields } from '../../output/fields'
 import { json, printable } from '../../output/printable'
-import { count, counted, longSpan, span } from '../../../reporting/quantities'
+import { count, counted, longSpan, span } from '../../../reporting/quantity-text'
 import { table } from '../../output/table'
 import { viewCluster } from '../../../survey/cluster-view'
 import { findGroup, findSpark, findUser, groupSparks, type GroupSparks } from '../../../survey/find'
-import { asks, type CommandReport } from '../asked'
+import { asks, type CommandReport } from '../command-run'
 import { wholeNumber } from '../arguments'
 
 /** How many sparks are listed if no other number is given. */

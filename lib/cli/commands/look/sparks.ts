@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { misuse } from '../../output/failure'
 import { json, printable } from '../../output/printable'
-import { counted } from '../../../reporting/quantities'
+import { counted } from '../../../reporting/quantity-text'
 import { table } from '../../output/table'
-import { chooseServer } from '../../connect/choose'
+import { chooseServer } from '../../connect/server-choice'
 import { viewCluster } from '../../../survey/cluster-view'
 import {
   FIRST_PLACE,
@@ -13,7 +13,7 @@ import {
   type ListedSpark,
   type SparkPlace
 } from '../../../survey/spark-pages'
-import { asks, type CommandReport } from '../asked'
+import { asks, type CommandReport } from '../command-run'
 import { wholeNumber } from '../arguments'
 
 interface Options {

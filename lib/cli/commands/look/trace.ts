@@ -1,12 +1,12 @@
 import { Command } from 'commander'
 import { groupOf, idOf, userOf } from '../../../common/names'
-import { span } from '../../../reporting/quantities'
+import { span } from '../../../reporting/quantity-text'
 import { traceMessage, type TraceStep, type TraceTarget } from '../../../survey/trace'
 import { EXIT, misuse } from '../../output/failure'
 import type { Paint } from '../../output/paint'
 import { printable } from '../../output/printable'
 import { wrapped } from '../../output/wrap'
-import { asks } from '../asked'
+import { asks } from '../command-run'
 
 interface Options {
   readonly spark?: string

@@ -1,10 +1,10 @@
 import { Command, Option } from 'commander'
 import { explained, misuse } from '../../output/failure'
 import { json, printable } from '../../output/printable'
-import { counted } from '../../../reporting/quantities'
+import { counted } from '../../../reporting/quantity-text'
 import { didYouMean } from '../../output/suggestion'
 import { ChangeWatcher, WATCHED, type ClusterEvent } from '../../../survey/changes'
-import { asks, pause, userEnds } from '../asked'
+import { asks, pause, userEnds } from '../command-run'
 import { secondsOf, severalTexts } from '../arguments'
 
 interface Options {

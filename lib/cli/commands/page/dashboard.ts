@@ -13,7 +13,7 @@ import { openRedis } from '../../connect/redis-url'
 import { misuse } from '../../output/failure'
 import { Output } from '../../output/output'
 import { printable } from '../../output/printable'
-import { pause, userEnds } from '../asked'
+import { pause, userEnds } from '../command-run'
 import { severalTexts } from '../arguments'
 
 interface Options {

@@ -1,10 +1,10 @@
 import { Command, InvalidArgumentError } from 'commander'
-import { counted } from '../../../reporting/quantities'
+import { counted } from '../../../reporting/quantity-text'
 import type { ControlRequest, SupervisorStatus } from '../../../supervisor/control/control-protocol'
-import { duration } from '../../output/duration'
+import { duration } from '../../output/duration-argument'
 import { misuse } from '../../output/failure'
 import { printable } from '../../output/printable'
-import type { CommandReport } from '../asked'
+import type { CommandReport } from '../command-run'
 import { asksSupervisors, chooseSupervisor, order, type ControlOptions } from './supervisors'
 
 interface Options extends ControlOptions {

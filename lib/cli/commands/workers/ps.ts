@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { count, counted, span } from '../../../reporting/quantities'
+import { count, counted, span } from '../../../reporting/quantity-text'
 import type { WorkerInfo } from '../../../supervisor/types'
 import { sizeText } from '../../../supervisor/watch/byte-size'
 import { EXIT } from '../../output/failure'
@@ -8,7 +8,7 @@ import type { Paint } from '../../output/paint'
 import { printable } from '../../output/printable'
 import { table, type Column } from '../../output/table'
 import { secondsOf, watched } from '../arguments'
-import { repeated, type CommandReport } from '../asked'
+import { repeated, type CommandReport } from '../command-run'
 import { asksSupervisors, findSupervisors, type ControlOptions, type FoundSupervisor } from './supervisors'
 
 interface Options extends ControlOptions {

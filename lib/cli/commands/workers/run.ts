@@ -5,8 +5,8 @@ import { Supervisor } from '../../../supervisor/supervisor'
 import { directoryOf, programOf } from '../../../supervisor/paths'
 import type { SupervisorEvents, SupervisorOptions, WorkerEvent } from '../../../supervisor/types'
 import { CONTROLLABLE } from '../../../supervisor/control/control-path'
-import { duration } from '../../output/duration'
-import { memorySize } from '../../output/size'
+import { duration } from '../../output/duration-argument'
+import { memorySize } from './memory-argument'
 import { misuse } from '../../output/failure'
 
 interface Options {

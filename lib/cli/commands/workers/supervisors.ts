@@ -4,12 +4,12 @@ import { Option, type Command } from 'commander'
 import { controlDirectories, isPrivate } from '../../../supervisor/control/control-path'
 import { askStatusOf, askSupervisor } from '../../../supervisor/control/control-client'
 import { ControlError, type ControlRequest, type SupervisorStatus } from '../../../supervisor/control/control-protocol'
-import { duration } from '../../output/duration'
+import { duration } from '../../output/duration-argument'
 import { CommandFailure, EXIT, misuse } from '../../output/failure'
 import { Output } from '../../output/output'
 import { printable } from '../../output/printable'
 import { didYouMean } from '../../output/suggestion'
-import { finish, type CommandReport } from '../asked'
+import { finish, type CommandReport } from '../command-run'
 
 /** How long to wait for a supervisor, in ms. */
 const TIMEOUT = 2000

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander'
-import { asError } from '../../common/errors'
-import { memoryOf } from '../../supervisor/watch/byte-size'
+import { asError } from '../../../common/errors'
+import { memoryOf } from '../../../supervisor/watch/byte-size'
 
 /** Parses an amount of memory: `1gb`, `512mb`. @returns bytes @throws InvalidArgumentError that says what is allowed */
 export function memorySize(given: string): number {

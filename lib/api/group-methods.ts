@@ -1,4 +1,4 @@
-import { Queries } from './queries'
+import { ClusterMethods } from './cluster-methods'
 import { splitCallback, callbackify, type Callback } from '../common/callback'
 import { checkAddress } from '../common/address'
 import { groupOf, groupsOf } from '../common/names'
@@ -25,7 +25,7 @@ import type { UserPresence, WatchHandlers } from '../common/types'
  * A group is a name that an application gives to some sparks, on whichever servers they are. It begins with its first
  * spark and ends with its last one. A name is a string of 1 to 1024 bytes of UTF-8.
  */
-export class GroupQueries extends Queries {
+export class GroupMethods extends ClusterMethods {
   /**
    * Let sparks enter a group or several, by an id or ids, whichever servers they are connected to.
    *

@@ -11,7 +11,7 @@ export interface CommandSender {
 }
 
 /** How the stores of a registry send commands to Redis. */
-export class RedisCommands {
+export class CommandRunner {
   constructor(
     private readonly connection: CommandSender,
     private readonly batchSize: AdaptiveBatchSize

@@ -5,7 +5,7 @@ import { Teller } from './teller'
 import { Watchers } from './watchers'
 
 /** The handlers of this process, and what tells the announcements of all registries to them. */
-export class PresenceWatch {
+export class PresenceHub {
   readonly #watchers = new Watchers()
   readonly #tellers: readonly Teller[]
 

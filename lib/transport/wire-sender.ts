@@ -34,7 +34,7 @@ export interface PeerDirectory {
 type Names = readonly string[]
 
 /** Sends messages to servers on the wire that each of them speaks: that of metroplex 2, or that of omega-supreme. */
-export class WireRouter implements PeerSender {
+export class WireSender implements PeerSender {
   constructor(
     private readonly links: PeerLinks,
     /** The sender of omega-supreme; `undefined` when its wire must not be used. */

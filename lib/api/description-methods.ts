@@ -3,13 +3,13 @@ import { idOf, idsOf, usersOf } from '../common/names'
 import type { AskOptions, Descriptions } from '../common/types'
 import { deliverResult } from '../delivery/result-callback'
 import { callTerms } from '../rpc/call-options'
-import { GroupQueries } from './group-queries'
+import { GroupMethods } from './group-methods'
 
 /** How long to wait for servers. */
 type Terms = Pick<AskOptions, 'timeout' | 'signal'>
 
 /** The methods that say what sparks are, which servers and clients of a cluster share. */
-export class DescriptionQueries extends GroupQueries {
+export class DescriptionMethods extends GroupMethods {
   /**
    * What sparks are: for each id the user, the groups, the server, how long it has been connected, and what the option
    * `info` says of it. One question to each server that holds some; a local spark needs none. Redis has nothing of it.

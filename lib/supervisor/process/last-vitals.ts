@@ -2,7 +2,7 @@ import type { WorkerInfo } from '../types'
 import type { WorkerVitals } from '../worker/vitals'
 
 /** What a worker last said of itself, and for how long it has answered nothing. */
-export class Pulse {
+export class LastVitals {
   /** Whether a question for its vitals is on its way. */
   asking = false
   /** For how long that question has not been answered, in ms by the checks of the supervisor. */

@@ -3,7 +3,7 @@ import type { MessageHandler } from '../transport/receiving/inbox'
 import type { Reply } from '../transport/envelope'
 
 /** Carries messages between servers that are for no spark. */
-export interface ControlChannel {
+export interface PeerChannel {
   /** Handle messages of a kind. */
   take(kind: string, handler: MessageHandler): void
   /** The address of the peer with this node id; `''` for any other process. */

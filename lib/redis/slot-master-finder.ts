@@ -12,7 +12,7 @@ interface Node {
 }
 
 /** Finds the master of a Redis Cluster that holds a key, with a client that is closed again. */
-export class MasterFinder {
+export class SlotMasterFinder {
   #finder: Cluster | undefined
   /** The nodes of the Cluster at the last lookup, because those that the application listed may be gone. */
   #nodes: Node[] = []

@@ -4,7 +4,7 @@ import { ignore } from '../common/callback'
  * Leaves the registry when peers have heard of a drain: after that they do not know this server any more. A drain that
  * is lifted before keeps the server there.
  */
-export class Departure {
+export class DelayedLeave {
   /** Leaves now, if that is still to come. */
   #due: (() => Promise<unknown>) | undefined
 

@@ -5,7 +5,7 @@ import { processFamilies } from '../../common/exposition/process'
 export const METRICS = 'metrics'
 
 /** What a worker tells its supervisor: the numbers of its process, and of the servers in it. */
-export class WorkerMetrics {
+export class MetricSources {
   readonly #sources = new Set<() => Family[]>()
 
   /** Export numbers from now on. @returns a function that ends this */

@@ -17,7 +17,7 @@ import type { AskOptions, Called, EndOptions, RedisClient, Result, ResultCallbac
  *
  * Each method takes an optional callback. With a callback, the method returns the object; without one, a promise.
  */
-export class Queries extends EventEmitter<MetroplexEvents> {
+export class ClusterMethods extends EventEmitter<MetroplexEvents> {
   /** The ioredis client of the options, or the one made from them. Commands go through a duplicate of it. */
   readonly redis: RedisClient
   /** The prefix of every key, with its colon. */
