@@ -87,7 +87,7 @@ describe('a client of the cluster', () => {
           'must be a string that is not empty'
         )
         assume((await rejection(cluster.user(new Array<string>(1)))).message).includes(
-          'must be a string that is not empty'
+          'must be a string of 1 to 1024 bytes'
         )
         await eventually(async () => (await cluster.count()) === 3)
         const ids: string[] = []

@@ -248,7 +248,7 @@ describe('users', () => {
         assume(await found(b, ['gil', 'hal'])).eql([])
         assume((await rejection(b.call('metroplex.identify', one.id, 'ida'))).code).equals('ENOSPARK')
         assume((await rejection(a.call('metroplex.identify', one.id, ''))).message).includes(
-          'must be a string that is not empty'
+          'must be a string of 1 to 1024 bytes'
         )
         assume((await rejection(a.call('metroplex.user', {}))).name).equals('TypeError')
         assume((await rejection(a.call('forward.user', [''], 'x'))).name).equals('TypeError')
