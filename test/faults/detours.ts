@@ -4,7 +4,7 @@ import { openClient, type Client } from '../support/client'
 import { startGateway, type Gateway } from '../support/gateway'
 import type { ServerProcess } from '../support/server'
 import { SLACK, type Ground } from './ground'
-import { BRIEF, MISLED, SLOW, UNREACHED, either } from './health'
+import { BRIEF, MISLED, SLOW, UNNOTICED, UNREACHED, either } from './health'
 import type { Row } from './row'
 
 /** How many messages are sent, one after the other. */
@@ -103,7 +103,7 @@ export const detours: readonly Row[] = [
     ],
     health: [
       { by: [0], reasons: MISLED, stays: true },
-      { by: [1], warnings: UNREACHED, stays: true }
+      { by: [1], warnings: UNREACHED, unless: UNNOTICED, stays: true }
     ],
     async provoke(ground) {
       const { a, b, gateway, client } = await scene(ground)

@@ -113,6 +113,17 @@ export class Ground {
     return server
   }
 
+  /** Until `health()` of a server has been seen to say this, so that the fault does not end before. */
+  async untilSaid(server: ServerProcess, sentence: RegExp): Promise<void> {
+    const one = this.observed?.find(other => other.server === server)
+    if (one === undefined) return
+    const sentences = (): string[] => one.said().flatMap(({ reasons, warnings }) => [...reasons, ...warnings])
+    await eventually(() => sentences().some(said => sentence.test(said)), {
+      within: PATIENCE,
+      what: `${one.name} saying ${String(sentence)}`
+    })
+  }
+
   /** Sample `health()` of a metroplex in this process. */
   observeHere(metroplex: Metroplex): Metroplex {
     const index = this.#starts++

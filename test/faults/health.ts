@@ -1,3 +1,4 @@
+import { ignore } from '../../lib/common/callback'
 import { saidBy, type Said } from '../support/health-log'
 import type { ServerProcess } from '../support/server'
 import { eventually } from '../support/wait'
@@ -101,6 +102,9 @@ export async function judgeHealth(row: Row, all: readonly Observed[], lasting: r
     await eventually(() => left(one, explained).length === 0, { within: RECOVERY, every: 20 }).catch(() => {
       wrong.push(`${one.name} still says: ${left(one, explained).join(' ')}`)
     })
+    // A fault that lasts is said sooner or later.
+    const lasts = explained.filter(({ stays }) => stays === true)
+    await eventually(() => unsaid(one, lasts).length === 0, { within: RECOVERY, every: 20 }).catch(ignore)
     wrong.push(...unexplained(one, explained), ...unsaid(one, explained), ...hidden(one, lasting))
   }
   if (process.env['METROPLEX_FAULT_HEALTH'] !== undefined) print(row, all)

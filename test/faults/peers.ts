@@ -94,6 +94,7 @@ export const peers: readonly Row[] = [
         await eventually(async () => (await held(a)) <= before + 1, {
           what: 'a process that holds no more than before'
         })
+        await ground.untilSaid(a, UNREACHED)
         return [took, longest]
       } finally {
         b.resume()
@@ -133,6 +134,8 @@ export const peers: readonly Row[] = [
       for (const { failed } of results)
         assume(failed?.map(({ address, code }) => ({ address, code }))).eql([{ address: b.address, code: 'EDEADLINE' }])
       await eventually(async () => (await held(a.server)) <= before)
+      await ground.untilSaid(a.server, UNREACHED)
+      await ground.untilSaid(b.server, SLOW)
       b.proxy.cut()
       b.proxy.thaw()
       await eventually(async () => ((await a.server.call('forward.spark', client.id, 'again')) as Result).send === 1, {
@@ -278,6 +281,7 @@ export const peers: readonly Row[] = [
         }, client.id)
         const took = performance.now() - began
         assume(codes.filter(code => code !== 'EDEADLINE')).eql([])
+        await ground.untilSaid(a.server, UNREACHED)
         return [most - before, took]
       } finally {
         clearInterval(counting)
