@@ -3,7 +3,7 @@
  * become of all messages, and ends.
  */
 import { Redis } from 'ioredis'
-import { createClient } from '../../index'
+import { createClient, type Forward } from '../../index'
 import { Traffic } from '../../examples/rolling/traffic'
 import type { SenderOrder, SenderReport } from './sending'
 
@@ -14,7 +14,16 @@ const client = createClient({ redis, namespace })
 client.on('error', error => {
   report({ error: error.message })
 })
-const traffic = new Traffic(client.forward, 'sender', Number(often), outcomes => {
+/** Forwards, and reports why one has failed. */
+const forward: Pick<Forward, 'spark'> = {
+  spark: (async (id: string, message: unknown) => {
+    const result = await client.forward.spark(id, message)
+    for (const { address, code, message: why } of result.failed ?? [])
+      report({ error: `${id} was not reached at ${address}: ${code} ${why}` })
+    return result
+  }) as Forward['spark']
+}
+const traffic = new Traffic(forward, 'sender', Number(often), outcomes => {
   report({ outcomes })
 })
 
