@@ -12,6 +12,8 @@ const [SERVERS, CROWD, SMALL, OF] = [20, 100_000, 10_000, 3]
 /** So many groups are read together, because calls for one group share a read. */
 const READ = 32
 const GROUP = 'crowd'
+/** The groups of each server. */
+const LISTS = '*:groups'
 
 export const groupSizes: Work = {
   name: 'group sizes',
@@ -27,13 +29,12 @@ export const groupSizes: Work = {
     await sender.run(__filename, connectEach, each)
     await stage.registered(each * SERVERS)
     const observer = new Observer(redis)
-    const before = await observer.told('memory', 'used_memory')
     await sender.run(__filename, enterSmall, small)
-    const bytes = (await observer.told('memory', 'used_memory')) - before
+    const listed = await bytesOf(observer, LISTS)
+    const bytes = (await bytesOf(observer, 'group:*')) + listed
     yield weighed(`groups of ${OF} on ${OF} servers`, small, bytes / small)
-    const listed = await bytesOf(observer, ':groups')
     await sender.run(__filename, enterCrowd, undefined)
-    const crowd = (await bytesOf(observer, `:group:${GROUP}`)) + (await bytesOf(observer, ':groups')) - listed
+    const crowd = (await bytesOf(observer, `group:${GROUP}`)) + (await bytesOf(observer, LISTS)) - listed
     yield weighed(`a group of ${each * SERVERS} on ${SERVERS} servers`, 1, crowd)
     await sender.run(__filename, enterRead, undefined)
     yield await reads(stage, observer, { ms, warm })
@@ -44,9 +45,12 @@ function weighed(row: string, operations: number, bytes: number): Measured {
   return { row, operation: 'group', operations, failed: 0, cpu: {}, figures: { 'bytes of Redis a group': bytes } }
 }
 
-/** The bytes of all keys whose names end like that. */
-async function bytesOf({ redis }: Observer, end: string): Promise<number> {
-  const keys = await redis.keys(`${namespace}:*${end}`)
+/**
+ * The bytes of all keys with such names, with their entries in Redis's table of keys. What the whole process
+ * uses also counts the buffers of clients, which come and go.
+ */
+async function bytesOf({ redis }: Observer, pattern: string): Promise<number> {
+  const keys = await redis.keys(`${namespace}:${pattern}`)
   const each = await Promise.all(keys.map(key => redis.memory('USAGE', key, 'SAMPLES', 0)))
   return each.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0)
 }
